@@ -1,0 +1,261 @@
+"""The studio: a backdrop, outlines cut with smooth edges, light, shadow and paint.
+
+Everything is drawn on a board of 640 by 640 in the board's own coordinates; a `Pose` moves,
+turns and enlarges the board before the camera, so that one drawing serves several views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from .fields import Crease, Field, box_blur, crease, noise, resize
+from .outlines import Outline
+
+BOARD = 640
+_FINE = 4  # subpixels per pixel and side in a cut edge
+_COARSE = 4  # pixels per sample and side in soft light
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """A cut shape: its coverage (h, w) in 0..1 and the pixel of its upper left corner."""
+
+    alpha: Field
+    left: int
+    top: int
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns of the picture that the patch covers."""
+        height, width = self.alpha.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pose:
+    """How the board lies before the camera: turned clockwise, enlarged, moved, mirrored."""
+
+    turn: float = 0
+    zoom: float = 1
+    dx: float = 0
+    dy: float = 0
+    flip: bool = False
+    squash: float = 1
+    """Height over width as the camera sees them; below 1 the board is tilted away."""
+
+    def matrix(self, size: int) -> NDArray[np.float64]:
+        """Board coordinates to pixels, as a 3 by 3 matrix."""
+        c, s = np.cos(np.radians(self.turn)), np.sin(np.radians(self.turn))
+        centre = np.array([[1, 0, -320], [0, 1, -320], [0, 0, 1.0]])
+        turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+        mirror = np.diag([-1.0 if self.flip else 1.0, 1, 1])
+        seen = np.diag([self.zoom, self.zoom * self.squash, 1])
+        back = np.array([[1, 0, 320 + self.dx], [0, 1, 320 + self.dy], [0, 0, 1.0]])
+        return np.asarray(np.diag([size / BOARD, size / BOARD, 1]) @ back @ seen @ turned @ mirror @ centre)
+
+
+class Canvas:
+    """A picture in the making: `rgb` is (3, side, side) in 0..1."""
+
+    def __init__(
+        self, size: int, *, pose: Pose | None = None, wall: float = 0.985, floor: float = 0.93,
+        tint: tuple[float, float, float] = (1, 1, 1), horizon: float | None = 0.7,
+    ) -> None:
+        """A seamless backdrop: brightness of wall and floor, and where they meet (None: flat)."""
+        self.size = size
+        self.side = -(-size // _COARSE) * _COARSE
+        self.scale = size / BOARD
+        self.pose = pose or Pose()
+        self._matrix = self.pose.matrix(size)
+        self._inverse = np.linalg.inv(self._matrix)
+        self.rgb = _backdrop(self.side, wall, floor, horizon) * np.array(tint, np.float32)[:, None, None]
+
+    def cut(
+        self, *outlines: Outline, blur: float = 0, within: Patch | None = None, posed: bool = True
+    ) -> Patch:
+        """The union of outlines as a patch; softened by `blur`, kept inside another patch."""
+        rings = [self._pixels(o) if posed else o * self.scale for o in outlines]
+        return self._mask(rings, blur=blur, within=within, line=None)
+
+    def line(
+        self, *outlines: Outline, width: float, blur: float = 0, within: Patch | None = None, dash: int = 0
+    ) -> Patch:
+        """Strokes of a width along open outlines; `dash` is the length of stitches, 0 for none."""
+        rings = [self._pixels(o) for o in outlines]
+        if dash:
+            rings = [piece for ring in rings for piece in _dashes(ring, dash * self.scale)]
+        return self._mask(rings, blur=blur, within=within, line=width * self.pose.zoom)
+
+    def grid(self, patch: Patch, *, step: int = 1) -> tuple[Field, Field]:
+        """Board coordinates x, y of the patch's pixels (every `step`-th, at their centres)."""
+        height, width = (n // step for n in patch.alpha.shape)
+        px = ((np.arange(width) + 0.5) * step + patch.left).astype(np.float32)[None]
+        py = ((np.arange(height) + 0.5) * step + patch.top).astype(np.float32)[:, None]
+        (a, b, c), (d, e, f) = self._inverse[:2].astype(np.float32)
+        return a * px + b * py + c, d * px + e * py + f
+
+    def light(
+        self, patch: Patch, *, round: float = 24, bulge: float = 0.5, edge: float = 0.25,
+        creases: Sequence[Crease] = (), waves: float = 0, grain: float = 0.012, seed: int = 1,
+    ) -> Field:
+        """Light (h, w) about 1 on a patch blown up like a cushion, lit from the upper left.
+
+        `round` is how far from its edge the surface curves, `edge` how dark it gets there,
+        `waves` the unevenness of cloth, `grain` that of the thread.
+        """
+        height, width = patch.alpha.shape
+        low = patch.alpha.reshape(height // _COARSE, _COARSE, width // _COARSE, _COARSE).mean((1, 3))
+        radius = max(1, int(round * self.scale * self.pose.zoom / _COARSE / 1.4))
+        dome = np.sqrt(np.clip(2 * box_blur(low, radius) - 1, 0, 1) + 0.02)
+        dy, dx = np.gradient(dome * radius)
+        slant = (0.55 * dx + 0.8 * dy) / np.sqrt(1 + dx * dx + dy * dy)
+        soft = 1 + bulge * slant - edge * (1 - dome) ** 2
+        x, y = self.grid(patch, step=_COARSE)
+        for fold in creases:
+            soft += crease(x, y, fold)
+        if waves:
+            soft += waves * _sample(noise(seed, side=256, finest=9, coarsest=60), x * 0.4, y * 0.4)
+        full = resize(soft.astype(np.float32), width, height)
+        if grain:
+            full = full + grain * self._grain(patch)
+        return full
+
+    def paint(
+        self, patch: Patch, ink: Field, light: Field | None = None, *, opacity: float = 1
+    ) -> None:
+        """Lay ink, (3,) or (3, h, w), on the patch; light above 1 whitens, below 1 darkens."""
+        if not patch.alpha.size:
+            return
+        ink = ink[:, None, None] if ink.ndim == 1 else ink
+        if light is not None:
+            ink = ink * np.minimum(light, 1) + (1 - ink) * np.maximum(light - 1, 0)
+        rows, columns = patch.box
+        region = self.rgb[:, rows, columns]
+        region += (patch.alpha * np.float32(opacity)) * (ink - region)
+
+    def shade(self, patch: Patch, strength: float) -> None:
+        """Darken the patch, for shadows: a multiplication, slightly blue."""
+        if not patch.alpha.size:
+            return
+        rows, columns = patch.box
+        dark = np.array([1.0, 0.985, 0.96], np.float32)[:, None, None] * np.float32(strength)
+        self.rgb[:, rows, columns] *= 1 - patch.alpha * dark
+
+    def glow(self, patch: Patch, strength: float) -> None:
+        """Lighten the patch towards white, for highlights."""
+        self.paint(patch, np.ones(3, np.float32), opacity=strength)
+
+    def ground(self, cx: float, y: float, rx: float, ry: float, strength: float = 0.4) -> None:
+        """The shadow of a thing that stands at y on the floor: a tight dark core, a wide rim."""
+        low = -(-self.side // _COARSE)
+        step = _COARSE / self.scale
+        x = ((np.arange(low) + 0.5) * step)[None] - cx
+        down = ((np.arange(low) + 0.5) * step)[:, None] - y
+        wide = np.exp(-((x / (1.25 * rx)) ** 4) - ((down - ry * 0.4) / (1.9 * ry)) ** 2)
+        core = np.exp(-((x / rx) ** 6) - (down / (0.55 * ry)) ** 2)
+        dark = resize((strength * (0.5 * wide + 0.6 * core)).astype(np.float32), self.side, self.side)
+        self.rgb *= 1 - np.clip(dark, 0, 1)
+
+    def drop(self, *outlines: Outline, dx: float = 8, dy: float = 12, blur: float = 12, strength: float = 0.3) -> None:
+        """The shadow of a thing that lies on the floor or hangs before the wall."""
+        shape = [self._pixels(o) for o in outlines]
+        for blurred, share, far in ((blur, 0.55, 1.0), (blur / 4, 0.5, 0.25)):
+            moved = [o + np.array((dx, dy)) * far * self.scale for o in shape]
+            self.shade(self._mask(moved, blur=blurred, within=None, line=None), strength * share)
+
+    def picture(self) -> Image.Image:
+        """The finished picture, RGB, size by size."""
+        out = np.clip(self.rgb[:, : self.size, : self.size] * 255 + 0.5, 0, 255).astype(np.uint8)
+        return Image.fromarray(np.ascontiguousarray(out.transpose(1, 2, 0)))
+
+    def _pixels(self, outline: Outline) -> Outline:
+        return np.asarray(outline @ self._matrix[:2, :2].T + self._matrix[:2, 2])
+
+    def _grain(self, patch: Patch) -> Field:
+        side = max(self.side, 256)
+        thread = noise(7, side=side, finest=1.4)
+        return thread[: patch.alpha.shape[0], : patch.alpha.shape[1]]
+
+    def _mask(self, rings: list[Outline], *, blur: float, within: Patch | None, line: float | None) -> Patch:
+        blur, width = blur * self.scale * self.pose.zoom, (line or 0) * self.scale
+        left, top, right, bottom = self._frame(rings, 3 * blur + width + 2)
+        fine = _FINE if blur < 1.5 else 1
+        stencil = Image.new("L", ((right - left) * fine, (bottom - top) * fine))
+        draw = ImageDraw.Draw(stencil)
+        for ring in rings:
+            points = [tuple(p) for p in ((ring - (left, top)) * fine - 0.5).tolist()]
+            if line is None:
+                draw.polygon(points, fill=255)
+            else:
+                _stroke(draw, points, width * fine)
+        if fine > 1:
+            stencil = stencil.reduce(fine)
+        if blur:
+            stencil = stencil.filter(ImageFilter.GaussianBlur(blur))
+        alpha = np.asarray(stencil, np.float32) / 255
+        return _inside(Patch(alpha=alpha, left=left, top=top), within)
+
+    def _frame(self, rings: list[Outline], margin: float) -> tuple[int, int, int, int]:
+        points = np.vstack(rings)
+        low = np.clip((points.min(0) - margin) // _COARSE * _COARSE, 0, self.side - _COARSE)
+        high = np.clip(-((-points.max(0) - margin) // _COARSE * _COARSE), low + _COARSE, self.side)
+        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _stroke(draw: ImageDraw.ImageDraw, points: list[tuple[float, ...]], width: float) -> None:
+    draw.line(points, fill=255, width=max(1, int(width + 0.5)), joint="curve")
+    r = width / 2 - 0.5
+    for x, y in (points[0], points[-1]):
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=255)
+
+
+def _inside(patch: Patch, within: Patch | None) -> Patch:
+    """The part of patch inside the other one, cropped to their common box."""
+    if within is None:
+        return patch
+    rows, columns = (_common(a, b) for a, b in zip(patch.box, within.box, strict=True))
+    mine = patch.alpha[_local(rows, patch.top), _local(columns, patch.left)]
+    other = within.alpha[_local(rows, within.top), _local(columns, within.left)]
+    return Patch(alpha=mine * other, left=columns.start, top=rows.start)
+
+
+def _common(a: slice, b: slice) -> slice:
+    start = max(a.start, b.start)
+    return slice(start, max(start, min(a.stop, b.stop)))
+
+
+def _local(span: slice, origin: int) -> slice:
+    return slice(span.start - origin, span.stop - origin)
+
+
+def _dashes(ring: Outline, length: float) -> list[Outline]:
+    steps = np.hypot(*np.diff(ring, axis=0).T)
+    at = np.concatenate([[0.0], np.cumsum(steps)])
+    starts = np.arange(0, at[-1], length * 1.7)
+    ends = np.minimum(starts + length, at[-1])
+    x, y = (
+        np.stack([np.interp(starts, at, ring[:, k]), np.interp(ends, at, ring[:, k])], 1) for k in (0, 1)
+    )
+    return list(np.stack([x, y], 2))
+
+
+def _sample(tile: Field, x: Field, y: Field) -> Field:
+    mask = tile.shape[0] - 1
+    return tile[y.astype(np.int32) & mask, x.astype(np.int32) & mask]
+
+
+def _backdrop(side: int, wall: float, floor: float, horizon: float | None) -> Field:
+    low = 80
+    y, x = np.mgrid[0:low, 0:low].astype(np.float32) / low
+    if horizon is None:
+        base = wall + (floor - wall) * (0.5 * x + 0.5 * y) ** 1.5
+    else:
+        bend = np.clip((y - horizon + 0.14) / 0.28, 0, 1)
+        base = wall + (floor - wall) * bend * bend * (3 - 2 * bend) + 0.05 * np.clip(y - 0.8, 0, 1)
+    base = base - 0.035 * np.hypot(x - 0.45, y - 0.45) ** 2
+    return np.repeat(resize(base.astype(np.float32), side, side)[None], 3, 0)

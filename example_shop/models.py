@@ -1,0 +1,94 @@
+"""What the shop sells."""
+
+from __future__ import annotations
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.urls import reverse
+
+
+class Category(models.Model):
+    """A shelf of the shop."""
+
+    name = models.CharField(max_length=80, unique=True)
+    slug = models.SlugField(max_length=80, unique=True)
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ("position", "name")
+        verbose_name_plural = "categories"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        """The page that lists its products."""
+        return reverse("category", args=[self.slug])
+
+
+class ProductQuerySet(models.QuerySet["Product"]):
+    """Which products a visitor may see."""
+
+    def public(self) -> ProductQuerySet:
+        """Products that have a page."""
+        return self.filter(is_public=True)
+
+    def for_sale(self) -> ProductQuerySet:
+        """Public products with a price: the inspiration board has none."""
+        return self.public().filter(price__isnull=False)
+
+
+class Product(models.Model):
+    """Something with a page of its own, and a price unless it is only there to inspire."""
+
+    sku = models.CharField("SKU", max_length=40, unique=True)
+    title = models.CharField(max_length=160)
+    slug = models.SlugField(max_length=180, unique=True)
+    description = models.TextField(blank=True)
+    price = models.DecimalField(
+        max_digits=8,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="Empty: not for sale, a picture on the inspiration board.",
+    )
+    categories = models.ManyToManyField(Category, related_name="products", blank=True)
+    stock = models.PositiveIntegerField(default=0)
+    is_public = models.BooleanField(default=True)
+
+    kind = models.CharField(max_length=40, blank=True)
+    colour = models.CharField(max_length=40, blank=True)
+    accent = models.CharField(max_length=40, blank=True)
+    pattern = models.CharField(max_length=40, blank=True)
+
+    objects = ProductQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        """The product's page."""
+        return reverse("product", args=[self.slug])
+
+    @property
+    def cover(self) -> ProductImage | None:
+        """The first view, if there is one; no query where `images` is prefetched."""
+        return next(iter(self.images.all()), None)
+
+
+class ProductImage(models.Model):
+    """One view of a product."""
+
+    product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="images")
+    original = models.ImageField(upload_to="products/")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ("position", "pk")
+
+    def __str__(self) -> str:
+        return f"{self.product} ({self.position + 1})"

@@ -1,0 +1,21 @@
+"""Addresses of the shop."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.conf.urls.static import static
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+from example_shop import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", views.home, name="home"),
+    path("category/<slug:slug>/", views.category, name="category"),
+    path("product/<slug:slug>/", views.product, name="product"),
+    path("search/", include("mmsearch_app.urls")),
+    path("admin/", admin.site.urls),
+    *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
+]
+if settings.HAS_REST_FRAMEWORK:
+    urlpatterns.append(path("api/mmsearch/", include("mmsearch_app.api.urls")))

@@ -1,0 +1,180 @@
+"""Every error of the API as a problem document (RFC 9457), whatever the project's own handler.
+
+| status | when |
+| --- | --- |
+| 400 | a field is missing, unknown or wrong: `errors` has sentences by field; also a `like` that names no product, for the address itself exists |
+| 404, 410 | a token that is not ours; one that is too old |
+| 413 | more bytes than a picture, a form or a JSON body may have |
+| 415 | a body that is neither `multipart/form-data` nor `application/json` |
+| 422 | a body as it should be with a picture that cannot be used: damaged, of too many pixels, or of another format whatever its name says |
+| 429, 503 | too many requests; index or model away: both with `Retry-After` |
+| 500 | a fault of ours: logged, and told without details |
+"""  # noqa: E501 - a table
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import singledispatch
+from http import HTTPStatus
+from math import ceil
+from typing import Any
+
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.core.signals import got_request_exception
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
+from rest_framework.exceptions import APIException, Throttled, ValidationError
+from rest_framework.settings import api_settings
+from rest_framework.views import set_rollback
+
+from mmsearch_app.images import InvalidImage
+from mmsearch_app.query import InvalidQuery, SearchUnavailable
+from mmsearch_app.tickets import Expired, Forged
+from mmsearch_app.uploads import UploadTooLarge
+
+__all__ = ["Problem", "describe", "handle"]
+
+log = logging.getLogger(__name__)
+WAIT = 60
+"""Seconds to wait where a throttle cannot tell how long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What went wrong, fit for the client."""
+
+    status: int
+    detail: str
+    errors: Mapping[str, list[str]] = field(default_factory=dict)
+    """Sentences by the name of the field."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
+    """Answer any exception of a view: an `EXCEPTION_HANDLER` that leaves none out."""
+    request: HttpRequest = context["request"]
+    problem = describe(error)
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("A search by API failed", exc_info=error)
+        got_request_exception.send(sender=None, request=request)
+    set_rollback()
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.path,
+    }
+    if problem.errors:
+        document["errors"] = problem.errors
+    return JsonResponse(
+        document,
+        status=problem.status,
+        headers=problem.headers,
+        content_type="application/problem+json",
+    )
+
+
+@singledispatch
+def describe(error: Exception) -> Problem:
+    """The problem that an exception stands for; register further types on it."""
+    return Problem(status=500, detail="Something went wrong here. It has been recorded.")
+
+
+@describe.register
+def _(error: InvalidImage) -> Problem:
+    status = 413 if error.code == "too_large" else 422
+    return Problem(status=status, detail=str(error), errors={"image": [str(error)]})
+
+
+@describe.register
+def _(error: InvalidQuery) -> Problem:
+    if isinstance(error.__cause__, InvalidImage):
+        return describe(error.__cause__)
+    errors = {error.field: [str(error)]} if error.field else {}
+    return Problem(status=400, detail=str(error), errors=errors)
+
+
+@describe.register
+def _(error: Forged) -> Problem:
+    return Problem(status=404, detail=str(error))
+
+
+@describe.register
+def _(error: Expired) -> Problem:
+    return Problem(status=410, detail=str(error))
+
+
+@describe.register
+def _(error: SearchUnavailable) -> Problem:
+    return Problem(
+        status=503, detail=str(error), headers={"Retry-After": str(ceil(error.retry_after))}
+    )
+
+
+@describe.register
+def _(error: UploadTooLarge) -> Problem:
+    return Problem(status=413, detail=str(error), errors={"image": [str(error)]})
+
+
+@describe.register
+def _(error: RequestDataTooBig) -> Problem:
+    return Problem(status=413, detail="This request is too large.")
+
+
+@describe.register
+def _(error: SuspiciousOperation | BadRequest | UnreadablePostError) -> Problem:
+    return Problem(status=400, detail="This request cannot be read.")
+
+
+@describe.register
+def _(error: Http404) -> Problem:
+    return Problem(status=404, detail="There is nothing at this address.")
+
+
+@describe.register
+def _(error: PermissionDenied) -> Problem:
+    return Problem(status=403, detail="This is not allowed.")
+
+
+@describe.register
+def _(error: APIException) -> Problem:
+    challenge = getattr(error, "auth_header", None)
+    headers = {"WWW-Authenticate": challenge} if challenge else {}
+    sentences = list(_flatten(error.detail))
+    return Problem(status=error.status_code, detail=" ".join(sentences), headers=headers)
+
+
+@describe.register
+def _(error: Throttled) -> Problem:
+    wait = str(ceil(error.wait or WAIT))
+    return Problem(
+        status=429,
+        detail=f"Too many searches: please wait {wait} seconds.",
+        headers={"Retry-After": wait},
+    )
+
+
+@describe.register
+def _(error: ValidationError) -> Problem:
+    detail: Any = error.detail
+    errors = {str(name): list(_flatten(value)) for name, value in detail.items()}
+    general = errors.pop(api_settings.NON_FIELD_ERRORS_KEY, [])
+    sentences = list(dict.fromkeys([*general, *(s for found in errors.values() for s in found)]))
+    return Problem(status=400, detail=" ".join(sentences), errors=errors)
+
+
+def _flatten(detail: Any) -> Iterator[str]:
+    if isinstance(detail, Mapping):
+        detail = list(detail.values())
+    if not isinstance(detail, list | tuple):
+        yield str(detail)
+        return
+    for part in detail:
+        yield from _flatten(part)

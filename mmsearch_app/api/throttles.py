@@ -1,0 +1,26 @@
+"""How often one visitor may search by API."""
+
+from __future__ import annotations
+
+from rest_framework.throttling import UserRateThrottle
+
+from mmsearch_app.conf import get_settings
+
+__all__ = ["SearchThrottle"]
+
+
+class SearchThrottle(UserRateThrottle):
+    """The rate `THROTTLE_RATE` of the settings, read at every request; None: no limit.
+
+    A visitor is the user where one is logged in, else the address. Behind a proxy set DRF's
+    `NUM_PROXIES`: without it the address is whatever `X-Forwarded-For` says, and a client
+    that writes a new one each time is never throttled. The counts live in the default cache
+    and are not exact under load: this keeps single visitors from hogging, while
+    `MAX_CONCURRENT_SEARCHES` is what protects the model.
+    """
+
+    scope = "mmsearch"
+
+    def get_rate(self) -> str | None:
+        """The rate in DRF's notation, such as "60/min"."""
+        return get_settings().THROTTLE_RATE

@@ -1,0 +1,23 @@
+"""Start-up: find the shop's sources and listen to them; nothing is loaded or opened."""
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+
+class MMSearchConfig(AppConfig):
+    """Multimodal product search."""
+
+    name = "mmsearch_app"
+    label = "mmsearch_app"
+    verbose_name = _("Multimodal search")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Discover `mmsearch.py` of every app, connect signals, register checks."""
+        from mmsearch_app import checks, service, signals
+
+        checks.register_all()
+        autodiscover_modules("mmsearch")
+        signals.connect()
+        service.start_with_requests()

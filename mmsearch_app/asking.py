@@ -1,0 +1,106 @@
+"""From what a caller gives to a checked `Query`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+
+from mmsearch_app import images
+from mmsearch_app.conf import get_settings
+from mmsearch_app.filters import parse
+from mmsearch_app.query import InvalidQuery, Query
+from mmsearch_app.sources import registry
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["build_query"]
+
+
+def build_query(
+    *,
+    text: str | None = None,
+    image: Any = None,
+    like: Any = None,
+    without: str | None = None,
+    filters: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    rerank: bool = True,
+    user: Any = None,
+    offset: int = 0,
+) -> Query:
+    """Check what is asked and open the picture. Raises InvalidQuery."""
+    query = Query(
+        text=_words("text", text),
+        image=_picture(image),
+        like=_product(like),
+        without=_words("without", without),
+        filters=dict(filters or {}),
+        limit=_number("limit", limit, get_settings().LIMIT, 1, get_settings().MAX_LIMIT),
+        offset=_number("offset", offset, 0, 0, get_settings().MAX_OFFSET),
+        rerank=rerank,
+        user=user,
+    )
+    if not query.text and query.image is None and query.like is None:
+        msg = "Give a picture, words, or a product to start from."
+        raise InvalidQuery(msg)
+    parse(query.filters)
+    return query
+
+
+def _words(name: str, value: str | None) -> str:
+    words = " ".join((value or "").replace("\0", " ").split())
+    most = get_settings().MAX_TEXT_LENGTH
+    if len(words) > most:
+        msg = f"At most {most} characters, please; these are {len(words)}."
+        raise InvalidQuery(msg, field=name)
+    return words
+
+
+def _picture(value: Any) -> Image.Image | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        msg = "A picture is given as bytes, a file or a PIL image, never as a path or address."
+        raise InvalidQuery(msg, field="image")
+    settings = get_settings()
+    try:
+        return images.open_image(
+            value, max_bytes=settings.MAX_IMAGE_BYTES, max_pixels=settings.MAX_IMAGE_PIXELS
+        )
+    except images.InvalidImage as error:
+        raise InvalidQuery(str(error), field="image") from error
+
+
+def _number(name: str, value: int | None, default: int, least: int, most: int) -> int:
+    number = default if value is None else value
+    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+        msg = f"{name} must be a whole number from {least} to {most}, not {number!r}."
+        raise InvalidQuery(msg, field=name)
+    return number
+
+
+def _product(like: Any) -> Model | None:
+    """The product itself, or the first one of any product model with that primary key.
+
+    With several product models, `app.model:pk` says which is meant.
+    """
+    if like is None or like == "":
+        return None
+    if isinstance(like, Model):
+        return like
+    label, _, pk = str(like).rpartition(":")
+    for model in registry.product_models():
+        if label not in ("", model._meta.label_lower):
+            continue
+        try:
+            found: Model | None = model._base_manager.filter(pk=pk).first()
+        except (ValidationError, ValueError, TypeError, OverflowError):
+            continue
+        if found is not None:
+            return found
+    msg = f"There is no product {like!r}."
+    raise InvalidQuery(msg, field="like")

@@ -1,0 +1,76 @@
+"""Embedding a batch of documents, so that neither a bad picture nor a bad model spoils it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mmsearch_app.conf import get_embedder
+from mmsearch_app.documents import Document
+from mmsearch_app.embedders.base import Content
+from mmsearch_app.models import Entry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["EmbedderDown", "embed_each"]
+
+log = logging.getLogger(__name__)
+
+
+class EmbedderDown(Exception):
+    """The embedder fails for every picture: wait, it is not the pictures' fault."""
+
+
+def embed_each(
+    batch: Sequence[Document],
+) -> tuple[dict[str, NDArray[np.float32]], list[tuple[Entry, str]]]:
+    """Embed a batch; when that fails, one by one, so that one bad picture spoils no other.
+
+    Returns vectors by key, and the failures. Raises EmbedderDown when every single one fails.
+    """
+    if not batch:
+        return {}, []
+    try:
+        vectors = _embed([document.content for document in batch])
+    except Exception as error:
+        if len(batch) == 1:
+            return {}, [(batch[0].entry, f"{type(error).__name__}: {error}")]
+        log.warning("A batch of %d cannot be embedded, trying each: %s", len(batch), error)
+        return _embed_singly(batch, error)
+    return {d.entry.key: vector for d, vector in zip(batch, vectors, strict=True)}, []
+
+
+def _embed_singly(
+    batch: Sequence[Document], error: Exception
+) -> tuple[dict[str, NDArray[np.float32]], list[tuple[Entry, str]]]:
+    made: dict[str, NDArray[np.float32]] = {}
+    failures: list[tuple[Entry, str]] = []
+    for document in batch:
+        one, failure = embed_each([document])
+        made |= one
+        failures += failure
+        if not made and len(failures) >= 3:
+            break
+    if not made:
+        msg = f"{type(get_embedder()).__name__} does not work: {error}"
+        raise EmbedderDown(msg) from error
+    return made, failures
+
+
+def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
+    """Embed documents and check what the embedder returned: (n, dimension), float32, finite.
+
+    Raises ValueError when it broke its contract, and whatever the embedder raises.
+    """
+    import numpy as np
+
+    embedder = get_embedder()
+    vectors = np.asarray(embedder.embed_documents(contents), dtype=np.float32)
+    expected = (len(contents), embedder.dimension)
+    if vectors.shape != expected or not np.isfinite(vectors).all():
+        msg = f"{type(embedder).__name__} returned {vectors.shape}, not finite {expected}."
+        raise ValueError(msg)
+    return vectors

@@ -1,0 +1,143 @@
+"""The filters of the shop's sources as the search page offers them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Exists, OuterRef
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+
+from mmsearch_app.filters import FilterSpec, specs
+from mmsearch_app.forms import OPERATORS, SearchForm
+from mmsearch_app.sources import ImageSource, registry
+
+__all__ = ["MAX_CHOICES", "Applied", "Choice", "Facet", "applied", "facets"]
+
+MAX_CHOICES = 100
+"""Values that one facet offers; beyond that a shop offers its own choice."""
+SIGNS = {"gte": "≥", "lte": "≤", "gt": ">", "lt": "<"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One value that can be ticked."""
+
+    value: str
+    label: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facet:
+    """One filter: choices to tick, or a range to type."""
+
+    name: str
+    label: str
+    kind: str
+    """As in FilterSpec: number, text, boolean, relation or date."""
+    choices: tuple[Choice, ...] = ()
+    minimum: str = ""
+    maximum: str = ""
+    kept: tuple[tuple[str, str], ...] = ()
+    """Parameters that are set but have no control of their own."""
+
+    @property
+    def is_range(self) -> bool:
+        """Whether it has a lower and an upper end."""
+        return self.kind in {"number", "date"}
+
+    @property
+    def count(self) -> int:
+        """How many values are set."""
+        chosen = sum(choice.chosen for choice in self.choices)
+        return chosen + bool(self.minimum) + bool(self.maximum) + len(self.kept)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """One filter value that is set, and the address without it."""
+
+    label: str
+    url: str
+
+
+def facets(form: SearchForm) -> list[Facet]:
+    """Every filter of every source, with what the form has set."""
+    return [_facet(spec, form) for spec in specs().values()]
+
+
+def _facet(spec: FilterSpec, form: SearchForm) -> Facet:
+    given = form.filters
+    is_range = spec.kind in {"number", "date"}
+    chosen = given.get(spec.name, [])
+    shown = {f"{spec.name}__gte", f"{spec.name}__lte"} if is_range else {spec.name}
+    names = [spec.name, *(f"{spec.name}__{operator}" for operator in OPERATORS)]
+    return Facet(
+        name=spec.name,
+        label=_label(spec.name),
+        kind=spec.kind,
+        choices=() if is_range else tuple(_choices(spec, chosen)),
+        minimum=given.get(f"{spec.name}__gte", [""])[0] if is_range else "",
+        maximum=given.get(f"{spec.name}__lte", [""])[0] if is_range else "",
+        kept=tuple((n, v) for n in names if n not in shown for v in given.get(n, [])),
+    )
+
+
+def _label(name: str) -> str:
+    return capfirst(gettext(name.replace("_", " ")))
+
+
+def _choices(spec: FilterSpec, chosen: list[str]) -> Iterator[Choice]:
+    pairs = _values(spec)
+    for value, label in pairs:
+        yield Choice(value=value, label=label, chosen=value in chosen)
+    known = {value for value, _ in pairs}
+    for value in chosen:
+        if value not in known:
+            yield Choice(value=value, label=value, chosen=True)
+
+
+def _values(spec: FilterSpec) -> list[tuple[str, str]]:
+    """Values that occur, with their labels, from the first source that knows them."""
+    if spec.kind == "boolean":
+        return [("true", gettext("yes")), ("false", gettext("no"))]
+    for source in registry:
+        if spec.name in source.filters and (found := _occurring(source, spec.name)):
+            return found
+    return []
+
+
+def _occurring(source: ImageSource, name: str) -> list[tuple[str, str]]:
+    path = source.paths[name]
+    if path.lookup is None or path.field is None:
+        return []
+    rows = source.get_queryset()
+    related: Any = path.field.related_model
+    if related is not None:
+        # One EXISTS per related row stops at the first picture; DISTINCT would read them all.
+        used = Exists(rows.filter(**{path.lookup: OuterRef("pk")}))
+        return [(str(o.pk), str(o)) for o in related._default_manager.filter(used)[:MAX_CHOICES]]
+    labels = dict(path.field.flatchoices)
+    values = rows.order_by(path.lookup).values_list(path.lookup, flat=True).distinct()
+    return [(str(v), str(labels.get(v, v))) for v in values[:MAX_CHOICES] if v not in (None, "")]
+
+
+def applied(form: SearchForm, shown: Iterable[Facet]) -> list[Applied]:
+    """The filter values that are set, each with the address that drops it."""
+    found = []
+    for facet in shown:
+        labels = {choice.value: choice.label for choice in facet.choices}
+        for name, values in form.filters.items():
+            base, _, operator = name.partition("__")
+            if base != facet.name:
+                continue
+            for value in values:
+                rest = [other for other in values if other != value]
+                label = labels.get(value, value)
+                if operator:
+                    label = f"{facet.label} {SIGNS[operator]} {value}"
+                found.append(Applied(label=label, url=form.link({name: rest or None})))
+    return found

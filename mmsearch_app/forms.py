@@ -1,0 +1,89 @@
+"""What a visitor's address or form asks, before anything is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.http import QueryDict
+from django.urls import reverse
+from django.utils.datastructures import MultiValueDict
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from mmsearch_app.filters import specs
+
+__all__ = ["OPERATORS", "SearchForm"]
+
+OPERATORS = ("gte", "lte", "gt", "lt")
+"""What may follow a filter's name and two underscores in a parameter."""
+
+
+class SearchForm(forms.Form):
+    """Picture, words, and the filters of the shop's sources under their own names.
+
+    Only the form of the values is checked here; `mmsearch_app.searching.build_query` judges
+    their meaning, for the page and the API alike.
+    """
+
+    text = forms.CharField(label=_("Words"), required=False)
+    without = forms.CharField(label=_("Without"), required=False)
+    image = forms.FileField(label=_("Picture"), required=False)
+    like = forms.CharField(required=False, widget=forms.HiddenInput)
+    query = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, data: QueryDict, files: MultiValueDict[str, Any] | None = None) -> None:
+        super().__init__(data, files)
+        self.submitted = data
+
+    @cached_property
+    def filters(self) -> dict[str, list[str]]:
+        """Filter parameters that were filled in, by their full names, e.g. `price__lte`."""
+        names = [
+            key
+            for name in specs()
+            for key in (name, *(f"{name}__{operator}" for operator in OPERATORS))
+        ]
+        given = {key: [v.strip() for v in self.submitted.getlist(key)] for key in names}
+        return {key: kept for key, values in given.items() if (kept := [v for v in values if v])}
+
+    @property
+    def offset(self) -> int:
+        """How many products were shown before; 0 for anything that is no such number."""
+        given = self.submitted.get("offset", "")
+        return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether neither words nor a picture were given."""
+        return not (self.files.get("image") or any(map(self.value, ("text", "like", "query"))))
+
+    def value(self, name: str) -> str:
+        """A field as the visitor sent it, stripped."""
+        return self.submitted.get(name, "").strip()
+
+    @cached_property
+    def parameters(self) -> dict[str, list[str]]:
+        """All that a link to the same question carries; an upload cannot be among it."""
+        names = ("like", "query", "text", "without")
+        return {name: [value] for name in names if (value := self.value(name))} | self.filters
+
+    def change(self, **changes: str | None) -> SearchForm:
+        """The same question with some parameters changed; None drops one."""
+        data = self.submitted.copy()
+        for name, value in changes.items():
+            data.setlist(name, [] if value is None else [value])
+        return SearchForm(data)
+
+    def link(self, changes: Mapping[str, object] | None = None) -> str:
+        """Address of the same question with some parameters changed; None drops one."""
+        return search_link({**self.parameters, **(changes or {})})
+
+
+def search_link(parameters: Mapping[str, object]) -> str:
+    """Address of the search page with the parameters that are not None."""
+    given = {key: value for key, value in parameters.items() if value not in (None, "")}
+    address = reverse("mmsearch:search")
+    return f"{address}?{urlencode(given, doseq=True)}" if given else address

@@ -1,0 +1,1 @@
+"""Indexes: where the vectors are kept and searched, behind the protocol of `base`."""

@@ -1,0 +1,93 @@
+"""What a record can be filtered on, in one form that every engine compares alike.
+
+Engines disagree on values: Milvus Lite takes true for 1, a server takes 1 for another value
+than 1.0, and both read string literals by rules of their own. So equality is decided on the
+JSON text of a value (ASCII, type-strict, 1 and 1.0 the same) and order on its numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from mmsearch_app.indexes.base import Condition, Scalar
+
+__all__ = ["Facets", "bound", "make_facets", "matches", "text_of"]
+
+MAX_BYTES = 65_536
+"""What Milvus takes in one JSON value."""
+MAX_EXACT = 2**53
+"""Whole numbers beyond it are not told apart by engines that compare doubles."""
+
+Filters: TypeAlias = "Mapping[str, Scalar | Sequence[Scalar]]"
+
+
+class Facets(TypedDict):
+    """The stored form of `Record.filters`; the two bounds hold names with numbers only."""
+
+    texts: dict[str, list[str]]
+    least: dict[str, float]
+    most: dict[str, float]
+
+
+def text_of(value: Scalar) -> str:
+    """The JSON text of a value. Raises ValueError where there is none."""
+    if isinstance(value, str | bool):
+        return json.dumps(value)
+    number = _number(value)
+    whole = number.is_integer() and abs(number) <= MAX_EXACT
+    return json.dumps(int(number) if whole else value)
+
+
+def bound(condition: Condition) -> float:
+    """The one number of a comparison. Raises ValueError when it has anything else."""
+    values = condition.values
+    if len(values) != 1 or isinstance(values[0], str | bool):
+        msg = f"{condition.name}__{condition.operator} takes exactly one number, not {values!r}."
+        raise ValueError(msg)
+    return _number(values[0])
+
+
+def make_facets(filters: Filters) -> Facets:
+    """Raises ValueError for what cannot be filtered on."""
+    facets = Facets(texts={}, least={}, most={})
+    for name, given in filters.items():
+        values = list(given) if isinstance(given, list | tuple | set | frozenset) else [given]
+        facets["texts"][name] = sorted({text_of(value) for value in values})
+        numbers = [_number(v) for v in values if not isinstance(v, str | bool)]
+        if numbers:
+            facets["least"][name] = min(numbers)
+            facets["most"][name] = max(numbers)
+    if (size := len(json.dumps(facets))) > MAX_BYTES:
+        msg = f"The filters of a record take {size} bytes; {MAX_BYTES} are possible."
+        raise ValueError(msg)
+    return facets
+
+
+def matches(facets: Facets, condition: Condition) -> bool:
+    """Whether any value of the record fulfils the condition."""
+    name = condition.name
+    match condition.operator:
+        case "in":
+            wanted = {text_of(value) for value in condition.values}
+            return not wanted.isdisjoint(facets["texts"].get(name, ()))
+        case "gt":
+            return facets["most"].get(name, -math.inf) > bound(condition)
+        case "gte":
+            return facets["most"].get(name, -math.inf) >= bound(condition)
+        case "lt":
+            return facets["least"].get(name, math.inf) < bound(condition)
+        case "lte":
+            return facets["least"].get(name, math.inf) <= bound(condition)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value) if abs(value) < 1e300 else math.inf
+        if math.isfinite(number):
+            return number
+    msg = f"{value!r} is no value to filter on; give a string, a finite number or a boolean."
+    raise ValueError(msg)

@@ -1,0 +1,160 @@
+"""An exact index in the memory of one process: for tests and for trying things out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmsearch_app.indexes.base import Generation, IndexMissing, Match, Record
+from mmsearch_app.indexes.facets import Facets, matches
+from mmsearch_app.indexes.records import age_of, check_query, check_record, name_generation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mmsearch_app.indexes.base import Condition
+
+__all__ = ["MemoryIndex"]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Shelf:
+    """The records of one generation; `matrix` is made by the first search after a write."""
+
+    generation: Generation
+    records: dict[str, tuple[Record, Facets]] = field(default_factory=dict)
+    matrix: NDArray[np.float32] | None = None
+
+    def scores(self, vector: NDArray[np.float32]) -> list[float]:
+        if self.matrix is None:
+            self.matrix = np.stack([record.vector for record, _ in self.records.values()])
+        return np.clip(self.matrix @ vector, -1, 1).tolist()  # type: ignore[no-any-return]
+
+
+class MemoryIndex:
+    """Fulfils the whole contract of `Index`, except that it forgets when the process ends."""
+
+    shared = False
+
+    def __init__(self, *, collection: str = "product_images") -> None:
+        self.collection = collection
+        self._lock = threading.RLock()
+        self._shelves: dict[str, _Shelf] = {}
+        self._live: str | None = None
+
+    def live(self) -> Generation | None:
+        with self._lock:
+            return self._shelves[self._live].generation if self._live else None
+
+    def generations(self) -> list[Generation]:
+        with self._lock:
+            return [self._shelves[name].generation for name in sorted(self._shelves, key=age_of)]
+
+    def create(self, *, fingerprint: str, dimension: int) -> Generation:
+        with self._lock:
+            name = name_generation(self.collection, fingerprint)
+            while name in self._shelves:
+                name = name_generation(self.collection, fingerprint)
+            made = Generation(name=name, fingerprint=fingerprint, dimension=dimension)
+            self._shelves[name] = _Shelf(generation=made)
+            return made
+
+    def promote(self, name: str) -> None:
+        with self._lock:
+            self._live = self._shelf(name).generation.name
+
+    def drop(self, name: str) -> None:
+        with self._lock:
+            if name == self._live:
+                msg = f"{name} is live; promote another generation before dropping it."
+                raise ValueError(msg)
+            self._shelves.pop(name, None)
+
+    def upsert(self, records: Sequence[Record], *, generation: str) -> None:
+        with self._lock:
+            shelf = self._shelf(generation)
+            dimension = shelf.generation.dimension
+            facets = [check_record(record, dimension=dimension) for record in records]
+            for record, found in zip(records, facets, strict=True):
+                own = np.array(record.vector, dtype=np.float32)
+                shelf.records[record.id] = (replace(record, vector=own), found)
+            shelf.matrix = None
+
+    def delete(self, ids: Sequence[str], *, generation: str) -> None:
+        with self._lock:
+            shelf = self._shelf(generation)
+            for key in ids:
+                shelf.records.pop(key, None)
+            shelf.matrix = None
+
+    def search(
+        self,
+        vector: NDArray[np.float32],
+        *,
+        generation: str,
+        limit: int,
+        conditions: Sequence[Condition] = (),
+        exclude_products: Sequence[str] = (),
+    ) -> list[Match]:
+        with self._lock:
+            shelf = self._shelf(generation)
+            dimension = shelf.generation.dimension
+            unit = check_query(vector, dimension=dimension, limit=limit)
+            if not shelf.records:
+                return []
+            excluded = frozenset(exclude_products)
+            found = [
+                _match(record, score)
+                for (record, facets), score in zip(
+                    shelf.records.values(), shelf.scores(unit), strict=True
+                )
+                if record.product not in excluded and all(matches(facets, c) for c in conditions)
+            ]
+        return _best(found)[:limit]
+
+    def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:
+        with self._lock:
+            records = self._shelf(generation).records
+            return {key: records[key][0].vector.copy() for key in ids if key in records}
+
+    def ids(self, *, generation: str) -> Iterator[str]:
+        with self._lock:
+            return iter(sorted(self._shelf(generation).records))
+
+    def count(self, *, generation: str) -> int:
+        with self._lock:
+            return len(self._shelf(generation).records)
+
+    def describe(self) -> str:
+        return f"memory of this process, collection {self.collection!r}"
+
+    def close(self) -> None:
+        """Nothing to release; the records stay until the process ends."""
+
+    def _shelf(self, name: str) -> _Shelf:
+        if name not in self._shelves:
+            msg = f"There is no generation {name!r}."
+            raise IndexMissing(msg)
+        return self._shelves[name]
+
+
+def _match(record: Record, score: float) -> Match:
+    return Match(
+        id=record.id,
+        product=record.product,
+        source=record.source,
+        score=score,
+        digest=record.digest,
+    )
+
+
+def _best(found: list[Match]) -> list[Match]:
+    """One match a product, best first; ties in the order of ids."""
+    best: dict[str, Match] = {}
+    for match in sorted(found, key=lambda m: (-m.score, m.id)):
+        best.setdefault(match.product, match)
+    return list(best.values())

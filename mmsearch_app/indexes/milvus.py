@@ -1,0 +1,283 @@
+"""The index in Milvus: a Lite file, a Lite server, a server or cluster, Zilliz Cloud."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmsearch_app.indexes.base import IndexMissing, IndexUnavailable, Match
+from mmsearch_app.indexes.milvus_connection import Connection
+from mmsearch_app.indexes.milvus_expressions import one_of, quote, select
+from mmsearch_app.indexes.milvus_schema import (
+    FINGERPRINT,
+    METRIC,
+    batches,
+    check_options,
+    make_row,
+    make_schema,
+    read_generation,
+)
+from mmsearch_app.indexes.records import (
+    age_of,
+    check_query,
+    check_record,
+    is_generation,
+    name_generation,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mmsearch_app.indexes.base import Condition, Generation, Record
+
+__all__ = ["MilvusIndex"]
+
+MAX_LIMIT = 16_384
+"""The most hits or rows that a server answers at once."""
+PAGE = 4096
+"""Ids read at a time."""
+SPARE = 4
+"""How many pictures are fetched for each product wanted, at first."""
+
+
+class MilvusIndex:
+    """`Index` in Milvus. A generation is a collection, `collection` names the alias.
+
+    - `uri`: a path that ends in .db (Milvus Lite), or an http(s) address.
+    - `token`: `user:password` or an API key; `database`: empty for the default one.
+    - `timeout`: seconds for each call.
+    - `index_type`, `index_params`, `search_params`: as Milvus documents them. Milvus Lite
+      takes AUTOINDEX, FLAT, HNSW, HNSW_SQ, IVF_FLAT and IVF_SQ8.
+    - `consistency` of a visitor's search; what is read for reconciling is always Strong.
+
+    Raises ValueError for an unknown option value.
+    """
+
+    def __init__(
+        self,
+        *,
+        uri: str | os.PathLike[str] = "mmsearch.db",
+        token: str = "",
+        collection: str = "product_images",
+        database: str = "",
+        timeout: float = 10.0,
+        index_type: str = "AUTOINDEX",
+        index_params: Mapping[str, Any] | None = None,
+        search_params: Mapping[str, Any] | None = None,
+        consistency: str = "Bounded",
+    ) -> None:
+        self._connection = Connection(
+            uri=os.fspath(uri), token=token, database=database, timeout=timeout
+        )
+        self.shared = self._connection.path is None
+        check_options(
+            collection=collection,
+            timeout=timeout,
+            index_type=index_type,
+            consistency=consistency,
+            lite=not self.shared,
+        )
+        self.collection = collection
+        self._index_type = index_type
+        self._index_params = dict(index_params or {})
+        self._search_params = dict(search_params or {})
+        self._consistency = consistency
+        self._known: dict[str, Generation] = {}
+
+    @property
+    def single_writer(self) -> bool:
+        """Whether Milvus Lite is behind it: then one process may write. Connects."""
+        return self._connection.lite
+
+    def live(self) -> Generation | None:
+        try:
+            alias = self._connection.call("describe_alias", self.collection)
+        except IndexMissing:
+            self._refuse_squatter()
+            return None
+        return self._generation(alias["collection_name"])
+
+    def generations(self) -> list[Generation]:
+        names = self._connection.call("list_collections")
+        own = [name for name in names if is_generation(name, collection=self.collection)]
+        return [self._generation(name) for name in sorted(own, key=age_of)]
+
+    def create(self, *, fingerprint: str, dimension: int) -> Generation:
+        from pymilvus import MilvusClient
+
+        name = name_generation(self.collection, fingerprint)
+        index = MilvusClient.prepare_index_params()
+        index.add_index(
+            "vector",
+            index_type=self._index_type,
+            metric_type=METRIC,
+            params=self._index_params,
+        )
+        self._connection.call(
+            "create_collection",
+            name,
+            schema=make_schema(dimension),
+            index_params=index,
+            consistency_level=self._consistency,
+            properties={FINGERPRINT: fingerprint},
+        )
+        return self._generation(name)
+
+    def promote(self, name: str) -> None:
+        self._generation(name, fresh=True)
+        method = "create_alias" if self.live() is None else "alter_alias"
+        self._connection.call(method, name, self.collection)
+
+    def drop(self, name: str) -> None:
+        live = self.live()
+        if live is not None and live.name == name:
+            msg = f"{name} is live; promote another generation before dropping it."
+            raise ValueError(msg)
+        if not is_generation(name, collection=self.collection):
+            msg = f"{name} is no generation of {self.collection}."
+            raise ValueError(msg)
+        self._known.pop(name, None)
+        self._connection.call("drop_collection", name)
+
+    def upsert(self, records: Sequence[Record], *, generation: str) -> None:
+        known = self._generation(generation)
+        # The last of equal ids: a server would keep all that come in one call.
+        rows = {
+            record.id: make_row(
+                record,
+                check_record(record, dimension=known.dimension),
+                fingerprint=known.fingerprint,
+            )
+            for record in records
+        }
+        with self._connection.turn():
+            for batch in batches([*rows.values()], dimension=known.dimension):
+                self._connection.call("upsert", generation, data=batch)
+            self._settle(generation)
+
+    def delete(self, ids: Sequence[str], *, generation: str) -> None:
+        with self._connection.turn():
+            for batch in batches(ids):
+                self._connection.call("delete", generation, filter=one_of("id", batch))
+            self._settle(generation)
+
+    def search(
+        self,
+        vector: NDArray[np.float32],
+        *,
+        generation: str,
+        limit: int,
+        conditions: Sequence[Condition] = (),
+        exclude_products: Sequence[str] = (),
+    ) -> list[Match]:
+        """Search until `limit` products are found or nothing is left.
+
+        Grouping by Milvus is not relied on: 2.3 ignores it for rows not indexed yet, Lite
+        groups after the limit. A round leaves out the products of the earlier ones.
+        """
+        dimension = self._generation(generation).dimension
+        unit = check_query(vector, dimension=dimension, limit=limit)
+        best: dict[str, Match] = {}
+        wanted = limit * SPARE
+        while len(best) < limit:
+            expression = select(conditions, without=[*exclude_products, *best])
+            hits = self._hits(unit, generation, expression, limit=min(wanted, MAX_LIMIT))
+            if not hits:
+                break
+            for match in hits:
+                best.setdefault(match.product, match)
+            wanted *= SPARE
+        return sorted(best.values(), key=lambda match: (-match.score, match.id))[:limit]
+
+    def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:
+        dimension = self._generation(generation).dimension
+        found: dict[str, NDArray[np.float32]] = {}
+        for batch in batches(ids, dimension=dimension):
+            rows = self._rows(generation, one_of("id", batch), "id", "vector")
+            found |= {row["id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
+        return found
+
+    def ids(self, *, generation: str) -> Iterator[str]:
+        last = ""
+        while True:
+            # The two options make rows come in the order of ids; a query has none otherwise.
+            rows = self._rows(
+                generation,
+                f"id > {quote(last)}",
+                "id",
+                limit=PAGE,
+                iterator="True",
+                reduce_stop_for_best="True",
+            )
+            if not rows:
+                return
+            yield from (row["id"] for row in rows)
+            last = rows[-1]["id"]
+
+    def count(self, *, generation: str) -> int:
+        return int(self._rows(generation, "", "count(*)")[0]["count(*)"])
+
+    def describe(self) -> str:
+        place = self._connection.place
+        return f"{self._connection.version} at {place}, collection {self.collection!r}"
+
+    def close(self) -> None:
+        self._known.clear()
+        self._connection.close()
+
+    def _hits(
+        self, unit: NDArray[np.float32], generation: str, expression: str, *, limit: int
+    ) -> list[Match]:
+        params = dict(self._search_params)
+        if self._index_type.startswith("HNSW"):
+            # A server refuses a search list shorter than the limit.
+            params["ef"] = max(int(params.get("ef", 0)), limit)
+        (hits,) = self._connection.call(
+            "search",
+            generation,
+            data=[unit],
+            anns_field="vector",
+            filter=expression,
+            limit=limit,
+            output_fields=["id", "product", "source", "digest"],
+            search_params={"metric_type": METRIC, "params": params},
+            consistency_level=self._consistency,
+        )
+        return [Match(score=min(1.0, max(-1.0, hit["distance"])), **hit["entity"]) for hit in hits]
+
+    def _rows(self, generation: str, expression: str, *columns: str, **options: Any) -> Any:
+        return self._connection.call(
+            "query",
+            generation,
+            filter=expression,
+            output_fields=list(columns),
+            consistency_level="Strong",
+            **options,
+        )
+
+    def _settle(self, generation: str) -> None:
+        """Write what was acknowledged to disk; a server has done so already."""
+        if self._connection.lite:
+            self._connection.call("flush", generation)
+
+    def _generation(self, name: str, *, fresh: bool = False) -> Generation:
+        """Descriptions never change, so they are asked for once."""
+        known = None if fresh else self._known.get(name)
+        if known is None:
+            known = read_generation(self._connection.call("describe_collection", name))
+            if known is None:
+                msg = f"{name} is a collection, but no generation of {self.collection}."
+                raise IndexMissing(msg)
+            self._known[name] = known
+        return known
+
+    def _refuse_squatter(self) -> None:
+        if self._connection.call("has_collection", self.collection):
+            msg = (
+                f"A collection named {self.collection!r} exists, and mmsearch needs the name for "
+                "an alias. Rename it or set MMSEARCH['INDEX']['OPTIONS']['collection']."
+            )
+            raise IndexUnavailable(msg)

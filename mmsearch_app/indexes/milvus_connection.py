@@ -1,0 +1,211 @@
+"""A connection to Milvus that survives forks, closes for good and fails in plain words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mmsearch_app.indexes.base import IndexFault, IndexMissing, IndexUnavailable
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from pymilvus import MilvusClient
+
+__all__ = ["Connection"]
+
+SCHEMES = ("http", "https", "tcp", "unix")
+NOT_CONNECTED = 2
+NOT_FOUND = (100, 1600)
+"""Milvus' codes for a missing collection and a missing alias."""
+NOT_LOADED = 101
+
+# Keyed by process as well: after a fork, a lock of the parent may be held for ever.
+_locks: dict[tuple[int, str], threading.RLock] = {}
+_holders: Counter[tuple[int, str]] = Counter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    client: MilvusClient
+    pid: int
+    version: str
+
+
+class Connection:
+    """Calls of a `MilvusClient`, opened by the first call in each process.
+
+    Calls to Milvus Lite, embedded or served, take turns within the process: its concurrent
+    writers lose acknowledged rows, and readers miss the rows being flushed.
+    """
+
+    def __init__(self, *, uri: str, token: str, database: str, timeout: float) -> None:
+        self.path = None if urlsplit(uri).scheme in SCHEMES else os.path.abspath(uri)
+        if self.path and not uri.endswith(".db"):
+            known = ", ".join(f"{scheme}:" for scheme in SCHEMES)
+            msg = f"uri={uri!r} must be a path that ends in .db or start with one of {known}"
+            raise ValueError(msg)
+        self.timeout = timeout
+        self._options = {"uri": self.path or uri, "token": token, "db_name": database}
+        self._opened: _Opened | None = None
+
+    @property
+    def place(self) -> str:
+        """Where Milvus is, without user name and password."""
+        uri: str = self._options["uri"]
+        parts = urlsplit(uri)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    @property
+    def version(self) -> str:
+        return self._open().version
+
+    @property
+    def lite(self) -> bool:
+        """Whether Milvus Lite answers, from a file or as a server."""
+        return self.path is not None or self.version.startswith("milvus_lite")
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Keep other threads' calls out meanwhile, where Milvus Lite needs that."""
+        return self._alone() if self.lite else nullcontext()
+
+    def call(self, method: str, /, *args: Any, **options: Any) -> Any:
+        """Call a method of the client; its first argument is the collection, if it has one.
+
+        Raises IndexUnavailable or IndexMissing. Tried a second time when the collection has
+        to be loaded first or another thread closed the client meanwhile.
+        """
+        with self.turn():
+            opened = self._open()
+            try:
+                return self._invoke(opened, method, *args, **options)
+            except IndexUnavailable as error:
+                if getattr(error.__cause__, "code", None) == NOT_LOADED:
+                    self._invoke(opened, "load_collection", args[0])
+                elif self._opened is opened:
+                    raise
+            return self._invoke(self._open(), method, *args, **options)
+
+    def close(self) -> None:
+        """Release the client and, with the last user of a file in this process, the file."""
+        opened, self._opened = self._opened, None
+        if opened is None or opened.pid != os.getpid():
+            return
+        with self._alone(), _faults(f"Milvus at {self.place}"):
+            opened.client.close()
+            if self.path:
+                _release(self.path)
+
+    def _invoke(self, opened: _Opened, method: str, *args: Any, **options: Any) -> Any:
+        with _faults(f"Milvus at {self.place}, {method}"):
+            return getattr(opened.client, method)(*args, timeout=self.timeout, **options)
+
+    def _open(self) -> _Opened:
+        opened = self._opened
+        if opened is not None and opened.pid == os.getpid():
+            return opened
+        with self._alone():
+            opened = self._opened
+            if opened is None or opened.pid != os.getpid():
+                opened = self._opened = self._connect()
+            return opened
+
+    def _connect(self) -> _Opened:
+        from pymilvus import MilvusClient
+
+        _quieten()
+        if self.path:
+            _claim(self.path)
+        try:
+            with _faults(f"Milvus at {self.place}, opening"):
+                # A client of its own: the shared ones are never closed.
+                client = MilvusClient(**self._options, timeout=self.timeout, dedicated=True)
+                version = client.get_server_version(timeout=self.timeout)
+        except IndexFault as error:
+            if not self.path:
+                raise
+            _release(self.path)
+            msg = (
+                f"Milvus Lite cannot open {self.path}. One process at a time can: stop the "
+                "other one (a worker, a shell, a second runserver) or use a Milvus server."
+            )
+            raise IndexUnavailable(msg) from error
+        return _Opened(client=client, pid=os.getpid(), version=version)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = _locks.setdefault((os.getpid(), self.place), threading.RLock())
+        if not lock.acquire(timeout=self.timeout):
+            msg = f"Milvus at {self.place} is busy with another thread since {self.timeout:g} s."
+            raise IndexUnavailable(msg)
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def _faults(what: str) -> Iterator[None]:
+    """Turn what pymilvus and gRPC raise into the faults of an index."""
+    from grpc import RpcError
+    from pymilvus.exceptions import MilvusException
+
+    try:
+        yield
+    except MilvusException as error:
+        if error.code in NOT_FOUND:
+            raise IndexMissing(f"{what}: {error.message}") from error
+        hint = " Is it running, are uri and token right?" if error.code == NOT_CONNECTED else ""
+        raise IndexUnavailable(f"{what}: {error.message}.{hint}") from error
+    except RpcError as error:
+        code = getattr(error, "code", lambda: None)()
+        raise IndexUnavailable(f"{what}: {getattr(code, 'name', error)}.") from error
+
+
+@cache
+def _quieten() -> None:
+    """These log a traceback of every error before they raise it; ours say it once."""
+    for name in ("pymilvus.decorators", "milvus_lite.server_manager"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _claim(path: str) -> None:
+    _disown_after_fork()
+    _holders[os.getpid(), path] += 1
+
+
+def _release(path: str) -> None:
+    from milvus_lite.server_manager import server_manager_instance
+
+    holder = (os.getpid(), path)
+    _holders[holder] -= 1
+    if _holders[holder] <= 0:
+        del _holders[holder]
+        server_manager_instance.release_server(path)
+
+
+@cache
+def _disown_after_fork() -> None:
+    """Let no child use the embedded server of its parent.
+
+    The child would write past the lock above, keep the file locked after the parent's end,
+    and at its own end flush into files that the parent has open.
+    """
+    from milvus_lite.server_manager import server_manager_instance
+
+    def disown() -> None:
+        with suppress(AttributeError, OSError):
+            for _, database, _ in server_manager_instance._servers.values():
+                os.close(database._lock_fd)
+                database._lock_fd = None
+        server_manager_instance._servers = {}
+
+    os.register_at_fork(after_in_child=disown)

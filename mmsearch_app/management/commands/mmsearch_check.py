@@ -1,0 +1,85 @@
+"""A live check of all parts: model, index, storage, ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from mmsearch_app import images, ledger
+from mmsearch_app.conf import get_embedder, get_index, get_reranker
+from mmsearch_app.embedders.base import Content
+from mmsearch_app.sources import registry
+
+
+class Command(BaseCommand):
+    """Loads weights and opens connections, which nothing does at start-up."""
+
+    help = "Try the embedder, the index, the storage and the ledger for real. Exit code 1 on failure."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Try each part, report all, then fail if one did."""
+        parts: dict[str, Callable[[], str]] = {
+            "embedder": _embedder,
+            "index": _index,
+            "storage": _storage,
+            "ledger": _ledger,
+            "reranker": _reranker,
+        }
+        broken = [name for name, check in parts.items() if not self._report(name, check)]
+        if broken:
+            raise CommandError(f"Not working: {', '.join(broken)}.")
+
+    def _report(self, name: str, check: Callable[[], str]) -> bool:
+        start = time.perf_counter()
+        try:
+            found, style = check(), self.style.SUCCESS("ok  ")
+        except Exception as error:  # noqa: BLE001 - whatever a part raises is the finding
+            found, style = f"{type(error).__name__}: {error}", self.style.ERROR("FAIL")
+        seconds = time.perf_counter() - start
+        self.stdout.write(f"{style} {name:<9} {found} ({seconds:.2f} s)")
+        return style == self.style.SUCCESS("ok  ")
+
+
+def _embedder() -> str:
+    embedder = get_embedder()
+    vectors = embedder.embed_queries([Content(text="a red mug")])
+    if vectors.shape != (1, embedder.dimension):
+        msg = f"returned shape {vectors.shape} instead of {(1, embedder.dimension)}"
+        raise ValueError(msg)
+    return f"{type(embedder).__name__}, {embedder.dimension} dimensions, {embedder.fingerprint}"
+
+
+def _index() -> str:
+    index = get_index()
+    live = index.live()
+    if live is None:
+        return f"{index.describe()}; nothing indexed yet"
+    if live.fingerprint != get_embedder().fingerprint:
+        msg = f"{index.describe()}: made by another model, run mmsearch_reindex"
+        raise ValueError(msg)
+    return f"{index.describe()}; {live.name} holds {index.count(generation=live.name)} pictures"
+
+
+def _storage() -> str:
+    """Read one picture of every source."""
+    read = []
+    for source in registry:
+        row = source.fetch().order_by("pk").first()
+        file = source.get_file(row) if row is not None else None
+        if file:
+            images.open_image(images.read_bytes(file, max_bytes=2**31))
+            read.append(source.name)
+    return f"read a picture of {', '.join(read) or 'no source: there are none yet'}"
+
+
+def _ledger() -> str:
+    counted = ", ".join(f"{count} {state}" for state, count in ledger.counts().items() if count)
+    return f"{counted or 'empty'}; {ledger.waiting().count()} waiting"
+
+
+def _reranker() -> str:
+    reranker = get_reranker()
+    return f"{type(reranker).__name__}, {reranker.fingerprint}" if reranker else "none configured"

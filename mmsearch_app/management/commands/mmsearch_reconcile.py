@@ -1,0 +1,39 @@
+"""Find what no signal told, and mark it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from mmsearch_app.indexes.base import IndexFault
+from mmsearch_app.reconcile import reconcile
+
+
+class Command(BaseCommand):
+    """Only marks; a worker does the work. Meant for cron."""
+
+    help = "Compare the shop's rows with the ledger and mark every difference."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """How deep to look."""
+        parser.add_argument("source", nargs="*", help="such as catalogue.productimage")
+        parser.add_argument(
+            "--deep", action="store_true", help="compare the ledger with the index as well"
+        )
+        parser.add_argument(
+            "--files", action="store_true", help="read every file again, in case bytes changed"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do it."""
+        try:
+            drift = reconcile(*options["source"], deep=options["deep"], files=options["files"])
+        except IndexFault as error:
+            raise CommandError(str(error)) from error
+        except KeyError as error:
+            raise CommandError(error.args[0]) from error
+        self.stdout.write(
+            f"{drift.total} differences: {drift.changed} new or changed, {drift.gone} gone, "
+            f"{drift.lost} lost from the index, {drift.strays} strays removed"
+        )

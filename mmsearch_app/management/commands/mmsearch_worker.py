@@ -1,0 +1,43 @@
+"""Index what waits, for ever or once."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from mmsearch_app.management.commands._progress import bar
+from mmsearch_app.models import Entry
+from mmsearch_app.service import Service
+from mmsearch_app.worker import drain
+
+
+class Command(BaseCommand):
+    """SIGTERM and Ctrl-C let the batch at hand finish."""
+
+    help = "Embed the pictures that wait and write them to the index. Start as many as you like."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Once, or until stopped."""
+        parser.add_argument("--once", action="store_true", help="stop when nothing waits")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do it."""
+        if options["once"]:
+            self._once(options)
+            return
+        service = Service()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: service.stop())
+        self.stdout.write("Waiting for work; Ctrl-C stops after the batch at hand.")
+        service.run()
+        self.stdout.write(str(service.total))
+
+    def _once(self, options: dict[str, Any]) -> None:
+        waiting = Entry.objects.filter(due_at__isnull=False).count()
+        with bar(waiting, label="Indexing", verbosity=options["verbosity"]) as progress:
+            drained = drain(progress=progress.update)
+        self.stdout.write(str(drained))
+        if drained.problem or drained.failed:
+            raise CommandError(drained.problem or "Some pictures failed; they are tried again.")

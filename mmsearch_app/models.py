@@ -1,0 +1,98 @@
+"""The ledger's tables: the state of every picture, and a rebuild at work."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+__all__ = ["Entry", "Rebuild", "State"]
+
+
+class State(models.TextChoices):
+    """Where a picture stands."""
+
+    PENDING = "pending", _("waiting")
+    INDEXED = "indexed", _("indexed")
+    EMPTY = "empty", _("no picture")
+    REJECTED = "rejected", _("not usable")
+    FAILED = "failed", _("gave up")
+    REMOVED = "removed", _("removed")
+
+
+class Entry(models.Model):
+    """One row of a source: which version of it is wanted, and which one the index holds.
+
+    A state, not an event: many saves, one entry. `wanted` is a random token that changes with
+    every mark, so that work on an older version can tell that it is late.
+    """
+
+    source = models.CharField(_("source"), max_length=100)
+    object_pk = models.CharField(_("primary key"), max_length=255)
+    present = models.BooleanField(_("wanted in the index"), default=True)
+    wanted = models.UUIDField(default=uuid.uuid4, editable=False)
+    state = models.CharField(
+        _("state"), max_length=10, choices=State.choices, default=State.PENDING, db_index=True
+    )
+    due_at = models.DateTimeField(_("due"), null=True, blank=True, db_index=True)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    error = models.TextField(_("error"), blank=True, default="")
+    marked_at = models.DateTimeField(_("marked"))
+    indexed_at = models.DateTimeField(_("indexed"), null=True, blank=True)
+
+    generation = models.CharField(max_length=255, blank=True, default="", editable=False)
+    """The generation of the index that holds `digest` and `content`."""
+    digest = models.CharField(max_length=64, blank=True, default="", editable=False)
+    """SHA-256 of the picture's bytes."""
+    content = models.CharField(max_length=64, blank=True, default="", editable=False)
+    """SHA-256 of all that was embedded: while it stays, so does the vector."""
+    signature = models.CharField(max_length=32, blank=True, default="", editable=False)
+    """MD5, made by the database, of the row's columns that matter: what reconcile compares."""
+
+    staged = models.UUIDField(null=True, editable=False)
+    """The version of this entry that the generation being rebuilt holds."""
+    staged_in = models.CharField(max_length=255, blank=True, default="", editable=False)
+
+    class Meta:
+        verbose_name = _("index entry")
+        verbose_name_plural = _("index entries")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["source", "object_pk"], name="mmsearch_entry_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+    @property
+    def key(self) -> str:
+        """The record's id in the index."""
+        return f"{self.source}:{self.object_pk}"
+
+
+class Rebuild(models.Model):
+    """A new generation being filled beside the live one; at most one is open."""
+
+    generation = models.CharField(_("generation"), max_length=255, blank=True, default="")
+    fingerprint = models.CharField(max_length=255, blank=True, default="", editable=False)
+    requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    total = models.PositiveIntegerField(_("pictures"), default=0)
+    done = models.PositiveIntegerField(_("done"), default=0)
+    error = models.TextField(_("error"), blank=True, default="")
+    open = models.BooleanField(default=True, editable=False)
+
+    class Meta:
+        verbose_name = _("rebuild")
+        verbose_name_plural = _("rebuilds")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["open"], condition=models.Q(open=True), name="mmsearch_rebuild_one_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.generation or f"rebuild {self.pk}"

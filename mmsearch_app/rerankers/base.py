@@ -1,0 +1,47 @@
+"""What a reranker is: a query and its candidates in, a complete order out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from mmsearch_app.embedders.base import Content
+
+__all__ = ["Ranking", "Reranker"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """An order of n candidates. It cannot lose one: anything but a permutation is refused."""
+
+    order: tuple[int, ...]
+    """A permutation of range(n), best first."""
+    grades: tuple[float, ...] | None = None
+    """One grade per candidate in the candidates' order (not in `order`), or None."""
+    reason: str = ""
+    """Plain text written by a model: escape it."""
+    caption: str = ""
+    """What the model sees in the query picture; plain text written by a model."""
+    repairs: int = 0
+    """How many corrections the model's reply needed to become complete."""
+
+    def __post_init__(self) -> None:
+        if sorted(self.order) != list(range(len(self.order))):
+            msg = f"order must be a permutation of range({len(self.order)}), not {self.order}"
+            raise ValueError(msg)
+        if self.grades is not None and len(self.grades) != len(self.order):
+            msg = f"{len(self.grades)} grades for {len(self.order)} candidates"
+            raise ValueError(msg)
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """A model that looks at the query and all candidates and returns a better order."""
+
+    fingerprint: str
+    """Names model, revision, prompt and mode: a cached ranking is valid for one only."""
+
+    def rerank(self, query: Content, candidates: Sequence[Content]) -> Ranking:
+        """Order all candidates; `Ranking.order` has exactly `len(candidates)` places."""
+        ...

@@ -1,0 +1,109 @@
+"""The clock of the left road: a loop for the worker command, or a thread of the serving process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from functools import cache
+from typing import Any
+
+from django.core.signals import request_started
+from django.db import close_old_connections
+
+from mmsearch_app import poke, worker
+from mmsearch_app.conf import get_settings
+from mmsearch_app.indexes.base import IndexFault
+from mmsearch_app.models import Rebuild
+from mmsearch_app.reindex import RebuildBlocked, Rebuilder
+from mmsearch_app.worker import Drained
+
+__all__ = ["Service", "start_with_requests"]
+
+log = logging.getLogger(__name__)
+_BATCHES_IN_A_ROW = 4
+_REBUILD_WAIT = 60.0
+
+
+class Service:
+    """Drains the ledger and advances an open rebuild by turns, until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.woken = threading.Event()
+        self.total = Drained()
+        self._rebuilder: Rebuilder | None = None
+        self._rebuild_not_before = 0.0
+
+    def run(self) -> None:
+        """Work for ever; a stop lets the batch at hand finish."""
+        while not self.stopping.is_set():
+            self.woken.clear()
+            if not self.turn():
+                self.woken.wait(get_settings().POLL_SECONDS)
+        if self._rebuilder:
+            self._rebuilder.release()
+
+    def turn(self) -> bool:
+        """Some batches of each kind of work; whether there may be more at once."""
+        close_old_connections()
+        try:
+            drained = worker.drain(limit=_BATCHES_IN_A_ROW * get_settings().BATCH_SIZE)
+            self.total += drained
+            advanced = self._advance()
+        except Exception:
+            log.exception("The worker failed; it goes on in a while")
+            return False
+        finally:
+            close_old_connections()
+        return advanced or (drained != Drained() and not drained.problem)
+
+    def stop(self) -> None:
+        """Finish the batch at hand, then end."""
+        self.stopping.set()
+        self.woken.set()
+
+    def _advance(self) -> bool:
+        """Some batches of the open rebuild, where there is one that is free."""
+        row = Rebuild.objects.filter(open=True).first()
+        if row is None or time.monotonic() < self._rebuild_not_before:
+            return False
+        if self._rebuilder is None or self._rebuilder.row.pk != row.pk:
+            self._rebuilder = Rebuilder(row)
+        try:
+            for _ in range(_BATCHES_IN_A_ROW):
+                if self._rebuilder.step():
+                    self._rebuilder = None
+                    break
+        except (RebuildBlocked, IndexFault) as error:
+            log.warning("The rebuild waits: %s", error)
+            self._rebuild_not_before = time.monotonic() + _REBUILD_WAIT
+            self._rebuilder = None
+            return False
+        return True
+
+
+@cache
+def _thread_of_this_process() -> Service:
+    service = Service()
+    thread = threading.Thread(target=service.run, name="mmsearch-worker", daemon=True)
+    thread.start()
+    atexit.register(_end, service, thread)
+    poke.listeners.append(service.woken.set)
+    return service
+
+
+def _end(service: Service, thread: threading.Thread) -> None:
+    service.stop()
+    thread.join(10)
+
+
+def start_with_requests() -> None:
+    """Start the thread with the first request, hence after any fork and in no command."""
+    request_started.connect(_on_request, dispatch_uid="mmsearch_app.service")
+
+
+def _on_request(**_: Any) -> None:
+    if get_settings().WORKER_THREAD:
+        _thread_of_this_process()

@@ -1,0 +1,64 @@
+"""`{% load mmsearch %}`: the search box and "more like this, but …" on any page of a shop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import template
+from django.urls import reverse
+
+from mmsearch_app.chips import SUGGESTIONS, suggest
+from mmsearch_app.forms import search_link
+
+if TYPE_CHECKING:
+    from django.db.models import Model
+    from django.template import Context
+
+register = template.Library()
+
+
+@register.inclusion_tag("mmsearch/_box.html", takes_context=True)
+def mmsearch_box(context: Context, *, hint: str = "") -> dict[str, Any]:
+    """A box for a picture, words, or both.
+
+    Rendered without a request there is no CSRF token that a picture could be sent with: the
+    box then takes words, and leads to the search page for pictures.
+    """
+    return {"once": _once(context), "action": reverse("mmsearch:search"), "hint": hint}
+
+
+@register.inclusion_tag("mmsearch/_like.html", takes_context=True)
+def mmsearch_like(context: Context, product: Model, *, chips: str = "") -> dict[str, Any]:
+    """ "More like this, but …" for a product: an input with suggestions, by GET.
+
+    `chips` replaces the suggestions: `chips="in green|made of wood"`. No query is made.
+    """
+    suggestions = [chip.strip() for chip in chips.split("|") if chip.strip()] or SUGGESTIONS
+    return {
+        "once": _once(context),
+        "action": reverse("mmsearch:search"),
+        "product": product,
+        "key": str(product.pk),
+        "chips": suggest({"like": [str(product.pk)]}, suggestions=suggestions, like=product),
+    }
+
+
+@register.inclusion_tag("mmsearch/_media.html", takes_context=True)
+def mmsearch_media(context: Context) -> dict[str, Any]:
+    """The style sheet and the script, for the head of a page; the other tags then skip them."""
+    return {"once": _once(context)}
+
+
+@register.filter
+def mmsearch_like_url(product: Model) -> str:
+    """Address of the search for what is like this product."""
+    return search_link({"like": str(product.pk)})
+
+
+def _once(context: Context) -> bool:
+    """Whether this is the first of these tags in the page being rendered."""
+    # The lowest layer is the one that a page shares with all that it includes.
+    marks = context.render_context.dicts[0]
+    first = "mmsearch_media" not in marks
+    marks["mmsearch_media"] = True
+    return first

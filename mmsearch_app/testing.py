@@ -1,0 +1,93 @@
+"""What the tests of a shop need: an embedder without weights, and settings to use it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmsearch_app.embedders.base import Content
+from mmsearch_app.sources import ImageSource, registry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["IN_MEMORY", "TestingEmbedder", "index_everything", "registered"]
+
+_BINS = 4
+_WORDS = 192
+
+
+class TestingEmbedder:
+    """Deterministic and instant: a coarse colour histogram beside hashed words.
+
+    Pictures of like colours and titles with common words lie close together. It understands
+    nothing; it is for tests.
+    """
+
+    __test__ = False
+    dimension = _BINS**3 + _WORDS
+
+    def __init__(self, *, fingerprint: str = "testing-1") -> None:
+        self.fingerprint = fingerprint
+
+    def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
+        """Shape (n, 256), float32, rows of length 1."""
+        return np.stack([_vector(content) for content in contents])
+
+    def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
+        """The same as for documents."""
+        return self.embed_documents(contents)
+
+
+def _vector(content: Content) -> NDArray[np.float32]:
+    vector = np.zeros(TestingEmbedder.dimension, np.float32)
+    if content.image is not None:
+        pixels = np.asarray(content.image.convert("RGB").resize((16, 16))).reshape(-1, 3)
+        bins = (pixels // (256 // _BINS)).astype(int) @ np.array([_BINS**2, _BINS, 1])
+        colours = np.bincount(bins, minlength=_BINS**3).astype(np.float32)
+        vector[: _BINS**3] = colours / np.linalg.norm(colours)
+    for word in re.findall(r"\w+", (content.text or "").lower()):
+        place = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % _WORDS
+        vector[_BINS**3 + place] += 1
+    words = vector[_BINS**3 :]
+    words /= max(float(np.linalg.norm(words)), 1.0)
+    length = float(np.linalg.norm(vector))
+    if length == 0:
+        vector[-1] = length = 1.0
+    return vector / np.float32(length)
+
+
+IN_MEMORY: dict[str, Any] = {
+    "EMBEDDER": {"BACKEND": "mmsearch_app.testing.TestingEmbedder"},
+    "INDEX": {"BACKEND": "mmsearch_app.indexes.memory.MemoryIndex"},
+}
+"""A value for the setting MMSEARCH: no weights, no file, no socket."""
+
+
+def index_everything() -> None:
+    """Bring the index up to date with the database, as a worker would, at once."""
+    from mmsearch_app.reconcile import reconcile
+    from mmsearch_app.worker import drain
+
+    reconcile()
+    drained = drain()
+    if drained.problem:
+        raise AssertionError(drained.problem)
+
+
+@contextmanager
+def registered(source: ImageSource) -> Iterator[ImageSource]:
+    """Have a source registered and its signals connected inside the block."""
+    from mmsearch_app import signals
+
+    registry.add(source)
+    signals.connect()
+    try:
+        yield source
+    finally:
+        registry.remove(source.name)

@@ -1,0 +1,107 @@
+"""From a query to its vector."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from django.db.models import Model
+
+from mmsearch_app import images
+from mmsearch_app.conf import get_embedder, get_index, get_settings
+from mmsearch_app.embedders.base import Content
+from mmsearch_app.indexes.base import Generation
+from mmsearch_app.ledger import key_of
+from mmsearch_app.query import InvalidQuery, Query, SearchUnavailable
+from mmsearch_app.sources import ImageSource, registry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["query_content", "query_vector"]
+
+log = logging.getLogger(__name__)
+
+
+def query_vector(query: Query, generation: Generation) -> NDArray[np.float32]:
+    """The query as one vector of length 1, shape (dimension,).
+
+    A product without words is asked by the vectors that the index holds of its pictures: no
+    model runs. Unwanted words are subtracted, which ranks by `cos(x, wanted) - w cos(x,
+    unwanted)`. Raises InvalidQuery when a product has no picture, SearchUnavailable when the
+    embedder fails.
+    """
+    if query.vector is not None:
+        return query.vector
+    vector = None
+    if query.like is not None and query.image is None and not query.text:
+        vector = _stored(query.like, generation)
+    if vector is None:
+        vector = _embed(query_content(query))
+    if query.without:
+        unwanted = _embed(Content(text=query.without))
+        vector = vector - get_settings().WITHOUT_WEIGHT * unwanted
+    return _unit(vector)
+
+
+def query_content(query: Query) -> Content:
+    """What a model is shown of the query: the picture (given, or the product's own) and words."""
+    image = query.image
+    if image is None and query.like is not None:
+        image = _own_picture(query.like)
+    return Content(image=image, text=query.text or None)
+
+
+def _embed(content: Content) -> NDArray[np.float32]:
+    try:
+        found = np.asarray(get_embedder().embed_queries([content]), dtype=np.float32)
+    except Exception as error:
+        log.exception("The embedder failed for a query")
+        msg = "The search is not available at the moment."
+        raise SearchUnavailable(msg) from error
+    vector: NDArray[np.float32] = found[0]
+    return vector
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = float(np.linalg.norm(vector))
+    if not np.isfinite(length) or length == 0:
+        msg = "What is wanted and what is not wanted cancel each other out."
+        raise InvalidQuery(msg, field="without")
+    return (vector / length).astype(np.float32)
+
+
+def _rows(product: Model) -> Iterator[tuple[ImageSource, Model]]:
+    for source in registry:
+        if isinstance(product, source.product_model):
+            yield from ((source, row) for row in source.rows_of(product))
+
+
+def _stored(product: Model, generation: Generation) -> NDArray[np.float32] | None:
+    """The mean of the product's vectors in the index; None where it holds none."""
+    keys = [f"{source.name}:{key_of(row.pk)}" for source, row in _rows(product)]
+    held = get_index().vectors(keys, generation=generation.name) if keys else {}
+    if not held:
+        return None
+    mean: NDArray[np.float32] = np.mean(list(held.values()), axis=0)
+    return mean if np.linalg.norm(mean) > 0 else None
+
+
+def _own_picture(product: Model) -> images.Image.Image:
+    """The product's first usable picture. Raises InvalidQuery where there is none."""
+    settings = get_settings()
+    for source, row in _rows(product):
+        file = source.get_file(row)
+        if file is None:
+            continue
+        try:
+            data = images.read_bytes(file, max_bytes=settings.MAX_SOURCE_BYTES)
+            return images.open_image(
+                data, max_bytes=settings.MAX_SOURCE_BYTES, max_pixels=settings.MAX_IMAGE_PIXELS
+            )
+        except Exception as error:  # noqa: BLE001 - storages raise anything; try the next one
+            log.warning("%s of %r cannot be read: %s", file, product, error)
+    msg = "This product has no picture to start from; give words or a picture."
+    raise InvalidQuery(msg, field="like")

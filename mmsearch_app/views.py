@@ -1,0 +1,177 @@
+"""The storefront's search page: by link, by form, with and without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.cache import patch_cache_control
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_safe
+from django.views.generic.base import ContextMixin, TemplateResponseMixin, View
+
+from mmsearch_app import tickets
+from mmsearch_app.chips import SUGGESTIONS, Chip, suggest
+from mmsearch_app.facets import applied, facets
+from mmsearch_app.forms import SearchForm
+from mmsearch_app.images import encode_jpeg
+from mmsearch_app.query import Answer, InvalidQuery, Query, SearchUnavailable
+from mmsearch_app.reference import refer
+from mmsearch_app.searching import answer, build_query
+from mmsearch_app.uploads import UploadTooLarge, cap_uploads
+
+__all__ = ["SearchView", "picture", "search"]
+
+
+class SeeOther(HttpResponseRedirect):
+    """The same question has an address: go there by GET."""
+
+    status_code = 303
+
+
+@method_decorator([transaction.non_atomic_requests, csrf_exempt], name="dispatch")
+class SearchView(TemplateResponseMixin, ContextMixin, View):
+    """The search page. A shop may subclass it and route its own.
+
+    GET asks by address and can be shared. POST carries a picture; without one it is
+    redirected to the address of the same question, so a form without JavaScript ends at a
+    link as well. No transaction is held while a model works. CSRF is checked inside, after
+    the cap on uploads is in place, because the check reads the body.
+    """
+
+    template_name = "mmsearch/search.html"
+    suggestions: ClassVar[Sequence[str]] = SUGGESTIONS
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Cap the upload, then check CSRF, then answer."""
+        with suppress(AttributeError):  # read already by a middleware: its limits were applied
+            cap_uploads(request)
+        try:
+            return csrf_protect(super().dispatch)(request, *args, **kwargs)  # type: ignore[return-value]
+        except UploadTooLarge as error:
+            fault = InvalidQuery(str(error), field="image")
+            return self.show(SearchForm(request.GET), fault=fault, status=413)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer a link, or show the start page where it asks nothing."""
+        return self.respond(SearchForm(request.GET))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer an upload; everything else has an address of its own."""
+        form = SearchForm(request.POST, request.FILES)
+        return self.respond(form) if form.files.get("image") else SeeOther(form.link())
+
+    def respond(self, form: SearchForm) -> HttpResponse:
+        """Search, and show what came of it with the right status."""
+        if form.is_blank:
+            return self.show(form)
+        try:
+            query = self.build_query(form)
+        except tickets.TicketError as fault:
+            return self.show(form.change(query=None), fault=fault, status=410)
+        except InvalidQuery as fault:
+            return self.show(form, fault=fault, status=404 if fault.field == "like" else 400)
+        try:
+            found = answer(query)
+        except SearchUnavailable as fault:
+            response = self.show(form, answer=Answer(query=query), unavailable=True, status=503)
+            response.headers["Retry-After"] = str(fault.retry_after)
+            return response
+        return self.show(form, answer=found)
+
+    def build_query(self, form: SearchForm) -> Query:
+        """What the form asks, checked. Raises InvalidQuery."""
+        if not form.is_valid():
+            field, messages = next(iter(form.errors.items()))
+            raise InvalidQuery(str(messages[0]), field=field)
+        given = form.cleaned_data
+        kept = tickets.redeem(given["query"]).image if given["query"] else None
+        image = given["image"] or kept
+        return build_query(
+            text=given["text"],
+            image=image,
+            like=given["like"] or None,
+            without=given["without"],
+            filters=form.filters,
+            offset=form.offset,
+            user=getattr(self.request, "user", None),
+        )
+
+    def show(
+        self,
+        form: SearchForm,
+        *,
+        answer: Answer | None = None,
+        fault: InvalidQuery | None = None,
+        unavailable: bool = False,
+        status: int = 200,
+    ) -> HttpResponse:
+        """Render the page; `answer` without hits and with `unavailable` is a question kept."""
+        if answer and answer.query and answer.query.image is not None:
+            form = form.change(query=tickets.issue(answer), like=None)
+        context = self.get_context_data(
+            form=form, answer=answer, fault=fault, unavailable=unavailable
+        )
+        response = self.render_to_response(context, status=status)
+        patch_cache_control(response, private=True)
+        return response
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """All that the templates need, for a shop to add to."""
+        form: SearchForm = kwargs["form"]
+        found: Answer | None = kwargs["answer"]
+        query = found.query if found else None
+        shown = facets(form)
+        return super().get_context_data(
+            **kwargs,
+            address=form.link({"offset": form.offset or None}),
+            facets=shown,
+            applied=applied(form, shown),
+            reference=refer(form, query),
+            chips=self.suggest(form, query),
+            **page_links(form, found),
+        )
+
+    def suggest(self, form: SearchForm, query: Query | None) -> list[Chip]:
+        """Chips for the "but", once there is a picture that it can follow."""
+        if not query or (query.image is None and query.like is None):
+            return []
+        return suggest(form.parameters, suggestions=self.suggestions, like=query.like)
+
+
+def page_links(form: SearchForm, answer: Answer | None) -> dict[str, str]:
+    """Addresses of the next and the previous page of an answer, "" where there is none."""
+    query = answer.query if answer else None
+    if answer is None or query is None:
+        return {"next_url": "", "previous_url": ""}
+    following = query.offset + len(answer.hits)
+    before = max(0, query.offset - query.limit)
+    return {
+        "next_url": form.link({"offset": following}) if answer.more and answer.hits else "",
+        "previous_url": form.link({"offset": before or None}) if query.offset else "",
+    }
+
+
+search = SearchView.as_view()
+
+
+@require_safe
+@never_cache
+@transaction.non_atomic_requests
+def picture(request: HttpRequest, token: str) -> HttpResponse:
+    """The visitor's own picture of a question, made anew: never the bytes that were sent."""
+    try:
+        image = tickets.redeem(token).image
+    except tickets.TicketError as error:
+        raise Http404(str(error)) from error
+    if image is None:
+        raise Http404(_("This question has no picture of its own."))
+    response = HttpResponse(encode_jpeg(image, longest_side=320), content_type="image/jpeg")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,15 @@
+"""Settings of the tests: the example shop with parts that need no weights and no server."""
+
+import os
+import tempfile
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("SHOP_DATA", tempfile.mkdtemp(prefix="mmsearch-tests-"))
+
+from example_shop.settings import *  # noqa: E402, F403
+from example_shop.settings import INSTALLED_APPS  # noqa: E402
+from mmsearch_app.testing import IN_MEMORY  # noqa: E402
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.shapes"]
+MMSEARCH = IN_MEMORY
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
