@@ -1,0 +1,35 @@
+# Two commands matter: `make demo` and `make test`. Each sets up all that it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+BIN := $(VENV)/bin
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: demo test lint screenshot benchmarks clean
+
+demo: $(VENV)/.starter ## set up and run the example shop with a working search
+	$(BIN)/python manage.py demo --port $(PORT)
+
+test: $(VENV)/.dev ## set up and run every test that this machine can run
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## style, types, migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.starter: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[starter]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.starter
+
+clean: ## remove the environment and the demo's data
+	rm -rf $(VENV) var build dist *.egg-info

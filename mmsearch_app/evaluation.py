@@ -1,0 +1,123 @@
+"""How good the search is: standard measures over judged questions, with one-sided baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmsearch_app.asking import build_query
+from mmsearch_app.query import Query
+from mmsearch_app.searching import answer
+
+__all__ = ["Judged", "average_precision", "evaluate", "ndcg", "recall"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One question with the products that answer it."""
+
+    relevant: Mapping[str, float]
+    """Primary key as text to a grade above 0 (1 where there is only right and wrong)."""
+    text: str = ""
+    like: str = ""
+    image: str = ""
+    """Path of a picture file."""
+    without: str = ""
+    filters: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Judged:
+        """From a JSON object with these keys; `relevant` may be a list of keys as well.
+
+        Raises ValueError that says what is wrong.
+        """
+        relevant = row.get("relevant")
+        if not isinstance(relevant, Mapping | list) or not relevant:
+            msg = '"relevant" must be a list of primary keys or an object of key to grade.'
+            raise ValueError(msg)
+        if unknown := set(row) - {"relevant", "text", "like", "image", "without", "filters"}:
+            msg = f"unknown keys {sorted(unknown)}"
+            raise ValueError(msg)
+        grades = relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1.0)
+        given = {key: value for key, value in row.items() if key != "relevant"}
+        given["like"] = str(given.get("like", ""))
+        return cls(relevant={str(key): float(grade) for key, grade in grades.items()}, **given)
+
+    def query(self, *, limit: int) -> Query:
+        """What is asked. Raises InvalidQuery."""
+        return build_query(
+            text=self.text,
+            like=self.like,
+            image=Path(self.image).read_bytes() if self.image else None,
+            without=self.without,
+            filters=self.filters,
+            limit=limit,
+        )
+
+
+def recall(found: Sequence[str], relevant: Mapping[str, float], *, k: int) -> float:
+    """Share of the relevant products among the first k, of those that could be there."""
+    hits = sum(key in relevant for key in found[:k])
+    return hits / min(k, len(relevant))
+
+
+def average_precision(found: Sequence[str], relevant: Mapping[str, float], *, k: int) -> float:
+    """Average precision at k, as CIRCO's mAP@k uses it (Baldrati et al., ICCV 2023)."""
+    hits, total = 0, 0.0
+    for place, key in enumerate(found[:k], 1):
+        if key in relevant:
+            hits += 1
+            total += hits / place
+    return total / min(k, len(relevant))
+
+
+def ndcg(found: Sequence[str], relevant: Mapping[str, float], *, k: int) -> float:
+    """Normalised discounted cumulative gain at k (Järvelin and Kekäläinen, TOIS 2002)."""
+
+    def gain(grades: Sequence[float]) -> float:
+        return sum(grade / math.log2(place + 2) for place, grade in enumerate(grades[:k]))
+
+    ideal = gain(sorted(relevant.values(), reverse=True))
+    return gain([relevant.get(key, 0.0) for key in found]) / ideal
+
+
+def evaluate(questions: Sequence[Judged], *, k: int = 10) -> dict[str, dict[str, float]]:
+    """Mean measures by kind of question: as asked, and with its words or its picture alone.
+
+    Many composed questions can be answered by one half, so a composed score means little
+    without the halves beside it. Raises InvalidQuery for a question that cannot be asked.
+    """
+    scores: dict[str, list[dict[str, float]]] = {}
+    for judged in questions:
+        for name, query in _variants(judged.query(limit=k)).items():
+            found = [str(hit.product.pk) for hit in answer(query).hits]
+            scores.setdefault(name, []).append(_measures(found, judged.relevant, k))
+    return {name: _means(rows) for name, rows in scores.items()}
+
+
+def _variants(query: Query) -> dict[str, Query]:
+    pictured = query.image is not None or query.like is not None
+    if not (query.text and pictured):
+        return {"words" if query.text else "picture": query}
+    return {
+        "composed": query,
+        "composed, words only": replace(query, image=None, like=None),
+        "composed, picture only": replace(query, text=""),
+    }
+
+
+def _measures(found: Sequence[str], relevant: Mapping[str, float], k: int) -> dict[str, float]:
+    return {
+        "recall@1": recall(found, relevant, k=1),
+        f"recall@{k}": recall(found, relevant, k=k),
+        f"mAP@{k}": average_precision(found, relevant, k=k),
+        f"nDCG@{k}": ndcg(found, relevant, k=k),
+    }
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    return {"questions": float(len(rows)), **means}
