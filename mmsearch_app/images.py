@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Literal, TypeAlias, cast
 
 from PIL import ExifTags, Image
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
+
+from mmsearch_app.bombs import is_bomb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,9 +28,6 @@ __all__ = ["InvalidImage", "digest", "encode_jpeg", "open_image", "read_bytes"]
 Code: TypeAlias = Literal["empty", "too_large", "too_many_pixels", "unsupported", "broken"]
 
 CHUNK = 1 << 20
-MAX_SCANS = 50
-"""Scans of one JPEG. Encoders write about ten; a hostile file of 8 MB holds 130,000, and at
-40 megapixels each costs 25 ms: an hour of work."""
 MAX_SIDE = 65_535
 """The longest side that any of the formats but PNG knows."""
 BAND_PIXELS = 1 << 22
@@ -42,7 +40,6 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 
 
 class InvalidImage(ValueError):
@@ -68,9 +65,8 @@ def open_image(
 
     `source` is the bytes or a binary file, read from its start, or an image opened elsewhere.
     JPEG, PNG, WebP and AVIF are recognised by content, whatever the name says; of an animation
-    the first frame counts.
-    Colour profiles are ignored, on both roads alike, so that no hostile profile is parsed.
-    The result carries no metadata.
+    the first frame counts. Colour profiles are ignored, on both roads alike, so that no hostile
+    profile is parsed. The result carries no metadata.
 
     The caps are those of the settings for visitors (`MAX_IMAGE_BYTES`, `MAX_IMAGE_PIXELS`)
     unless given. Pixels are counted from the header, before anything is decoded.
@@ -90,17 +86,17 @@ def open_image(
 def read_bytes(source: Source, *, max_bytes: int) -> bytes:
     """Read the whole file once, from its start, or refuse it with InvalidImage.
 
-    A `size` that the file announces is checked first: an object of a remote storage is
-    fetched whole at its first read. Errors of the storage pass through.
+    A model's file that is not open is opened and closed again; an open one stays open. A `size`
+    that the file announces is checked first: an object of a remote storage is fetched whole at
+    its first read. Errors of the storage pass through.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     else:
         if (getattr(source, "size", None) or 0) > max_bytes:
             raise _too_large(max_bytes)
-        if source.seekable():
-            source.seek(0)
-        data = source.read(max_bytes + 1)
+        with _from_start(source) as file:
+            data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
     if not data:
@@ -112,11 +108,10 @@ def digest(source: Source) -> str:
     """SHA-256 of the bytes, in hexadecimal; a file is read from its start, in chunks."""
     if isinstance(source, bytes | bytearray | memoryview):
         return hashlib.sha256(source).hexdigest()
-    if source.seekable():
-        source.seek(0)
     total = hashlib.sha256()
-    while chunk := source.read(CHUNK):
-        total.update(chunk)
+    with _from_start(source) as file:
+        while chunk := file.read(CHUNK):
+            total.update(chunk)
     return total.hexdigest()
 
 
@@ -130,6 +125,14 @@ def encode_jpeg(image: Image.Image, *, longest_side: int = 1024, quality: int = 
     buffer = BytesIO()
     plain.save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
+
+
+def _from_start(source: IO[bytes] | File[bytes]) -> AbstractContextManager[IO[bytes] | File[bytes]]:
+    if source.closed and hasattr(source, "open"):
+        return cast("File[bytes]", source).open("rb")
+    if source.seekable():
+        source.seek(0)
+    return nullcontext(source)
 
 
 def _cap(given: int | None, name: Literal["MAX_IMAGE_BYTES", "MAX_IMAGE_PIXELS"]) -> int:
@@ -163,19 +166,15 @@ def _tamed() -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels() from error
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, EOFError, …
-        raise InvalidImage(
-            "This picture is damaged or incomplete and cannot be opened.", code="broken"
-        ) from error
+        raise InvalidImage("This picture is damaged or incomplete.", code="broken") from error
 
 
 def _decode(data: bytes, max_pixels: int, longest_side: int) -> Image.Image:
     plugin = _recognise(data)
     if plugin is None:
-        raise InvalidImage(
-            "This file is not a JPEG, PNG, WebP or AVIF picture.", code="unsupported"
-        )
-    if plugin is JpegImageFile:
-        _refuse_endless_scans(data)
+        raise InvalidImage("This is no JPEG, PNG, WebP or AVIF picture.", code="unsupported")
+    if is_bomb(data):
+        raise InvalidImage("This picture has too many parts.", code="broken")
     # The plugin itself, not Image.open: that warns and raises by Pillow's own global limit.
     with plugin(BytesIO(data)) as picture:
         return _normalise(picture, max_pixels, longest_side)
@@ -190,20 +189,6 @@ def _normalise(picture: Image.Image, max_pixels: int, longest_side: int) -> Imag
         picture.draft("RGB", (int(width * scale) or 1, int(height * scale) or 1))
     picture.load()
     return _turn_upright(_shrink(picture, longest_side), picture)
-
-
-def _refuse_endless_scans(data: bytes) -> None:
-    place = scans = 0
-    while found := _MARKER.search(data, place):
-        marker, place = found[1][0], found.end()
-        if marker == 0xD9:  # end of the image: what follows (a film, a second view) is not read
-            return
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
-            continue
-        scans += marker == 0xDA
-        place += int.from_bytes(data[place : place + 2], "big")
-        if scans > MAX_SCANS:
-            raise InvalidImage("This picture is built in too many passes.", code="broken")
 
 
 def _shrink(picture: Image.Image, longest_side: int) -> Image.Image:
@@ -239,12 +224,9 @@ def _turn_upright(image: Image.Image, original: Image.Image) -> Image.Image:
 
 
 def _too_large(max_bytes: int) -> InvalidImage:
-    return InvalidImage(
-        f"This file is too large: at most {max_bytes / (1 << 20):.3g} MB.", code="too_large"
-    )
+    most = f"{max_bytes / (1 << 20):.3g} MB"
+    return InvalidImage(f"This file is too large: at most {most}.", code="too_large")
 
 
 def _too_many_pixels() -> InvalidImage:
-    return InvalidImage(
-        "This picture has too many pixels: please make it smaller.", code="too_many_pixels"
-    )
+    return InvalidImage("This picture has too many pixels.", code="too_many_pixels")

@@ -24,7 +24,7 @@ from mmsearch_app.ledger import key_of
 from mmsearch_app.query import Answer, Hit, InvalidQuery, Query
 from mmsearch_app.reranking import rerank as rerank_answer
 from mmsearch_app.retrieval import Wanted, hydrate
-from mmsearch_app.sources import product_key, registry
+from mmsearch_app.sources import product_key
 
 __all__ = ["Expired", "Forged", "TicketError", "issue", "redeem", "rerank"]
 
@@ -53,6 +53,7 @@ class _Kept:
     vector: bytes | None
     fingerprint: str
     matches: tuple[Match, ...]
+    more: bool
 
 
 def issue(answer: Answer) -> str:
@@ -77,6 +78,7 @@ def issue(answer: Answer) -> str:
         vector=query.vector.tobytes() if query.vector is not None else None,
         fingerprint=get_embedder().fingerprint,
         matches=tuple(_match(hit) for hit in answer.hits),
+        more=answer.more,
     )
     name = secrets.token_urlsafe(16)
     cache.set(_key(name), kept, get_settings().RERANK_SECONDS)
@@ -98,7 +100,7 @@ def rerank(token: str, *, user: Any = None) -> Answer:
     kept = _kept(name)
     query = _query(kept, user)
     hits = hydrate(kept.matches, Wanted(wishes=parse(query.filters), user=user))
-    found = Answer(hits=tuple(hits), query=query)
+    found = Answer(hits=tuple(hits), query=query, more=kept.more)
     reranker = get_reranker()
     if reranker is None:
         return found
@@ -126,11 +128,10 @@ def _with_rows(ranked: Answer, found: Answer) -> Answer:
 
 
 def _match(hit: Hit) -> Match:
-    source = next(s for s in registry if isinstance(hit.image, s.model))
     return Match(
-        id=f"{source.name}:{key_of(hit.image.pk)}",
+        id=f"{hit.source}:{key_of(hit.image.pk)}",
         product=product_key(hit.product),
-        source=source.name,
+        source=hit.source,
         score=hit.score,
     )
 
@@ -140,6 +141,9 @@ def _query(kept: _Kept, user: Any) -> Query:
     if kept.like:
         label, pk = kept.like
         like = apps.get_model(label)._base_manager.filter(pk=pk).first()
+        if like is None:
+            msg = "The product that this search started from is gone."
+            raise Expired(msg)
     same_model = kept.fingerprint == get_embedder().fingerprint
     vector = np.frombuffer(kept.vector, dtype=np.float32) if kept.vector and same_model else None
     image = images.open_image(kept.picture) if kept.picture else None

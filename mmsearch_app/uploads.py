@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from io import BytesIO
 from typing import IO, Any
 
@@ -46,7 +47,7 @@ def cap_uploads(request: HttpRequest, *, max_bytes: int | None = None) -> None:
     the disk, whatever `FILE_UPLOAD_HANDLERS` says. Where the form was read already, by a
     middleware, nothing is changed: the picture is then measured when it is opened.
     """
-    if not hasattr(request, "_files"):
+    with suppress(AttributeError):
         request.upload_handlers = [CappedUpload(request, max_bytes=max_bytes)]
 
 

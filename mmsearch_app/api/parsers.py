@@ -41,10 +41,11 @@ class FormParser(BaseParser):
     ) -> DataAndFiles[Any, Any]:
         """Return the fields and the files."""
         request = (parser_context or {})["request"]
+        body: Any = stream
         meta = {**request.META, "CONTENT_TYPE": media_type}
         try:
             # Always UTF-8: a charset of the client's choice may be a decompressor ("bz2_codec").
-            data, files = MultiPartParser(meta, stream, [CappedUpload(request)], "utf-8").parse()
+            data, files = MultiPartParser(meta, body, [CappedUpload(request)], "utf-8").parse()
         except MultiPartParserError as error:
             raise ParseError(f"This form cannot be read: {error}") from error
         return DataAndFiles(data, files)

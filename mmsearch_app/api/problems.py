@@ -29,9 +29,8 @@ from django.core.exceptions import (
 )
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
-from rest_framework.exceptions import APIException, Throttled, ValidationError
+from rest_framework.exceptions import APIException, Throttled, UnsupportedMediaType, ValidationError
 from rest_framework.settings import api_settings
-from rest_framework.views import set_rollback
 
 from mmsearch_app.images import InvalidImage
 from mmsearch_app.query import InvalidQuery, SearchUnavailable
@@ -63,7 +62,6 @@ def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("A search by API failed", exc_info=error)
         got_request_exception.send(sender=None, request=request)
-    set_rollback()
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
@@ -152,8 +150,13 @@ def _(error: APIException) -> Problem:
 
 
 @describe.register
+def _(error: UnsupportedMediaType) -> Problem:
+    return Problem(status=415, detail="Send multipart/form-data or application/json.")
+
+
+@describe.register
 def _(error: Throttled) -> Problem:
-    wait = str(ceil(error.wait or WAIT))
+    wait = str(ceil(getattr(error, "wait", None) or WAIT))
     return Problem(
         status=429,
         detail=f"Too many searches: please wait {wait} seconds.",
@@ -163,10 +166,10 @@ def _(error: Throttled) -> Problem:
 
 @describe.register
 def _(error: ValidationError) -> Problem:
-    detail: Any = error.detail
-    errors = {str(name): list(_flatten(value)) for name, value in detail.items()}
-    general = errors.pop(api_settings.NON_FIELD_ERRORS_KEY, [])
-    sentences = list(dict.fromkeys([*general, *(s for found in errors.values() for s in found)]))
+    fields: Any = error.detail if isinstance(error.detail, dict) else {}
+    errors = {str(name): list(_flatten(value)) for name, value in fields.items()}
+    errors.pop(api_settings.NON_FIELD_ERRORS_KEY, None)
+    sentences = dict.fromkeys(_flatten(error.detail))
     return Problem(status=400, detail=" ".join(sentences), errors=errors)
 
 

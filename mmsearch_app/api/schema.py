@@ -1,0 +1,56 @@
+"""What drf-spectacular cannot see by itself, where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from mmsearch_app.api.serializers import AnswerSerializer
+
+__all__ = ["HEALTH", "documented"]
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "format": "uri-reference"},
+        "errors": {
+            "type": "object",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+}
+
+HEALTH = {
+    "type": "object",
+    "required": ["status", "index", "model", "waiting"],
+    "properties": {
+        "status": {"type": "string", "enum": ["ok", "degraded"]},
+        "index": {"type": "string", "enum": ["live", "not built", "unreachable"]},
+        "model": {"type": "string", "enum": ["matches", "differs", "unavailable", "unknown"]},
+        "waiting": {"type": "integer", "nullable": True},
+    },
+}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def documented(
+    *, problems: Sequence[int], responses: Mapping[int, Any] | None = None, **options: Any
+) -> Callable[[F], F]:
+    """Describe a method that answers with results, or with `responses`, or with `problems`.
+
+    `options` are further ones of `extend_schema`. Without drf-spectacular nothing happens.
+    """
+    try:
+        from drf_spectacular.utils import extend_schema
+    except ImportError:
+        return lambda method: method
+    right = {200: AnswerSerializer} if responses is None else responses
+    wrong = {(status, "application/problem+json"): PROBLEM for status in problems}
+    return extend_schema(responses={**right, **wrong}, **options)

@@ -1,0 +1,226 @@
+"""Questions in, answers out: the shapes of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, TypedDict
+
+from django.http import QueryDict
+from django.urls import reverse
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
+from rest_framework.request import Request
+
+from mmsearch_app.conf import get_settings
+from mmsearch_app.filters import FilterSpec, specs
+from mmsearch_app.query import Answer, Hit
+
+__all__ = ["AnswerSerializer", "PageQuestion", "PictureQuestion", "Question"]
+
+OWN = ("text", "like", "without", "limit", "rerank", "image")
+"""Fields that every shop has; a filter of such a name cannot be used by API."""
+IGNORED = frozenset({"csrfmiddlewaretoken"})
+"""What a form of the shop's pages carries beside the question."""
+MAX_VALUES = 100
+MAX_VALUE_LENGTH = 255
+LARGEST = 2**63
+"""What databases and indexes can hold; NaN and infinity are not below it either."""
+SHOWN = 10
+"""How many wrong names a problem document repeats."""
+
+
+class Flag(serializers.BooleanField):
+    """A boolean whose absence from a form means its default, as everywhere else."""
+
+    default_empty_html = empty
+
+
+class AnyOf(serializers.ListField):
+    """One value, or several of which any may match. The search checks them against the shop."""
+
+    default_error_messages = {  # noqa: RUF012 - DRF's own way
+        "scalar": "Give a text, a number or a boolean, or a list of them.",
+    }
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        """The values as they came, in a list."""
+        values = data if isinstance(data, list) else [data]
+        if len(values) > MAX_VALUES:
+            self.fail("max_length", max_length=MAX_VALUES)
+        return [self._check(value) for value in values if value != ""]
+
+    def _check(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return serializers.CharField(max_length=MAX_VALUE_LENGTH).run_validation(value)
+        if not isinstance(value, int | float) or not abs(value) < LARGEST:
+            self.fail("scalar")
+        return value
+
+
+class Question(serializers.Serializer[Any]):
+    """A question in JSON, without a picture.
+
+    The shop's filters are fields of it: `<name>`, one value or several, and for numbers and
+    dates `<name>__gte`, `__lte`, `__gt` and `__lt`.
+    """
+
+    rerank = Flag(
+        default=True, help_text="Whether a better order, where one can be had, is wanted later."
+    )
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """The fields with the limits of the settings, and the filters of the sources."""
+        settings = get_settings()
+        words: dict[str, Any] = {
+            "required": False,
+            "allow_blank": True,
+            "max_length": settings.MAX_TEXT_LENGTH,
+        }
+        return {
+            "text": serializers.CharField(**words, help_text="What is wanted, in words."),
+            "like": serializers.CharField(
+                required=False,
+                allow_blank=True,
+                max_length=MAX_VALUE_LENGTH,
+                help_text="Primary key of a product whose picture is the question.",
+            ),
+            "without": serializers.CharField(**words, help_text="What is not wanted, in words."),
+            "limit": serializers.IntegerField(
+                required=False, min_value=1, max_value=settings.MAX_LIMIT
+            ),
+            **super().get_fields(),
+            **dict(_filter_fields()),
+        }
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """The arguments of `search`, besides `rerank`. Null is the same as nothing."""
+        if not isinstance(data, QueryDict):
+            data = {key: value for key, value in data.items() if value is not None}
+        if unknown := sorted(set(data) - set(self.fields) - IGNORED):
+            raise ValidationError({name[:50]: [self._teach(name)] for name in unknown[:SHOWN]})
+        given = super().to_internal_value(data)
+        filters = {name: given.pop(name) for name in list(given) if name not in OWN}
+        return {**given, "filters": filters}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a question that asks nothing."""
+        names = [name for name in ("image", "text", "like") if name in self.fields]
+        if not any(attrs.get(name) for name in names):
+            sentence = f"Give at least one of {', '.join(names)}."
+            raise ValidationError({name: [sentence] for name in names})
+        return attrs
+
+    def _teach(self, name: str) -> str:
+        if name == "image":
+            return "Send pictures as multipart/form-data; JSON carries no picture bytes."
+        return f"There is no field {name[:50]!r}; there are: {', '.join(self.fields)}."
+
+
+class PictureQuestion(Question):
+    """A question in a form, with or without a picture."""
+
+    image = serializers.FileField(
+        required=False,
+        allow_empty_file=True,
+        help_text="JPEG, PNG, WebP or AVIF.",
+        error_messages={"invalid": "Send the picture as a file of the form."},
+    )
+
+
+class PageQuestion(serializers.Serializer[Any]):
+    """Where a further page starts."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """The offset, with the limit of the settings."""
+        most = get_settings().MAX_OFFSET
+        return {"offset": serializers.IntegerField(default=0, min_value=0, max_value=most)}
+
+
+def _filter_fields() -> Iterator[tuple[str, serializers.Field[Any, Any, Any, Any]]]:
+    for name, spec in specs().items():
+        if name in OWN:
+            continue
+        yield name, AnyOf(required=False, child=_value_field(spec), max_length=MAX_VALUES)
+        if spec.kind in ("number", "date"):
+            for suffix in ("gte", "lte", "gt", "lt"):
+                yield f"{name}__{suffix}", _value_field(spec)
+
+
+def _value_field(spec: FilterSpec) -> serializers.Field[Any, Any, Any, Any]:
+    if spec.kind == "number":
+        return serializers.DecimalField(
+            max_digits=None, decimal_places=None, coerce_to_string=False, required=False
+        )
+    if spec.kind == "boolean":
+        return serializers.BooleanField(required=False)
+    return serializers.CharField(required=False, allow_blank=True, max_length=MAX_VALUE_LENGTH)
+
+
+class Address(serializers.CharField):
+    """An absolute URL, or ""."""
+
+    def to_representation(self, value: str) -> str:
+        """Complete the address by scheme and host of the request."""
+        request: Request = self.context["request"]
+        return request.build_absolute_uri(value) if value else ""
+
+
+class HitSerializer(serializers.Serializer[Hit]):
+    """One product found. All texts are plain: escape them before they become HTML."""
+
+    product = serializers.JSONField(source="product.pk", help_text="Its primary key.")
+    image = serializers.JSONField(source="image.pk", help_text="Primary key of its best picture.")
+    score = serializers.FloatField(help_text="Cosine similarity, -1 to 1.")
+    title = serializers.CharField()
+    url = Address()
+    image_url = Address()
+    reason = serializers.CharField(help_text="Why it is here, where a model says so.")
+
+
+class Rerank(TypedDict):
+    """Whether a better order exists or can be had, and where."""
+
+    status: Literal["off", "pending", "done"]
+    url: str | None
+
+
+class AnswerSerializer(serializers.Serializer[Answer]):
+    """What was found. The context holds `request`, the `token` and the `rerank` status."""
+
+    id = serializers.SerializerMethodField(help_text="Token of this search, good for minutes.")
+    results = HitSerializer(source="hits", many=True)
+    ranked_by = serializers.ChoiceField(choices=["index", "reranker"])
+    caption = serializers.CharField(help_text="What a model sees in the picture.")
+    reason = serializers.CharField(help_text="Why a model ordered so.")
+    rerank = serializers.SerializerMethodField()
+    next = serializers.SerializerMethodField(help_text="Address of the next page.")
+    timings = serializers.DictField(
+        child=serializers.FloatField(), help_text="Milliseconds by stage."
+    )
+    notes = serializers.ListField(child=serializers.CharField())
+
+    def get_id(self, answer: Answer) -> str:
+        """The token."""
+        token: str = self.context["token"]
+        return token
+
+    def get_rerank(self, answer: Answer) -> Rerank:
+        """Status, and the address of the better order while there is one."""
+        status = self.context["rerank"]
+        return {"status": status, "url": None if status == "off" else self._address("rerank")}
+
+    def get_next(self, answer: Answer) -> str | None:
+        """The next page goes on behind the hits of this one, as far as visitors may page."""
+        if not answer.more or answer.query is None:
+            return None
+        offset = answer.query.offset + len(answer.hits)
+        if offset > get_settings().MAX_OFFSET:
+            return None
+        return f"{self._address('page')}?offset={offset}"
+
+    def _address(self, name: str) -> str:
+        request: Request = self.context["request"]
+        namespace = request.resolver_match.namespace if request.resolver_match else None
+        path = reverse(f"mmsearch_api:{name}", args=[self.context["token"]], current_app=namespace)
+        return request.build_absolute_uri(path)

@@ -1,0 +1,138 @@
+"""The endpoints: a search, its further pages, its late order, and the health of it all.
+
+A shop that wants other rules subclasses a view, or routes it with other arguments:
+`SearchView.as_view(permission_classes=[IsAuthenticated], authentication_classes=[...])`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from django.db import transaction
+from django.http import QueryDict
+from django.utils.decorators import method_decorator
+from rest_framework.permissions import AllowAny
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from mmsearch_app import tickets
+from mmsearch_app.api import problems
+from mmsearch_app.api.health import examine
+from mmsearch_app.api.parsers import FormParser, JsonParser
+from mmsearch_app.api.schema import HEALTH, documented
+from mmsearch_app.api.serializers import (
+    AnswerSerializer,
+    PageQuestion,
+    PictureQuestion,
+    Question,
+)
+from mmsearch_app.api.throttles import SearchThrottle
+from mmsearch_app.conf import get_reranker
+from mmsearch_app.query import Answer
+from mmsearch_app.searching import answer, search
+
+__all__ = ["HealthView", "PageView", "PublicView", "RerankView", "SearchView"]
+
+
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class PublicView(APIView):
+    """JSON for anyone, whatever the project's defaults for DRF are.
+
+    A search changes nothing, so a POST without cookies needs no CSRF token: nobody is logged
+    in here and everyone sees what everyone may see. With `authentication_classes` set, the
+    sources' `visible_to` gets the user. No transaction is held while a model works.
+    """
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes: Sequence[type[BaseThrottle]] = (SearchThrottle,)
+    parser_classes = (FormParser, JsonParser)
+    renderer_classes = (JSONRenderer,)
+    versioning_class = None
+
+    def get_exception_handler(self) -> Callable[..., Any]:
+        """Problem documents for everything."""
+        return problems.handle
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keep answers out of caches that several visitors share."""
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        return super().finalize_response(request, response, *args, **kwargs)
+
+    def respond(
+        self, found: Answer, *, token: str, rerank: Literal["off", "pending", "done"]
+    ) -> Response:
+        """The answer as JSON."""
+        context = {"request": self.request, "token": token, "rerank": rerank}
+        return Response(AnswerSerializer(found, context=context).data)
+
+
+class SearchView(PublicView):
+    """Find products by a picture, words, or both."""
+
+    @documented(
+        request={"multipart/form-data": PictureQuestion, "application/json": Question},
+        problems=(400, 413, 415, 422, 429, 503),
+        operation_id="search",
+    )
+    def post(self, request: Request) -> Response:
+        """Answer in the index's order at once; a better order can be had at `rerank.url`."""
+        asked = _read(request)
+        wanted = asked.pop("rerank")
+        found = search(**asked, rerank=False, user=request.user)
+        return self.respond(found, token=tickets.issue(found), rerank=_offer() if wanted else "off")
+
+
+class PageView(PublicView):
+    """Further pages of a search, with an uploaded picture as well."""
+
+    @documented(
+        problems=(400, 404, 410, 429, 503), operation_id="search_page", parameters=[PageQuestion]
+    )
+    def get(self, request: Request, token: str) -> Response:
+        """Answer the same question from `offset` on, in the index's order."""
+        asked = PageQuestion(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        offset = asked.validated_data["offset"]
+        query = tickets.redeem(token, user=request.user)
+        found = answer(replace(query, offset=offset, rerank=False))
+        return self.respond(found, token=token, rerank="off" if offset else _offer())
+
+
+class RerankView(PublicView):
+    """The late, better order of the first page."""
+
+    @documented(problems=(404, 410, 429, 503), operation_id="search_rerank")
+    def get(self, request: Request, token: str) -> Response:
+        """Rank once, then always answer the same; without a reranker in the index's order."""
+        found = tickets.rerank(token, user=request.user)
+        return self.respond(found, token=token, rerank="done" if get_reranker() else "off")
+
+
+class HealthView(PublicView):
+    """Whether a search would work now."""
+
+    throttle_classes = ()
+
+    @documented(responses={200: HEALTH, 503: HEALTH}, problems=(), operation_id="search_health")
+    def get(self, request: Request) -> Response:
+        """200, or 503 where it would not."""
+        health = examine()
+        return Response(health.document(), status=200 if health.ok else 503)
+
+
+def _offer() -> Literal["off", "pending"]:
+    return "pending" if get_reranker() else "off"
+
+
+def _read(request: Request) -> dict[str, Any]:
+    """The arguments of `search` that a body holds. Raises ValidationError."""
+    data = request.data
+    question = (PictureQuestion if isinstance(data, QueryDict) else Question)(data=data)
+    question.is_valid(raise_exception=True)
+    return dict(question.validated_data)
