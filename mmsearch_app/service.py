@@ -14,6 +14,7 @@ from django.db import close_old_connections
 
 from mmsearch_app import poke, worker
 from mmsearch_app.conf import get_settings
+from mmsearch_app.embedding import EmbedderDown
 from mmsearch_app.indexes.base import IndexFault
 from mmsearch_app.models import Rebuild
 from mmsearch_app.reindex import RebuildBlocked, Rebuilder
@@ -69,16 +70,18 @@ class Service:
         row = Rebuild.objects.filter(open=True).first()
         if row is None or time.monotonic() < self._rebuild_not_before:
             return False
-        if self._rebuilder is None or self._rebuilder.row.pk != row.pk:
-            self._rebuilder = Rebuilder(row)
+        work = self._rebuilder
+        if work is None or work.row.pk != row.pk:
+            work = self._rebuilder = Rebuilder(row)
         try:
             for _ in range(_BATCHES_IN_A_ROW):
-                if self._rebuilder.step():
+                if work.step():
                     self._rebuilder = None
                     break
-        except (RebuildBlocked, IndexFault) as error:
+        except (RebuildBlocked, IndexFault, EmbedderDown) as error:
             log.warning("The rebuild waits: %s", error)
             self._rebuild_not_before = time.monotonic() + _REBUILD_WAIT
+            work.release()
             self._rebuilder = None
             return False
         return True

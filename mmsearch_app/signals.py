@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -10,10 +11,10 @@ from django.apps import apps
 from django.db.models import ManyToManyField, Model, QuerySet
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 
-from mmsearch_app import ledger, poke
-from mmsearch_app.sources import ImageSource, find_rows, known_labels, registry
+from mmsearch_app import ledger, paths, poke
+from mmsearch_app.sources import ImageSource, find_pictures, find_rows, known_labels, registry
 
-__all__ = ["connect", "mark"]
+__all__ = ["connect", "is_known", "mark"]
 
 _CHUNK = 500
 
@@ -30,7 +31,7 @@ def connect() -> None:
             pre_delete.connect(_about_to_be_deleted, sender=model, dispatch_uid=uid)
             post_delete.connect(_deleted, sender=model, dispatch_uid=uid)
     for source in registry:
-        for through, _owner in _relations(source):
+        for through, *_ in _relations(source):
             uid = f"mmsearch_app.{source.name}.{through._meta.label_lower}"
             m2m_changed.connect(_related, sender=through, dispatch_uid=uid)
 
@@ -39,11 +40,12 @@ def mark(what: Model | QuerySet[Any], *, force: bool = False) -> int:
     """Say that a row, or all rows of a queryset, changed; returns how many entries are marked.
 
     For changes that send no signal: `bulk_create`, `update()`, raw SQL. Rows of a registered
-    model are marked, and rows that depend on the given ones. With `force` the pictures are
-    embedded anew even where nothing seems changed. Raises ValueError for other models.
+    model are marked, rows that depend on the given ones, and the pictures of given products.
+    With `force` the pictures are embedded anew even where nothing seems changed. Raises
+    ValueError for other models.
     """
     model = what.model if isinstance(what, QuerySet) else type(what)
-    if not registry.of_model(model) and not registry.depending_on(model):
+    if not is_known(model):
         known = known_labels([source.model for source in registry])
         msg = f"{model._meta.label} is not registered for search; registered are: {known}."
         raise ValueError(msg)
@@ -51,9 +53,27 @@ def mark(what: Model | QuerySet[Any], *, force: bool = False) -> int:
         pks: Iterable[Any] = what.values_list("pk", flat=True).iterator(_CHUNK)
     else:
         pks = [what.pk]
-    count = sum(_mark(model, chunk, force=force) for chunk in _chunks(iter(pks)))
+    count = sum(_mark_all(model, chunk, force=force) for chunk in _chunks(iter(pks)))
     poke.after_commit()
     return count
+
+
+def is_known(model: type[Model]) -> bool:
+    """Whether pictures hang on rows of `model`, so that `mark` takes them."""
+    own = registry.of_model(model) or registry.of_product(model)
+    return bool(own or registry.depending_on(model))
+
+
+def _mark_all(model: type[Model], pks: list[Any], *, force: bool) -> int:
+    """Mark each row once, on however many ways it is found."""
+    rows: dict[str, list[Any]] = defaultdict(list)
+    for source in registry.of_model(model):
+        rows[source.name] += pks
+    for source, parent, path in registry.depending_on(model):
+        rows[source.name] += find_rows(source, parent, path, pks)
+    for source in registry.of_product(model):
+        rows[source.name] += [pk for pk, _ in find_pictures(source, pks)]
+    return sum(ledger.mark(name, keys, force=force) for name, keys in rows.items())
 
 
 def _chunks(pks: Iterator[Any]) -> Iterator[list[Any]]:
@@ -61,17 +81,15 @@ def _chunks(pks: Iterator[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _mark(model: type[Model], pks: list[Any], *, force: bool = False) -> int:
-    own = registry.of_model(model)
-    count = sum(ledger.mark(source.name, pks, force=force) for source in own)
-    return count + _mark_dependent(model, pks, force=force)
+def _mark(model: type[Model], pks: list[Any]) -> None:
+    for source in registry.of_model(model):
+        ledger.mark(source.name, pks)
+    _mark_dependent(model, pks)
 
 
-def _mark_dependent(model: type[Model], pks: list[Any], *, force: bool = False) -> int:
-    return sum(
-        ledger.mark(source.name, find_rows(source, parent, path, pks), force=force)
-        for source, parent, path in registry.depending_on(model)
-    )
+def _mark_dependent(model: type[Model], pks: list[Any]) -> None:
+    for source, parent, path in registry.depending_on(model):
+        ledger.mark(source.name, find_rows(source, parent, path, pks))
 
 
 def _saved(*, instance: Model, raw: bool = False, **_: Any) -> None:
@@ -94,30 +112,36 @@ def _deleted(*, instance: Model, **_: Any) -> None:
 def _related(
     *, sender: type[Model], instance: Model, action: str, reverse: bool, pk_set: Any, **_: Any
 ) -> None:
-    """A many-to-many link on one of the paths changed: mark the rows on its other end."""
+    """A many-to-many link on one of the paths changed: mark the rows that hang on it."""
     if action not in ("post_add", "post_remove", "pre_clear", "post_clear"):
         return
     for source in registry:
-        for through, (lookup, field) in _relations(source):
-            if through is sender:
-                owners = _owners(instance, field, pk_set) if reverse else [instance.pk]
-                rows = source.model._base_manager.filter(**{f"{lookup}__in": owners})
-                ledger.mark(source.name, rows.values_list("pk", flat=True).distinct())
+        for through, lookup, field, forward in _relations(source):
+            if through is not sender:
+                continue
+            if forward != reverse:
+                owners = [instance.pk]
+            elif pk_set is not None:
+                owners = list(pk_set)
+            else:
+                owners = _linked(instance, field, forward=forward)
+            rows = source.model._base_manager.filter(**{f"{lookup}__in": owners})
+            ledger.mark(source.name, rows.values_list("pk", flat=True).distinct())
     poke.after_commit()
 
 
-def _owners(instance: Model, field: ManyToManyField[Any, Any], pk_set: Any) -> list[Any]:
-    if pk_set is not None:
-        return list(pk_set)
-    owners = field.model._base_manager.filter(**{field.name: instance.pk})
-    return list(owners.values_list("pk", flat=True))
+def _linked(instance: Model, field: ManyToManyField[Any, Any], *, forward: bool) -> list[Any]:
+    """What is on the other end of the links that are about to be cleared."""
+    model: Any = field.model if forward else field.related_model
+    name = field.name if forward else field.related_query_name()
+    return list(model._base_manager.filter(**{name: instance.pk}).values_list("pk", flat=True))
 
 
 def _relations(
     source: ImageSource,
-) -> Iterator[tuple[type[Model], tuple[str, ManyToManyField[Any, Any]]]]:
-    """Through models of the many-to-many fields on the source's paths, with the lookup from
-    a row to the field's owner, and the field."""
+) -> Iterator[tuple[type[Model], str, ManyToManyField[Any, Any], bool]]:
+    """Many-to-many links on the source's paths: the through model, the lookup from a row to
+    what the path comes from, the field, and whether the path follows it forward."""
     for path in source.paths.values():
         if not path.to_many:
             continue
@@ -125,7 +149,7 @@ def _relations(
         owner: Any = source.model
         for part in before:
             owner = owner._meta.get_field(part).related_model
-        field = next((f for f in owner._meta.many_to_many if f.name == last), None)
-        if field is not None:
-            through: Any = field.remote_field.through
-            yield through, ("__".join(before) or "pk", field)
+        found: Any = paths.find(owner, last)
+        if found.many_to_many:
+            field = found if found.concrete else found.field
+            yield field.remote_field.through, "__".join(before) or "pk", field, found.concrete

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
 from django.db.models import Model, QuerySet
 
 from mmsearch_app import paths
@@ -105,6 +106,18 @@ class ImageSource:
             rows = rows.select_related(*sorted(single))
         return rows.prefetch_related(*sorted(multiple)) if multiple else rows
 
+    def shows(self, product: Model) -> bool:
+        """Whether the product is of the kind that this source's pictures show."""
+        return is_kind_of(type(product), self.product_model)
+
+    def valid_keys(self, pks: Iterable[str]) -> list[Any]:
+        """Those that can be keys of the model: its type may have changed since they were kept."""
+        field, valid = self.model._meta.pk, []
+        for pk in pks:
+            with suppress(ValidationError):
+                valid.append(field.to_python(pk))
+        return valid
+
     def rows_of(self, product: Model) -> QuerySet[Any]:
         """The product's rows, in the source's own order."""
         lookup = self.paths["@product"].lookup if self.product else "pk"
@@ -156,7 +169,7 @@ class Registry:
 
     def of_model(self, model: type[Model]) -> list[ImageSource]:
         """The sources whose rows are of `model` or of an ancestor of it."""
-        return [source for source in self if issubclass(model, source.model)]
+        return [source for source in self if is_kind_of(model, source.model)]
 
     def depending_on(self, model: type[Model]) -> list[tuple[ImageSource, type[Model], str]]:
         """Sources that name `model` (or an ancestor) in `depends_on`, with it and the path."""
@@ -164,13 +177,12 @@ class Registry:
             (source, parent, path)
             for source in self
             for label, path in source.depends_on.items()
-            if issubclass(model, parent := apps.get_model(label))
+            if is_kind_of(model, parent := apps.get_model(label))
         ]
 
-    def filters(self) -> dict[str, Any]:
-        from mmsearch_app.filters import specs
-
-        return specs()
+    def of_product(self, model: type[Model]) -> list[ImageSource]:
+        """The sources whose rows show products of `model`, by their path to the product."""
+        return [s for s in self if s.product and is_kind_of(model, s.product_model)]
 
     def product_models(self) -> list[type[Model]]:
         """Every model whose instances are products, without repetition."""
@@ -178,6 +190,16 @@ class Registry:
 
 
 registry = Registry()
+
+
+def is_kind_of(model: type[Model], other: type[Model]) -> bool:
+    """Whether rows of `model` are rows of `other`: the same, a subclass, or a proxy of either."""
+    return issubclass(_concrete(model), _concrete(other))
+
+
+def _concrete(model: type[Model]) -> type[Model]:
+    return model._meta.concrete_model or model
+
 
 S = TypeVar("S", bound=type[ImageSource])
 
@@ -212,6 +234,13 @@ def find_rows(source: ImageSource, parent: type[Model], path: str, pks: Iterable
         raise FieldDoesNotExist(f"{source!r}: depends_on path {path!r} of {parent._meta.label}")
     rows = parent._base_manager.filter(pk__in=pks).values_list(f"{found.lookup}__pk", flat=True)
     return [pk for pk in rows.distinct() if pk is not None]
+
+
+def find_pictures(source: ImageSource, products: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """The source's rows that show products of those keys, public or not: row key, product key."""
+    key = f"{source.paths['@product'].lookup}__pk" if source.product else "pk"
+    rows = source.model._base_manager.filter(**{f"{key}__in": products})
+    return list(rows.order_by("pk").values_list("pk", key))
 
 
 def known_labels(models: Sequence[type[Model]]) -> str:

@@ -1,0 +1,309 @@
+"""The ledger's list and the page of one entry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from example_shop.models import Product, ProductImage
+from mmsearch_app.models import Entry, Rebuild, State
+from mmsearch_app.sources import registry
+from mmsearch_app.testing import index_everything
+from tests.shapes.models import Poster
+
+from .conftest import count_queries, entries_of, entry_of, messages_of
+
+LEDGER = "/admin/mmsearch_app/entry/"
+
+
+def change(entry: Entry, **values: Any) -> Entry:
+    Entry.objects.filter(pk=entry.pk).update(**values)
+    return Entry.objects.get(pk=entry.pk)
+
+
+def address_of(entry: Entry) -> str:
+    return f"{LEDGER}{entry.pk}/change/"
+
+
+def retry(client: Client, *entries: Entry, everything: bool = False, query: str = "") -> Any:
+    data = {
+        "action": "try_again",
+        "_selected_action": [entry.pk for entry in entries],
+        "select_across": "1" if everything else "0",
+        "index": "0",
+    }
+    return client.post(LEDGER + query, data, follow=True)
+
+
+# The list
+
+
+def test_a_row_shows_picture_title_state_and_the_way_to_the_shops_own_page(
+    boss: Client, shop: list[Product]
+) -> None:
+    page = boss.get(LEDGER).content.decode()
+    image = shop[0].images.first()
+    assert f'src="{image.original.url}"' in page
+    assert 'loading="lazy"' in page
+    assert f'href="/admin/example_shop/productimage/{image.pk}/change/"' in page
+    assert "mug number 0" in page
+    assert 'class="mmsearch-badge mmsearch-badge--indexed">indexed<' in page
+
+
+def test_the_list_costs_the_same_for_few_and_many_rows(
+    boss: Client, sell: Callable[..., Product]
+) -> None:
+    sell("one")
+    boss.get(LEDGER)
+    few = count_queries(lambda: boss.get(LEDGER))
+    for number in range(20):
+        sell(f"more {number}")
+    assert count_queries(lambda: boss.get(LEDGER)) == few
+    assert few <= 15
+
+
+def test_titles_errors_and_file_names_are_escaped(
+    boss: Client, sell: Callable[..., Product]
+) -> None:
+    product = sell("<script>alert(1)</script>")
+    image = product.images.get()
+    ProductImage.objects.filter(pk=image.pk).update(original='a"><script>alert(2)</script>.png')
+    entry = change(entry_of(image), state=State.FAILED, error='<img src=x onerror="alert(3)">')
+    for address in (LEDGER, address_of(entry)):
+        page = boss.get(address).content.decode()
+        assert "&lt;script&gt;alert(1)" in page
+        for number in (1, 2):
+            assert f"<script>alert({number})" not in page
+        assert "<img src=x" not in page
+
+
+def test_a_long_error_is_shortened_in_the_list_and_whole_on_its_page(
+    boss: Client, shop: list[Product]
+) -> None:
+    entry = change(entries_of(shop[0])[0], state=State.FAILED, error="why " * 100 + "END")
+    listed = boss.get(LEDGER, {"state__exact": "failed"}).content.decode()
+    assert "END</span>" not in listed
+    assert "…</span>" in listed
+    assert "END" in boss.get(address_of(entry)).content.decode()
+
+
+def test_a_missing_file_does_not_break_the_page(boss: Client, shop: list[Product]) -> None:
+    image = shop[0].images.first()
+    image.original.storage.delete(image.original.name)
+    for address in (LEDGER, address_of(entry_of(image))):
+        assert boss.get(address).status_code == 200
+
+
+def test_an_entry_whose_row_is_gone_says_so(boss: Client, shop: list[Product]) -> None:
+    image = shop[0].images.first()
+    entry = entry_of(image)
+    ProductImage.objects.filter(pk=image.pk).delete()
+    assert "deleted" in boss.get(LEDGER).content.decode()
+    assert boss.get(address_of(entry)).status_code == 200
+
+
+@pytest.mark.parametrize("source", ["old.photo", "example_shop.productimage"])
+def test_an_entry_of_another_time_does_not_break_the_page(
+    boss: Client, db: None, source: str
+) -> None:
+    entry = Entry.objects.create(source=source, object_pk="no-number", marked_at=timezone.now())
+    for address in (LEDGER, address_of(entry)):
+        assert "no-number" in boss.get(address).content.decode()
+
+
+def test_a_storage_that_fails_costs_only_the_facts_of_its_row(
+    boss: Client, shop: list[Product], monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def fail(_: Any) -> str:
+        raise ConnectionError("secret-key-123")
+
+    monkeypatch.setattr("django.db.models.fields.files.FieldFile.url", property(fail))
+    caplog.set_level(logging.CRITICAL)
+    for address in (LEDGER, address_of(entries_of(shop[0])[0])):
+        response = boss.get(address)
+        assert response.status_code == 200
+        assert b"secret-key-123" not in response.content
+
+
+def test_a_row_that_is_not_public_is_shown_all_the_same(boss: Client, shop: list[Product]) -> None:
+    Product.objects.filter(pk=shop[1].pk).update(is_public=False)
+    index_everything()
+    page = boss.get(LEDGER, {"state__exact": "removed"}).content.decode()
+    assert page.count("mug number 1</a>") == 2
+
+
+def test_no_browser_is_sent_a_picture_that_was_rejected(boss: Client, shop: list[Product]) -> None:
+    entry = change(entries_of(shop[0])[0], state=State.REJECTED, error="too many pixels")
+    listed = boss.get(LEDGER, {"state__exact": "rejected"}).content.decode()
+    assert "mmsearch-thumbnail" not in listed
+    assert "mmsearch-picture" not in boss.get(address_of(entry)).content.decode()
+
+
+def test_a_page_of_the_shop_that_is_not_permitted_is_not_linked(
+    staff: Callable[..., Client], shop: list[Product]
+) -> None:
+    page = staff("mmsearch_app.view_entry").get(LEDGER).content.decode()
+    assert "mug number 0" in page
+    assert "/admin/example_shop/" not in page
+
+
+def test_a_model_without_a_page_in_the_admin_is_not_linked(boss: Client, db: None) -> None:
+    Poster.objects.create(name="the sea")
+    page = boss.get(LEDGER).content.decode()
+    assert "<span>the sea</span>" in page
+
+
+def test_it_finds_by_key_by_source_and_key_and_by_uuid(boss: Client, shop: list[Product]) -> None:
+    poster = Poster.objects.create(name="the sea")
+    image = shop[0].images.first()
+    for words in (str(image.pk), f"example_shop.productimage:{image.pk}"):
+        page = boss.get(LEDGER, {"q": words})
+        assert [entry.pk for entry in page.context["cl"].result_list] == [entry_of(image).pk]
+    for words in (str(poster.pk), poster.pk.hex, f"shapes.poster:{poster.pk}"):
+        page = boss.get(LEDGER, {"q": words})
+        assert [e.object_pk for e in page.context["cl"].result_list] == [poster.pk.hex]
+
+
+def test_it_filters_by_source_state_and_error(boss: Client, shop: list[Product]) -> None:
+    Poster.objects.create(name="the sea")
+    old = Entry.objects.create(source="old.photo", object_pk="1", marked_at=timezone.now())
+    failed = change(entries_of(shop[0])[0], state=State.FAILED, error="no")
+
+    def shown(**query: str) -> set[str]:
+        return {entry.key for entry in boss.get(LEDGER, query).context["cl"].result_list}
+
+    assert len(shown(source="shapes.poster")) == 1
+    assert shown(source="-") == {old.key}
+    assert shown(state__exact="failed") == {failed.key}
+    assert shown(error__isempty="0") == {failed.key}
+
+
+def test_the_summary_counts_every_state(boss: Client, shop: list[Product]) -> None:
+    change(entries_of(shop[0])[0], state=State.FAILED)
+    counts = boss.get(LEDGER).context["backlog"].counts
+    assert counts[State.FAILED] == 1
+    assert counts[State.INDEXED] == 5
+    assert counts[State.REJECTED] == 0
+
+
+def test_idle_work_is_warned_of_only_when_nobody_does_it(boss: Client, shop: list[Product]) -> None:
+    def warning() -> str:
+        return str(boss.get(LEDGER).context["backlog"].warning)
+
+    now = timezone.now()
+    first, second, *_ = Entry.objects.all()
+    assert warning() == ""
+    change(first, state=State.PENDING, due_at=now)
+    assert warning() == ""  # a moment ago
+    change(first, due_at=now - timedelta(minutes=5))
+    assert "waiting for 5\xa0minutes" in warning()
+    change(second, due_at=now, lease_until=now + timedelta(minutes=1))
+    assert warning() == ""  # a worker is at work
+    change(second, due_at=None, lease_until=None)
+    Rebuild.objects.create(lease_until=now + timedelta(minutes=1))
+    assert warning() == ""  # on a rebuild
+
+
+# Read-only
+
+
+@pytest.mark.parametrize("page", ["add/", "{pk}/change/", "{pk}/delete/"])
+def test_nobody_writes_entries_by_hand(boss: Client, shop: list[Product], page: str) -> None:
+    entry = entries_of(shop[0])[0]
+    address = LEDGER + page.format(pk=entry.pk)
+    assert boss.post(address, {"state": "indexed", "post": "yes"}).status_code == 403
+    assert change(entry).state == State.INDEXED
+
+
+@pytest.mark.parametrize("path", ["", "{pk}/change/", "reindex/", "reindex/progress/", "inspect/"])
+def test_staff_without_permission_sees_nothing(
+    staff: Callable[..., Client], shop: list[Product], path: str
+) -> None:
+    client = staff("example_shop.view_product")
+    assert client.get(LEDGER + path.format(pk=entries_of(shop[0])[0].pk)).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["", "{pk}/retry/", "reindex/", "reindex/progress/", "inspect/"])
+def test_strangers_are_sent_to_the_login(client: Client, shop: list[Product], path: str) -> None:
+    response = client.get(LEDGER + path.format(pk=entries_of(shop[0])[0].pk))
+    assert response.status_code == 302
+    assert "/admin/login/" in response["Location"]
+
+
+def test_the_page_of_an_entry_shows_all_facts(boss: Client, shop: list[Product]) -> None:
+    entry = entries_of(shop[0])[0]
+    page = boss.get(address_of(entry)).content.decode()
+    facts = (entry.digest, entry.content, entry.signature, entry.generation, str(entry.wanted))
+    for fact in (*facts, "category: Mugs", "price: 10.00", entry.key):
+        assert fact
+        assert fact in page
+
+
+# Try again
+
+
+def test_a_retry_makes_the_selected_entries_due(boss: Client, shop: list[Product]) -> None:
+    first, second = (
+        change(entry, state=State.FAILED, attempts=8, due_at=None) for entry in entries_of(shop[0])
+    )
+    response = retry(boss, first)
+    assert change(first).state == State.PENDING
+    assert change(first).due_at is not None
+    assert change(first).attempts == 0
+    assert change(second).state == State.FAILED
+    assert "1 to be tried again" in messages_of(response)
+
+
+def test_a_retry_of_all_of_a_state_leaves_the_others(boss: Client, shop: list[Product]) -> None:
+    failed = [change(entry, state=State.FAILED) for entry in entries_of(shop[0])]
+    retry(boss, failed[0], everything=True, query="?state__exact=failed")
+    assert set(Entry.objects.filter(state=State.PENDING)) == set(failed)
+
+
+def test_a_retry_is_on_the_page_of_the_entry_too(boss: Client, shop: list[Product]) -> None:
+    entry = change(entries_of(shop[0])[0], state=State.FAILED)
+    assert "Try again" in boss.get(address_of(entry)).content.decode()
+    assert boss.get(f"{LEDGER}{entry.pk}/retry/").status_code == 405
+    response = boss.post(f"{LEDGER}{entry.pk}/retry/")
+    assert response["Location"] == address_of(entry)
+    assert change(entry).state == State.PENDING
+
+
+@pytest.mark.parametrize("key", ["999999", "nonsense"])
+def test_a_retry_of_no_entry_is_not_found(boss: Client, db: None, key: str) -> None:
+    assert boss.post(f"{LEDGER}{key}/retry/").status_code == 404
+
+
+def test_who_may_only_look_cannot_retry(staff: Callable[..., Client], shop: list[Product]) -> None:
+    entry = change(entries_of(shop[0])[0], state=State.FAILED)
+    client = staff("mmsearch_app.view_entry")
+    assert "Try again" not in client.get(LEDGER).content.decode()
+    assert "Try again" not in client.get(address_of(entry)).content.decode()
+    retry(client, entry)
+    assert client.post(f"{LEDGER}{entry.pk}/retry/").status_code == 403
+    assert change(entry).state == State.FAILED
+
+
+def test_who_may_change_entries_can_retry(
+    staff: Callable[..., Client], shop: list[Product]
+) -> None:
+    entry = change(entries_of(shop[0])[0], state=State.FAILED)
+    retry(staff("mmsearch_app.change_entry"), entry)
+    assert change(entry).state == State.PENDING
+
+
+def test_a_retry_needs_the_token_of_the_form(shop: list[Product], admin_user: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin_user)
+    assert client.post(f"{LEDGER}{entries_of(shop[0])[0].pk}/retry/").status_code == 403
+
+
+def test_every_registered_source_is_offered_as_a_filter(boss: Client, db: None) -> None:
+    page = boss.get(LEDGER).content.decode()
+    assert all(f"?source={source.name}" in page for source in registry)

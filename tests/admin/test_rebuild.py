@@ -1,0 +1,158 @@
+"""Reindex everything: who may, that there is one, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.utils import timezone
+
+from example_shop.models import Product
+from mmsearch_app.conf import get_index
+from mmsearch_app.models import Rebuild
+from mmsearch_app.reindex import Rebuilder, rebuild
+
+from .conftest import messages_of
+
+PAGE = "/admin/mmsearch_app/entry/reindex/"
+PROGRESS = f"{PAGE}progress/"
+
+
+def test_a_look_at_the_page_asks_for_nothing(boss: Client, shop: list[Product]) -> None:
+    page = boss.get(PAGE).content.decode()
+    assert "Embed all 6 pictures anew" in page
+    assert 'method="post"' in page
+    assert not Rebuild.objects.exists()
+
+
+def test_confirming_asks_for_a_rebuild_and_does_none_of_the_work(
+    boss: Client, idle_shop: list[Product]
+) -> None:
+    live = get_index().live()
+    response = boss.post(PAGE, follow=True)
+    assert Rebuild.objects.get().open
+    assert get_index().live() == live
+    assert "new index is being built" in messages_of(response)
+    assert "waiting for a worker" in response.content.decode()
+
+
+def test_a_double_click_makes_no_second_rebuild(boss: Client, shop: list[Product]) -> None:
+    boss.post(PAGE)
+    assert "under way already" in messages_of(boss.post(PAGE, follow=True))
+    assert Rebuild.objects.count() == 1
+
+
+def test_the_history_says_who_asked(boss: Client, shop: list[Product], admin_user: Any) -> None:
+    boss.post(PAGE)
+    assert LogEntry.objects.get().user == admin_user
+
+
+@pytest.mark.parametrize("permission", ["mmsearch_app.view_entry", "example_shop.change_product"])
+def test_others_may_not(staff: Callable[..., Client], shop: list[Product], permission: str) -> None:
+    client = staff(permission)
+    assert client.get(PAGE).status_code == 403
+    assert client.post(PAGE).status_code == 403
+    assert not Rebuild.objects.exists()
+
+
+def test_who_may_change_entries_may(staff: Callable[..., Client], shop: list[Product]) -> None:
+    client = staff("mmsearch_app.change_entry")
+    assert "Reindex everything" in client.get("/admin/mmsearch_app/entry/").content.decode()
+    client.post(PAGE)
+    assert Rebuild.objects.filter(open=True).exists()
+
+
+def test_who_may_only_look_sees_the_progress_but_no_button(
+    staff: Callable[..., Client], shop: list[Product]
+) -> None:
+    Rebuild.objects.create()
+    client = staff("mmsearch_app.view_entry")
+    assert "Reindex everything" not in client.get("/admin/mmsearch_app/entry/").content.decode()
+    assert client.get(PROGRESS).json()["open"]
+
+
+def test_it_needs_the_token_of_the_form(db: None, admin_user: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin_user)
+    assert client.post(PAGE).status_code == 403
+    assert not Rebuild.objects.exists()
+
+
+# Progress
+
+
+def test_there_is_no_progress_without_a_rebuild(boss: Client, db: None) -> None:
+    assert boss.get(PROGRESS).status_code == 404
+
+
+def test_the_progress_follows_the_work_to_its_end(
+    boss: Client, shop: list[Product], settings: Any
+) -> None:
+    settings.MMSEARCH = {**settings.MMSEARCH, "BATCH_SIZE": 2}  # forgets the index in memory
+    boss.post(PAGE)
+    assert boss.get(PROGRESS).json() == {
+        "open": True,
+        "done": 0,
+        "total": 0,
+        "percent": None,
+        "text": "Asked for; waiting for a worker to begin.",
+        "warning": "",
+    }
+    work = Rebuilder(Rebuild.objects.get())
+    work.step()
+    seen = boss.get(PROGRESS).json()
+    assert (seen["done"], seen["total"], seen["percent"]) == (2, 6, 33)
+    assert seen["text"] == "2 of 6 pictures are in the new index."
+    while not work.step():
+        pass
+    seen = boss.get(PROGRESS).json()
+    assert (seen["open"], seen["percent"]) == (False, 100)
+
+
+def test_the_last_percent_is_the_switch(boss: Client, db: None) -> None:
+    Rebuild.objects.create(generation="g", done=6, total=6)
+    seen = boss.get(PROGRESS).json()
+    assert seen["percent"] == 99
+    assert "switching over" in seen["text"]
+
+
+def test_an_open_rebuild_is_shown_in_place_of_the_button(boss: Client, shop: list[Product]) -> None:
+    Rebuild.objects.create(generation="g", done=2, total=8)
+    for address in (PAGE, "/admin/mmsearch_app/entry/"):
+        page = boss.get(address).content.decode()
+        assert '<progress max="100" value="25">' in page
+    assert 'value="Reindex everything"' not in boss.get(PAGE).content.decode()
+
+
+def test_without_javascript_the_page_reloads_itself(boss: Client, db: None) -> None:
+    assert b"http-equiv" not in boss.get(PAGE).content
+    Rebuild.objects.create()
+    assert b'<noscript><meta http-equiv="refresh" content="5"></noscript>' in boss.get(PAGE).content
+
+
+def test_a_rebuild_that_nobody_touches_is_warned_of(boss: Client, db: None) -> None:
+    row = Rebuild.objects.create(generation="g", done=2, total=8)
+    assert boss.get(PROGRESS).json()["warning"] == ""
+    Rebuild.objects.update(requested_at=timezone.now() - timedelta(minutes=3))
+    assert "Nothing has moved for 3\xa0minutes" in boss.get(PROGRESS).json()["warning"]
+    assert "mmsearch_worker" in boss.get(PROGRESS).json()["warning"]
+    work = Rebuilder(row)
+    work._lease()  # what every batch begins with
+    assert boss.get(PROGRESS).json()["warning"] == ""
+
+
+def test_what_blocks_a_rebuild_is_said_and_escaped(boss: Client, db: None) -> None:
+    Rebuild.objects.create(generation="g", error="2 pictures cannot be read: <b>x</b>")
+    assert "cannot be read" in boss.get(PROGRESS).json()["warning"]
+    page = boss.get(PAGE).content.decode()
+    assert "&lt;b&gt;x&lt;/b&gt;" in page
+    assert "<b>x</b>" not in page
+
+
+def test_finished_rebuilds_are_listed(boss: Client, shop: list[Product]) -> None:
+    done = rebuild()
+    assert done.generation in boss.get(PAGE).content.decode()

@@ -1,0 +1,286 @@
+"""The action and the column that a shop's own admin pages get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.sites import AdminSite
+from django.db.models import F
+from django.test import Client, RequestFactory
+
+from example_shop.models import Category, Product, ProductImage
+from mmsearch_app.admin import ReindexMixin
+from mmsearch_app.models import Entry, State
+from mmsearch_app.signals import mark
+from mmsearch_app.sources import ImageSource
+from mmsearch_app.testing import registered
+from tests.shapes.models import Attachment, Garment, Media, Poster
+
+from .conftest import count_queries, entries_of, entry_of, messages_of
+
+PRODUCTS = "/admin/example_shop/product/"
+IMAGES = "/admin/example_shop/productimage/"
+
+
+def reindex(client: Client, address: str, *pks: Any, everything: bool = False) -> Any:
+    data = {
+        "action": "reindex_pictures",
+        "_selected_action": [str(pk) for pk in pks],
+        "select_across": "1" if everything else "0",
+        "index": "0",
+    }
+    return client.post(address, data, follow=True)
+
+
+def test_the_action_on_pictures_marks_them_and_does_no_work(
+    boss: Client, idle_shop: list[Product]
+) -> None:
+    image = idle_shop[0].images.get(position=0)
+    response = reindex(boss, IMAGES, image.pk)
+    assert entry_of(image).state == State.PENDING
+    assert entry_of(image).content == ""  # so it is embedded anew
+    assert Entry.objects.filter(state=State.PENDING).count() == 1
+    assert "1 picture is marked" in messages_of(response)
+
+
+def test_the_action_on_products_marks_their_pictures_and_no_others(
+    boss: Client, idle_shop: list[Product]
+) -> None:
+    response = reindex(boss, PRODUCTS, idle_shop[0].pk, idle_shop[2].pk)
+    states = [{entry.state for entry in entries_of(product)} for product in idle_shop]
+    assert states == [{State.PENDING}, {State.INDEXED}, {State.PENDING}]
+    assert "4 pictures are marked" in messages_of(response)
+
+
+def test_the_message_counts_all_that_waits(boss: Client, shop: list[Product]) -> None:
+    mark(shop[1])
+    assert "4 wait in all" in messages_of(reindex(boss, PRODUCTS, shop[0].pk))
+
+
+@pytest.mark.parametrize(
+    ("thread", "words"), [(True, "thread of the shop"), (False, "manage.py mmsearch_worker")]
+)
+def test_the_message_says_who_does_the_work(
+    boss: Client, shop: list[Product], settings: Any, *, thread: bool, words: str
+) -> None:
+    # The thread itself is not wanted here: it starts with the first request of a real server.
+    response = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmsearch_app.service._thread_of_this_process", lambda: None)
+        settings.MMSEARCH = {**settings.MMSEARCH, "WORKER_THREAD": thread}
+        response = reindex(boss, PRODUCTS, shop[0].pk)
+    assert words in messages_of(response)
+
+
+def test_selecting_across_pages_marks_thousands_in_few_queries(
+    boss: Client, django_assert_max_num_queries: Any
+) -> None:
+    Product.objects.bulk_create(
+        Product(sku=f"M-{n}", slug=f"m-{n}", title=f"mug {n}") for n in range(3000)
+    )
+    ProductImage.objects.bulk_create(
+        ProductImage(product=product, original="one.png") for product in Product.objects.all()
+    )
+    with django_assert_max_num_queries(120):
+        response = reindex(boss, PRODUCTS, Product.objects.first().pk, everything=True)
+    assert "3000 pictures are marked" in messages_of(response)
+    assert Entry.objects.filter(state=State.PENDING).count() == 3000
+
+
+def test_selecting_across_pages_keeps_to_the_filter(boss: Client, shop: list[Product]) -> None:
+    Product.objects.filter(pk=shop[1].pk).update(is_public=False)
+    reindex(boss, f"{PRODUCTS}?is_public__exact=0", shop[1].pk, everything=True)
+    marked = Entry.objects.filter(state=State.PENDING)
+    assert set(marked) == set(entries_of(shop[1]))
+
+
+def test_a_product_without_pictures_is_no_error(boss: Client, sell: Callable[..., Product]) -> None:
+    response = reindex(boss, PRODUCTS, sell("a bare shelf", views=0).pk)
+    assert "no picture to reindex" in messages_of(response)
+
+
+def test_who_may_only_look_is_not_offered_the_action(
+    staff: Callable[..., Client], shop: list[Product]
+) -> None:
+    client = staff("example_shop.view_product")
+    assert b"reindex_pictures" not in client.get(PRODUCTS).content
+    reindex(client, PRODUCTS, shop[0].pk)
+    assert not Entry.objects.filter(state=State.PENDING).exists()
+
+
+def test_who_may_change_products_may_reindex_them(
+    staff: Callable[..., Client], shop: list[Product]
+) -> None:
+    reindex(staff("example_shop.change_product"), PRODUCTS, shop[0].pk)
+    assert Entry.objects.filter(state=State.PENDING).count() == 2
+
+
+# Which models it takes
+
+
+def test_pictures_are_found_by_the_path_to_the_product_alone(db: None) -> None:
+    garment = Garment.objects.create(code="g1", name="coat")
+    attachment = Attachment.objects.create(garment=garment)
+    Entry.objects.all().delete()
+    assert mark(Garment.objects.all(), force=True) == 2  # itself, and the attachment that shows it
+    assert set(Entry.objects.values_list("source", "object_pk")) == {
+        ("shapes.garment", "g1"),
+        ("shapes.attachment", str(attachment.pk)),
+    }
+
+
+def test_a_picture_found_in_two_ways_is_marked_and_counted_once(shop: list[Product]) -> None:
+    assert mark(Product.objects.filter(pk=shop[0].pk)) == 2  # by depends_on and by the product
+
+
+def test_saving_a_product_marks_nothing_without_depends_on(db: None) -> None:
+    garment = Garment.objects.create(code="g1", name="coat")
+    Attachment.objects.create(garment=garment)
+    Entry.objects.all().delete()
+    garment.save()
+    assert set(Entry.objects.values_list("source", flat=True)) == {"shapes.garment"}
+
+
+@pytest.mark.parametrize("model", [Product, ProductImage, Poster, Garment, Media])
+def test_the_mixin_fits_every_model_that_pictures_hang_on(model: Any) -> None:
+    page = type("Page", (ReindexMixin, admin.ModelAdmin), {})(model, AdminSite())
+    assert page.check() == []
+
+
+def test_the_mixin_on_a_model_without_pictures_is_an_error_with_a_hint() -> None:
+    page = type("Page", (ReindexMixin, admin.ModelAdmin), {})(admin.models.LogEntry, AdminSite())
+    (error,) = page.check()
+    assert error.id == "mmsearch_app.E006"
+    assert "LogEntry" in error.msg
+    assert error.hint
+
+
+# Beside other mixins
+
+
+class Archiving:
+    """Another mixin with an action, files and a page of rows of its own."""
+
+    class Media:
+        js = ("archive.js",)
+
+    @admin.action(description="Archive")
+    def archive(self, request: Any, queryset: Any) -> None:
+        """Nothing."""
+
+    def get_actions(self, request: Any) -> dict[str, Any]:
+        actions = super().get_actions(request)  # type: ignore[misc]
+        return actions | {"archive": (type(self).archive, "archive", "Archive")}
+
+
+@pytest.mark.parametrize("bases", [(ReindexMixin, Archiving), (Archiving, ReindexMixin)])
+def test_it_adds_to_what_other_mixins_and_the_page_itself_offer(
+    bases: tuple[type, ...], rf: RequestFactory, admin_user: Any
+) -> None:
+    class Page(*bases, admin.ModelAdmin):  # type: ignore[misc]
+        actions = ("own",)
+
+        def own(self, request: Any, queryset: Any) -> None:
+            """Nothing."""
+
+    request = rf.get("/")
+    request.user = admin_user
+    page = Page(Product, AdminSite())
+    assert {"own", "archive", "reindex_pictures"} <= set(page.get_actions(request))
+    assert "mmsearch/admin/admin.css" in str(page.media)
+
+
+def test_a_page_without_actions_stays_without(rf: RequestFactory, admin_user: Any) -> None:
+    class Page(ReindexMixin, admin.ModelAdmin):
+        actions = None
+
+    request = rf.get("/")
+    request.user = admin_user
+    assert Page(Product, AdminSite()).get_actions(request) == {}
+
+
+# The column
+
+
+def test_the_column_sums_up_the_pictures_of_a_product(boss: Client, shop: list[Product]) -> None:
+    broken = shop[0].images.get(position=1)
+    Entry.objects.filter(pk=entry_of(broken).pk).update(state=State.REJECTED, error="<i>no</i>")
+    page = boss.get(PRODUCTS).content.decode()
+    assert page.count("indexed × 2") == 2
+    assert "indexed × 1" in page
+    assert "not usable × 1" in page
+    assert "&lt;i&gt;no&lt;/i&gt;" in page
+    assert "<i>no</i>" not in page
+
+
+def test_the_column_costs_the_same_for_few_and_many_rows(
+    boss: Client, sell: Callable[..., Product]
+) -> None:
+    sell("one")
+    boss.get(PRODUCTS)
+    few = count_queries(lambda: boss.get(PRODUCTS))
+    for number in range(12):
+        sell(f"more {number}", views=2)
+    assert count_queries(lambda: boss.get(PRODUCTS)) == few
+
+
+def test_the_column_keeps_working_beside_editable_cells(boss: Client, shop: list[Product]) -> None:
+    data: dict[str, Any] = {
+        "form-TOTAL_FORMS": 3,
+        "form-INITIAL_FORMS": 3,
+        "_save": "Save",
+    }
+    for place, product in enumerate(Product.objects.all()):
+        data[f"form-{place}-id"] = product.pk
+        if place:
+            data[f"form-{place}-is_public"] = "on"
+    response = boss.post(PRODUCTS, data, follow=True)
+    assert "1 product was changed" in messages_of(response)
+    assert not Product.objects.get(pk=shop[0].pk).is_public
+    assert "waiting × 2" in response.content.decode()
+
+
+def test_the_column_works_on_a_page_of_one_row(db: None, shop: list[Product]) -> None:
+    class Page(ReindexMixin, admin.ModelAdmin):
+        """No list: the value is asked for a single object."""
+
+    shown = Page(ProductImage, AdminSite()).search_state(shop[0].images.first())
+    assert "indexed" in shown
+
+
+def test_the_column_knows_rows_with_uuid_keys(db: None) -> None:
+    poster = Poster.objects.create(name="sea")
+
+    class Page(ReindexMixin, admin.ModelAdmin):
+        """Of posters."""
+
+    assert "waiting" in Page(Poster, AdminSite()).search_state(poster)
+
+
+def test_a_row_that_the_ledger_does_not_know_has_a_dash(db: None) -> None:
+    class Page(ReindexMixin, admin.ModelAdmin):
+        """Of products."""
+
+    product = Product.objects.create(sku="x", slug="x", title="x")
+    assert "–" in Page(Product, AdminSite()).search_state(product)
+
+
+def test_two_sources_of_one_model_are_both_marked(shop: list[Product]) -> None:
+    class Again(ImageSource):
+        name = "again"
+        image = "original"
+        product = "product"
+
+    with registered(Again(ProductImage)):
+        assert mark(Product.objects.filter(pk=shop[0].pk)) == 4
+        marked = Entry.objects.filter(state=State.PENDING).order_by(F("source").asc())
+        assert {entry.source for entry in marked} == {"again", "example_shop.productimage"}
+
+
+def test_a_category_is_no_picture(boss: Client, shop: list[Product]) -> None:
+    assert b"reindex_pictures" not in boss.get("/admin/example_shop/category/").content
+    with pytest.raises(ValueError, match="not registered"):
+        mark(Category.objects.all())
