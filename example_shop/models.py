@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from django.core.files.storage import default_storage
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.urls import reverse
+
+
+class CategoryQuerySet(models.QuerySet["Category"]):
+    """Shelves with what stands on them."""
+
+    def with_cover(self) -> CategoryQuerySet:
+        """Shelves that are not empty, each with the name of a picture as `cover`."""
+        views = ProductImage.objects.filter(
+            product__categories=models.OuterRef("pk"), product__is_public=True
+        )
+        first = views.order_by("position", "-product__price", "pk").values("original")[:1]
+        return self.annotate(cover=models.Subquery(first)).exclude(cover=None)
 
 
 class Category(models.Model):
@@ -13,6 +26,8 @@ class Category(models.Model):
     name = models.CharField(max_length=80, unique=True)
     slug = models.SlugField(max_length=80, unique=True)
     position = models.PositiveSmallIntegerField(default=0)
+
+    objects = CategoryQuerySet.as_manager()
 
     class Meta:
         ordering = ("position", "name")
@@ -24,6 +39,12 @@ class Category(models.Model):
     def get_absolute_url(self) -> str:
         """The page that lists its products."""
         return reverse("category", args=[self.slug])
+
+    @property
+    def cover_url(self) -> str:
+        """Address of the picture that `with_cover` found, or ""."""
+        name = getattr(self, "cover", None)
+        return default_storage.url(name) if name else ""
 
 
 class ProductQuerySet(models.QuerySet["Product"]):

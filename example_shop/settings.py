@@ -1,13 +1,11 @@
 """Settings of the example shop, by environment variables where a deployment differs.
 
-| variable          | meaning                                                   | default           |
-| ----------------- | --------------------------------------------------------- | ----------------- |
-| `SHOP_DATA`       | folder of the database, the pictures and the vector index | `var/`            |
-| `SHOP_HOSTS`      | host names to answer to; sets production mode             | this machine only |
-| `SHOP_SECRET_KEY` | the secret; required in production mode                   | a public one      |
-| `DATABASE_URL`    | `postgres://user:password@host:port/name`                 | SQLite            |
-| `MILVUS_URI`      | address of a Milvus server or of a Milvus Lite file       | a file            |
-| `MILVUS_TOKEN`    | its token                                                 |                   |
+- `SHOP_DATA`: folder of the database, the pictures and the vector index; `var/` unless given.
+- `SHOP_HOSTS`: the host names to answer to. Without it the shop is in debug mode and answers to
+  this machine only; with it, it is in production mode.
+- `SHOP_SECRET_KEY`: the secret; required in production mode.
+- `DATABASE_URL`: `postgres://user:password@host:port/name`; SQLite unless given.
+- `MILVUS_URI` and `MILVUS_TOKEN`: a Milvus server; a Milvus Lite file unless given.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ if not SECRET_KEY:
     if not DEBUG:
         msg = "SHOP_HOSTS is set, so SHOP_SECRET_KEY must be set as well: 50 random characters."
         raise ImproperlyConfigured(msg)
-    SECRET_KEY = "django-insecure-for-a-shop-that-only-this-machine-can-reach"
+    SECRET_KEY = "django-insecure-for-a-shop-that-only-this-machine-can-reach"  # noqa: S105
 
 HAS_REST_FRAMEWORK = find_spec("rest_framework") is not None
 
@@ -154,6 +152,7 @@ LOGGING = {
     "loggers": {
         # One line for every picture of every page would bury what matters in a terminal.
         "django.server": {"level": "ERROR"},
+        "django.request": {"level": "ERROR"},
         "mmsearch_app": {"level": "INFO"},
     },
 }

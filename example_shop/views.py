@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.db import transaction
+from django.db.models.functions import MD5
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 
-from example_shop.models import Category, Product
+from example_shop.models import Category, Product, ProductQuerySet
 from mmsearch_app.query import Hit, InvalidQuery, SearchUnavailable
 
+FEATURED = 10
 PER_PAGE = 24
 SIMILAR = 6
 
@@ -21,11 +26,40 @@ def departments(request: HttpRequest) -> dict[str, Any]:
     return {"departments": Category.objects.all()}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two products that show what a search with a picture and words does."""
+
+    start: Product
+    words: str
+    goal: Product
+
+    @property
+    def url(self) -> str:
+        """The search that leads from the first to the second."""
+        question = urlencode({"like": self.start.pk, "text": self.words})
+        return f"{reverse('mmsearch:search')}?{question}"
+
+
 @transaction.non_atomic_requests
 def home(request: HttpRequest) -> HttpResponse:
-    """The search box, the shelves and what there is plenty of."""
-    featured = Product.objects.for_sale().order_by("-stock", "pk").prefetch_related("images")
-    return render(request, "example_shop/home.html", {"products": featured[:12]})
+    """The search box, the shelves, and a few products in an order that mixes the kinds."""
+    products = Product.objects.for_sale().prefetch_related("images")
+    context = {
+        "pair": _pair(products),
+        "shelves": Category.objects.with_cover(),
+        "products": products.filter(stock__gt=0).order_by(MD5("sku"))[:FEATURED],
+    }
+    return render(request, "example_shop/home.html", context)
+
+
+def _pair(products: ProductQuerySet) -> Pair | None:
+    """A blue striped mug and the red one, where the shop has both."""
+    mugs = products.filter(kind="mug", pattern="striped", colour__in=("blue", "red"))
+    found = {mug.colour: mug for mug in mugs if mug.cover}
+    if len(found) < 2:
+        return None
+    return Pair(start=found["blue"], words="but in red", goal=found["red"])
 
 
 @transaction.non_atomic_requests

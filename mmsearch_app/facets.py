@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Exists, OuterRef
@@ -65,25 +65,23 @@ class Applied:
 
 
 def facets(form: SearchForm) -> list[Facet]:
-    """Every filter of every source, with what the form has set."""
-    return [_facet(spec, form) for spec in specs().values()]
+    """Every filter of every source that has something to choose, with what the form has set."""
+    found = [_facet(spec, form) for spec in specs().values()]
+    return [facet for facet in found if facet.is_range or facet.choices or facet.kept]
 
 
 def _facet(spec: FilterSpec, form: SearchForm) -> Facet:
-    given = form.filters
-    is_range = spec.kind in {"number", "date"}
-    chosen = given.get(spec.name, [])
-    shown = {f"{spec.name}__gte", f"{spec.name}__lte"} if is_range else {spec.name}
-    names = [spec.name, *(f"{spec.name}__{operator}" for operator in OPERATORS)]
-    return Facet(
-        name=spec.name,
-        label=_label(spec.name),
-        kind=spec.kind,
-        choices=() if is_range else tuple(_choices(spec, chosen)),
-        minimum=given.get(f"{spec.name}__gte", [""])[0] if is_range else "",
-        maximum=given.get(f"{spec.name}__lte", [""])[0] if is_range else "",
-        kept=tuple((n, v) for n in names if n not in shown for v in given.get(n, [])),
-    )
+    given, name = form.filters, spec.name
+    facet = Facet(name=name, label=_label(name), kind=spec.kind)
+    if facet.is_range:
+        shown = {f"{name}__gte", f"{name}__lte"}
+        minimum, maximum = (given.get(f"{name}__{o}", [""])[0] for o in ("gte", "lte"))
+        facet = replace(facet, minimum=minimum, maximum=maximum)
+    else:
+        shown = {name}
+        facet = replace(facet, choices=tuple(_choices(spec, given.get(name, []))))
+    hidden = [key for key, _ in _parameters(facet) if key not in shown]
+    return replace(facet, kept=tuple((key, v) for key in hidden for v in given.get(key, [])))
 
 
 def _label(name: str) -> str:
@@ -103,7 +101,7 @@ def _choices(spec: FilterSpec, chosen: list[str]) -> Iterator[Choice]:
 def _values(spec: FilterSpec) -> list[tuple[str, str]]:
     """Values that occur, with their labels, from the first source that knows them."""
     if spec.kind == "boolean":
-        return [("true", gettext("yes")), ("false", gettext("no"))]
+        return [("1", gettext("yes")), ("0", gettext("no"))]
     for source in registry:
         if spec.name in source.filters and (found := _occurring(source, spec.name)):
             return found
@@ -129,15 +127,20 @@ def applied(form: SearchForm, shown: Iterable[Facet]) -> list[Applied]:
     """The filter values that are set, each with the address that drops it."""
     found = []
     for facet in shown:
-        labels = {choice.value: choice.label for choice in facet.choices}
-        for name, values in form.filters.items():
-            base, _, operator = name.partition("__")
-            if base != facet.name:
-                continue
+        for name, sign in _parameters(facet):
+            values = form.filters.get(name, [])
             for value in values:
-                rest = [other for other in values if other != value]
-                label = labels.get(value, value)
-                if operator:
-                    label = f"{facet.label} {SIGNS[operator]} {value}"
-                found.append(Applied(label=label, url=form.link({name: rest or None})))
+                rest = [other for other in values if other != value] or None
+                found.append(Applied(label=_say(facet, sign, value), url=form.link({name: rest})))
     return found
+
+
+def _parameters(facet: Facet) -> list[tuple[str, str]]:
+    """The names of a facet's parameters, each with the sign that it stands for."""
+    return [(facet.name, ""), *((f"{facet.name}__{o}", SIGNS[o]) for o in OPERATORS)]
+
+
+def _say(facet: Facet, sign: str, value: str) -> str:
+    if sign:
+        return f"{facet.label} {sign} {value}"
+    return next((choice.label for choice in facet.choices if choice.value == value), value)

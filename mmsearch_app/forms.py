@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django import forms
@@ -14,8 +14,12 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from mmsearch_app.filters import specs
+from mmsearch_app.sources import registry
 
-__all__ = ["OPERATORS", "SearchForm"]
+if TYPE_CHECKING:
+    from django.db.models import Model
+
+__all__ = ["OPERATORS", "SearchForm", "like_key", "search_link"]
 
 OPERATORS = ("gte", "lte", "gt", "lt")
 """What may follow a filter's name and two underscores in a parameter."""
@@ -80,6 +84,17 @@ class SearchForm(forms.Form):
     def link(self, changes: Mapping[str, object] | None = None) -> str:
         """Address of the same question with some parameters changed; None drops one."""
         return search_link({**self.parameters, **(changes or {})})
+
+
+def like_key(product: Model) -> str:
+    """What the parameter `like` says for a product: its primary key.
+
+    Where several models are registered as products, those after the first say which.
+    """
+    models = [model for model in registry.product_models() if isinstance(product, model)]
+    if not models or models[0] is registry.product_models()[0]:
+        return str(product.pk)
+    return f"{models[0]._meta.label_lower}:{product.pk}"
 
 
 def search_link(parameters: Mapping[str, object]) -> str:

@@ -31,14 +31,15 @@ class Reference:
 
 
 def refer(form: SearchForm, query: Query | None) -> Reference | None:
-    """What the page shows beside the words; None for a question of words alone."""
-    if query is None:
-        return None
+    """What the page shows beside the words; None for a question of words alone.
+
+    `query` is None where the form could not be understood: a picture kept earlier stays.
+    """
     without = form.link({"like": None, "query": None})
-    if query.image is not None:
-        address = reverse("mmsearch:picture", args=[form.value("query")])
+    if token := form.value("query"):
+        address = reverse("mmsearch:picture", args=[token])
         return Reference(image_url=address, without_url=without)
-    return _portray(query.like, without) if query.like is not None else None
+    return _portray(query.like, without) if query and query.like is not None else None
 
 
 def _portray(product: Model, without: str) -> Reference:
@@ -46,7 +47,7 @@ def _portray(product: Model, without: str) -> Reference:
     address = getattr(product, "get_absolute_url", None)
     url = address() if address else ""
     for source in registry:
-        if isinstance(product, source.product_model):
+        if source.shows(product):
             row = source.rows_of(product).first()
             file = source.get_file(row) if row is not None else None
             if row is not None and file is not None:

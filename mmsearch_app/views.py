@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.db import transaction
@@ -18,6 +19,7 @@ from django.views.generic.base import ContextMixin, TemplateResponseMixin, View
 
 from mmsearch_app import tickets
 from mmsearch_app.chips import SUGGESTIONS, Chip, suggest
+from mmsearch_app.conf import get_settings
 from mmsearch_app.facets import applied, facets
 from mmsearch_app.forms import SearchForm
 from mmsearch_app.images import encode_jpeg
@@ -76,7 +78,9 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         except tickets.TicketError as fault:
             return self.show(form.change(query=None), fault=fault, status=410)
         except InvalidQuery as fault:
-            return self.show(form, fault=fault, status=404 if fault.field == "like" else 400)
+            if fault.field == "like":
+                return self.show(form.change(like=None), fault=fault, status=404)
+            return self.show(form, fault=fault, status=400)
         try:
             found = answer(query)
         except SearchUnavailable as fault:
@@ -90,18 +94,21 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         if not form.is_valid():
             field, messages = next(iter(form.errors.items()))
             raise InvalidQuery(str(messages[0]), field=field)
-        given = form.cleaned_data
-        kept = tickets.redeem(given["query"]).image if given["query"] else None
-        image = given["image"] or kept
-        return build_query(
+        given, user = form.cleaned_data, getattr(self.request, "user", None)
+        image, like, kept = given["image"], given["like"], None
+        if image is None and given["query"]:
+            kept = tickets.redeem(given["query"], user=user)
+            image = kept.image
+        query = build_query(
             text=given["text"],
             image=image,
-            like=given["like"] or None,
+            like=like if image is None else None,
             without=given["without"],
             filters=form.filters,
             offset=form.offset,
-            user=getattr(self.request, "user", None),
+            user=user,
         )
+        return _reuse(query, kept)
 
     def show(
         self,
@@ -130,6 +137,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         shown = facets(form)
         return super().get_context_data(
             **kwargs,
+            posted=self.request.method == "POST",
             address=form.link({"offset": form.offset or None}),
             facets=shown,
             applied=applied(form, shown),
@@ -145,6 +153,13 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         return suggest(form.parameters, suggestions=self.suggestions, like=query.like)
 
 
+def _reuse(query: Query, kept: Query | None) -> Query:
+    """The same with the vector of the question before, where nothing that it stands for changed."""
+    if kept is None or (kept.text, kept.without) != (query.text, query.without):
+        return query
+    return replace(query, vector=kept.vector)
+
+
 def page_links(form: SearchForm, answer: Answer | None) -> dict[str, str]:
     """Addresses of the next and the previous page of an answer, "" where there is none."""
     query = answer.query if answer else None
@@ -152,8 +167,9 @@ def page_links(form: SearchForm, answer: Answer | None) -> dict[str, str]:
         return {"next_url": "", "previous_url": ""}
     following = query.offset + len(answer.hits)
     before = max(0, query.offset - query.limit)
+    goes_on = answer.more and answer.hits and following <= get_settings().MAX_OFFSET
     return {
-        "next_url": form.link({"offset": following}) if answer.more and answer.hits else "",
+        "next_url": form.link({"offset": following}) if goes_on else "",
         "previous_url": form.link({"offset": before or None}) if query.offset else "",
     }
 

@@ -7,8 +7,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("SHOP_DATA", tempfile.mkdtemp(prefix="mmsearch-tests-"))
 
 from example_shop.settings import *  # noqa: E402, F403
-from example_shop.settings import INSTALLED_APPS  # noqa: E402
+from example_shop.settings import DATA_DIR, DATABASES, INSTALLED_APPS  # noqa: E402
 from mmsearch_app.testing import IN_MEMORY  # noqa: E402
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, as in a shop: SQLite in memory knows neither WAL nor several processes.
+    DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / f"test-{os.getpid()}.sqlite3"}
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.shapes"]
 MMSEARCH = IN_MEMORY

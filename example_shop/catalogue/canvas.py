@@ -6,65 +6,29 @@ turns and enlarges the board before the camera, so that one drawing serves sever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from .fields import Crease, Field, box_blur, crease, noise, resize
+from .cutting import BOARD, Light, Patch, Pose, dashes, inside, stroke
+from .fields import Field, box_blur, crease, noise, resize
 from .outlines import Outline
 
-BOARD = 640
 _FINE = 4  # subpixels per pixel and side in a cut edge
 _COARSE = 4  # pixels per sample and side in soft light
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patch:
-    """A cut shape: its coverage (h, w) in 0..1 and the pixel of its upper left corner."""
-
-    alpha: Field
-    left: int
-    top: int
-
-    @property
-    def box(self) -> tuple[slice, slice]:
-        """Rows and columns of the picture that the patch covers."""
-        height, width = self.alpha.shape
-        return slice(self.top, self.top + height), slice(self.left, self.left + width)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pose:
-    """How the board lies before the camera: turned clockwise, enlarged, moved, mirrored."""
-
-    turn: float = 0
-    zoom: float = 1
-    dx: float = 0
-    dy: float = 0
-    flip: bool = False
-    squash: float = 1
-    """Height over width as the camera sees them; below 1 the board is tilted away."""
-
-    def matrix(self, size: int) -> NDArray[np.float64]:
-        """Board coordinates to pixels, as a 3 by 3 matrix."""
-        c, s = np.cos(np.radians(self.turn)), np.sin(np.radians(self.turn))
-        centre = np.array([[1, 0, -320], [0, 1, -320], [0, 0, 1.0]])
-        turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
-        mirror = np.diag([-1.0 if self.flip else 1.0, 1, 1])
-        seen = np.diag([self.zoom, self.zoom * self.squash, 1])
-        back = np.array([[1, 0, 320 + self.dx], [0, 1, 320 + self.dy], [0, 0, 1.0]])
-        return np.asarray(np.diag([size / BOARD, size / BOARD, 1]) @ back @ seen @ turned @ mirror @ centre)
 
 
 class Canvas:
     """A picture in the making: `rgb` is (3, side, side) in 0..1."""
 
     def __init__(
-        self, size: int, *, pose: Pose | None = None, wall: float = 0.985, floor: float = 0.93,
-        tint: tuple[float, float, float] = (1, 1, 1), horizon: float | None = 0.7,
+        self,
+        size: int,
+        *,
+        pose: Pose | None = None,
+        wall: float = 0.985,
+        floor: float = 0.93,
+        tint: tuple[float, float, float] = (1, 1, 1),
+        horizon: float | None = 0.7,
     ) -> None:
         """A seamless backdrop: brightness of wall and floor, and where they meet (None: flat)."""
         self.size = size
@@ -73,7 +37,9 @@ class Canvas:
         self.pose = pose or Pose()
         self._matrix = self.pose.matrix(size)
         self._inverse = np.linalg.inv(self._matrix)
-        self.rgb = _backdrop(self.side, wall, floor, horizon) * np.array(tint, np.float32)[:, None, None]
+        self.rgb = (
+            _backdrop(self.side, wall, floor, horizon) * np.array(tint, np.float32)[:, None, None]
+        )
 
     def cut(
         self, *outlines: Outline, blur: float = 0, within: Patch | None = None, posed: bool = True
@@ -83,12 +49,17 @@ class Canvas:
         return self._mask(rings, blur=blur, within=within, line=None)
 
     def line(
-        self, *outlines: Outline, width: float, blur: float = 0, within: Patch | None = None, dash: int = 0
+        self,
+        *outlines: Outline,
+        width: float,
+        blur: float = 0,
+        within: Patch | None = None,
+        dash: int = 0,
     ) -> Patch:
         """Strokes of a width along open outlines; `dash` is the length of stitches, 0 for none."""
         rings = [self._pixels(o) for o in outlines]
         if dash:
-            rings = [piece for ring in rings for piece in _dashes(ring, dash * self.scale)]
+            rings = [piece for ring in rings for piece in dashes(ring, dash * self.scale)]
         return self._mask(rings, blur=blur, within=within, line=width * self.pose.zoom)
 
     def grid(self, patch: Patch, *, step: int = 1) -> tuple[Field, Field]:
@@ -99,30 +70,27 @@ class Canvas:
         (a, b, c), (d, e, f) = self._inverse[:2].astype(np.float32)
         return a * px + b * py + c, d * px + e * py + f
 
-    def light(
-        self, patch: Patch, *, round: float = 24, bulge: float = 0.5, edge: float = 0.25,
-        creases: Sequence[Crease] = (), waves: float = 0, grain: float = 0.012, seed: int = 1,
-    ) -> Field:
-        """Light (h, w) about 1 on a patch blown up like a cushion, lit from the upper left.
-
-        `round` is how far from its edge the surface curves, `edge` how dark it gets there,
-        `waves` the unevenness of cloth, `grain` that of the thread.
-        """
+    def light(self, patch: Patch, how: Light) -> Field:
+        """Light (h, w) about 1 on the patch; the lamp stands at the upper left."""
         height, width = patch.alpha.shape
-        low = patch.alpha.reshape(height // _COARSE, _COARSE, width // _COARSE, _COARSE).mean((1, 3))
-        radius = max(1, int(round * self.scale * self.pose.zoom / _COARSE / 1.4))
-        dome = np.sqrt(np.clip(2 * box_blur(low, radius) - 1, 0, 1) + 0.02)
+        low = patch.alpha.reshape(height // _COARSE, _COARSE, width // _COARSE, _COARSE).mean(
+            (1, 3)
+        )
+        radius = max(1, int(how.round * self.scale * self.pose.zoom / _COARSE / 1.4))
+        dome = _dome(low, radius)
         dy, dx = np.gradient(dome * radius)
         slant = (0.55 * dx + 0.8 * dy) / np.sqrt(1 + dx * dx + dy * dy)
-        soft = 1 + bulge * slant - edge * (1 - dome) ** 2
+        soft = 1 + how.bulge * slant - how.edge * (1 - dome) ** 2
         x, y = self.grid(patch, step=_COARSE)
-        for fold in creases:
+        for fold in how.creases:
             soft += crease(x, y, fold)
-        if waves:
-            soft += waves * _sample(noise(seed, side=256, finest=9, coarsest=60), x * 0.4, y * 0.4)
+        if how.waves:
+            soft += how.waves * _sample(
+                noise(how.seed, side=256, finest=16, coarsest=70), x * 0.4, y * 0.4
+            )
         full = resize(soft.astype(np.float32), width, height)
-        if grain:
-            full = full + grain * self._grain(patch)
+        if how.grain:
+            full = full + how.grain * self._grain(patch)
         return full
 
     def paint(
@@ -158,10 +126,19 @@ class Canvas:
         down = ((np.arange(low) + 0.5) * step)[:, None] - y
         wide = np.exp(-((x / (1.25 * rx)) ** 4) - ((down - ry * 0.4) / (1.9 * ry)) ** 2)
         core = np.exp(-((x / rx) ** 6) - (down / (0.55 * ry)) ** 2)
-        dark = resize((strength * (0.5 * wide + 0.6 * core)).astype(np.float32), self.side, self.side)
+        dark = resize(
+            (strength * (0.5 * wide + 0.6 * core)).astype(np.float32), self.side, self.side
+        )
         self.rgb *= 1 - np.clip(dark, 0, 1)
 
-    def drop(self, *outlines: Outline, dx: float = 8, dy: float = 12, blur: float = 12, strength: float = 0.3) -> None:
+    def drop(
+        self,
+        *outlines: Outline,
+        dx: float = 8,
+        dy: float = 12,
+        blur: float = 12,
+        strength: float = 0.3,
+    ) -> None:
         """The shadow of a thing that lies on the floor or hangs before the wall."""
         shape = [self._pixels(o) for o in outlines]
         for blurred, share, far in ((blur, 0.55, 1.0), (blur / 4, 0.5, 0.25)):
@@ -181,24 +158,29 @@ class Canvas:
         thread = noise(7, side=side, finest=1.4)
         return thread[: patch.alpha.shape[0], : patch.alpha.shape[1]]
 
-    def _mask(self, rings: list[Outline], *, blur: float, within: Patch | None, line: float | None) -> Patch:
+    def _mask(
+        self, rings: list[Outline], *, blur: float, within: Patch | None, line: float | None
+    ) -> Patch:
         blur, width = blur * self.scale * self.pose.zoom, (line or 0) * self.scale
         left, top, right, bottom = self._frame(rings, 3 * blur + width + 2)
-        fine = _FINE if blur < 1.5 else 1
-        stencil = Image.new("L", ((right - left) * fine, (bottom - top) * fine))
+        fine: float = _FINE if blur < 1.5 else 1 if blur < 8 else 1 / _COARSE
+        width_px, height_px = right - left, bottom - top
+        stencil = Image.new("L", (int(width_px * fine), int(height_px * fine)))
         draw = ImageDraw.Draw(stencil)
         for ring in rings:
             points = [tuple(p) for p in ((ring - (left, top)) * fine - 0.5).tolist()]
             if line is None:
                 draw.polygon(points, fill=255)
             else:
-                _stroke(draw, points, width * fine)
+                stroke(draw, points, width * fine)
         if fine > 1:
-            stencil = stencil.reduce(fine)
+            stencil = stencil.reduce(_FINE)
         if blur:
-            stencil = stencil.filter(ImageFilter.GaussianBlur(blur))
-        alpha = np.asarray(stencil, np.float32) / 255
-        return _inside(Patch(alpha=alpha, left=left, top=top), within)
+            stencil = stencil.filter(ImageFilter.GaussianBlur(blur * min(fine, 1)))
+        if fine < 1:
+            stencil = stencil.resize((width_px, height_px), Image.Resampling.BICUBIC)
+        alpha = np.asarray(stencil, np.float32) / np.float32(255)
+        return inside(Patch(alpha=alpha, left=left, top=top), within)
 
     def _frame(self, rings: list[Outline], margin: float) -> tuple[int, int, int, int]:
         points = np.vstack(rings)
@@ -207,46 +189,18 @@ class Canvas:
         return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _stroke(draw: ImageDraw.ImageDraw, points: list[tuple[float, ...]], width: float) -> None:
-    draw.line(points, fill=255, width=max(1, int(width + 0.5)), joint="curve")
-    r = width / 2 - 0.5
-    for x, y in (points[0], points[-1]):
-        draw.ellipse((x - r, y - r, x + r, y + r), fill=255)
-
-
-def _inside(patch: Patch, within: Patch | None) -> Patch:
-    """The part of patch inside the other one, cropped to their common box."""
-    if within is None:
-        return patch
-    rows, columns = (_common(a, b) for a, b in zip(patch.box, within.box, strict=True))
-    mine = patch.alpha[_local(rows, patch.top), _local(columns, patch.left)]
-    other = within.alpha[_local(rows, within.top), _local(columns, within.left)]
-    return Patch(alpha=mine * other, left=columns.start, top=rows.start)
-
-
-def _common(a: slice, b: slice) -> slice:
-    start = max(a.start, b.start)
-    return slice(start, max(start, min(a.stop, b.stop)))
-
-
-def _local(span: slice, origin: int) -> slice:
-    return slice(span.start - origin, span.stop - origin)
-
-
-def _dashes(ring: Outline, length: float) -> list[Outline]:
-    steps = np.hypot(*np.diff(ring, axis=0).T)
-    at = np.concatenate([[0.0], np.cumsum(steps)])
-    starts = np.arange(0, at[-1], length * 1.7)
-    ends = np.minimum(starts + length, at[-1])
-    x, y = (
-        np.stack([np.interp(starts, at, ring[:, k]), np.interp(ends, at, ring[:, k])], 1) for k in (0, 1)
+def _dome(low: Field, radius: int) -> Field:
+    """How high a cover (h, w) stands when it is blown up, 0 to 1; steep at its edge."""
+    soft = sum(
+        (box_blur(low, max(1, int(radius * k))) for k in (0.5, 1.0, 1.9)), np.zeros_like(low)
     )
-    return list(np.stack([x, y], 2))
+    height = np.sqrt(np.clip(soft * (2 / 3) - 1, 0, 1) + 0.02)
+    return np.asarray(height / max(float(height.max()), 0.2), np.float32)
 
 
 def _sample(tile: Field, x: Field, y: Field) -> Field:
     mask = tile.shape[0] - 1
-    return tile[y.astype(np.int32) & mask, x.astype(np.int32) & mask]
+    return np.asarray(tile[y.astype(np.int32) & mask, x.astype(np.int32) & mask])
 
 
 def _backdrop(side: int, wall: float, floor: float, horizon: float | None) -> Field:
@@ -258,4 +212,6 @@ def _backdrop(side: int, wall: float, floor: float, horizon: float | None) -> Fi
         bend = np.clip((y - horizon + 0.14) / 0.28, 0, 1)
         base = wall + (floor - wall) * bend * bend * (3 - 2 * bend) + 0.05 * np.clip(y - 0.8, 0, 1)
     base = base - 0.035 * np.hypot(x - 0.45, y - 0.45) ** 2
-    return np.repeat(resize(base.astype(np.float32), side, side)[None], 3, 0)
+    smooth = resize(base.astype(np.float32), side, side)
+    dither = 0.0015 * noise(7, side=max(side, 256), finest=1.4)[:side, :side]  # against banding
+    return np.repeat((smooth + dither)[None], 3, 0)

@@ -23,8 +23,8 @@ def box_blur(field: Field, radius: int) -> Field:
             pad[axis] = (radius + 1, radius)
             total = np.cumsum(np.pad(field, pad), axis=axis, dtype=np.float32)
             total = total if axis == 0 else total.T
-            field = (total[width:] - total[:-width]) / width
-            field = field if axis == 0 else field.T
+            mean = (total[width:] - total[:-width]) / np.float32(width)
+            field = np.asarray(mean if axis == 0 else mean.T, np.float32)
     return field
 
 

@@ -45,18 +45,29 @@ def mirrored(data: str, *, axis: float = 320) -> Outline:
     return np.vstack([half, reflect(half, axis=axis)[::-1]])
 
 
+def move(outline: Outline, dx: float, dy: float) -> Outline:
+    """The outline moved to the right by dx and down by dy."""
+    return np.asarray(outline + np.array((dx, dy)))
+
+
 def reflect(outline: Outline, *, axis: float = 320) -> Outline:
     """The outline seen in a mirror that stands at x = axis."""
     return np.asarray(outline * (-1, 1) + (2 * axis, 0))
 
 
 def ellipse(
-    cx: float, cy: float, rx: float, ry: float, *, turn: float = 0, span: tuple[float, float] = (0, 360)
+    cx: float,
+    cy: float,
+    rx: float,
+    ry: float,
+    *,
+    turn: float = 0,
+    span: tuple[float, float] = (0, 360),
 ) -> Outline:
     """An ellipse or, with `span` in degrees (clockwise from the right), an arc of one."""
     angles = np.radians(np.linspace(*span, 97))
     points = np.stack([rx * np.cos(angles), ry * np.sin(angles)], 1)
-    return rotate(points, turn) + (cx, cy)
+    return move(rotate(points, turn), cx, cy)
 
 
 def rotate(outline: Outline, turn: float, *, about: tuple[float, float] = (0, 0)) -> Outline:
@@ -67,8 +78,12 @@ def rotate(outline: Outline, turn: float, *, about: tuple[float, float] = (0, 0)
 
 def rounded(x0: float, y0: float, x1: float, y1: float, radius: float) -> Outline:
     """A rectangle with rounded corners."""
-    corners = [(x1 - radius, y0 + radius, -90), (x1 - radius, y1 - radius, 0),
-               (x0 + radius, y1 - radius, 90), (x0 + radius, y0 + radius, 180)]
+    corners = [
+        (x1 - radius, y0 + radius, -90),
+        (x1 - radius, y1 - radius, 0),
+        (x0 + radius, y1 - radius, 90),
+        (x0 + radius, y0 + radius, 180),
+    ]
     arcs = [ellipse(x, y, radius, radius, span=(a, a + 90))[::8] for x, y, a in corners]
     return np.vstack(arcs)
 
@@ -80,7 +95,13 @@ def smooth(points: Sequence[tuple[float, float]], *, closed: bool = True) -> Out
     p = np.vstack([ends[0], p, ends[1]])
     t = np.linspace(0, 1, 12, endpoint=False)[:, None]
     pieces = [
-        0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        0.5
+        * (
+            2 * b
+            + (c - a) * t
+            + (2 * a - 5 * b + 4 * c - d) * t**2
+            + (3 * b - a - 3 * c + d) * t**3
+        )
         for a, b, c, d in zip(p, p[1:], p[2:], p[3:], strict=False)
     ]
     return np.vstack([*pieces, p[-2:-1]])

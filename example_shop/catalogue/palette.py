@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ COLOURS: Final[dict[str, RGB]] = {
 
 def rgb(name: str) -> NDArray[np.float32]:
     """The named colour as three floats in 0..1. Raises KeyError for a name not in COLOURS."""
-    return np.array(COLOURS[name], np.float32) / 255
+    return np.array(COLOURS[name], np.float32) / np.float32(255)
 
 
 def shift(colour: NDArray[np.float32], by: float) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from django import template
 from django.urls import reverse
 
 from mmsearch_app.chips import SUGGESTIONS, suggest
-from mmsearch_app.forms import search_link
+from mmsearch_app.forms import like_key, search_link
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -33,13 +33,14 @@ def mmsearch_like(context: Context, product: Model, *, chips: str = "") -> dict[
 
     `chips` replaces the suggestions: `chips="in green|made of wood"`. No query is made.
     """
+    key = like_key(product)
     suggestions = [chip.strip() for chip in chips.split("|") if chip.strip()] or SUGGESTIONS
     return {
         "once": _once(context),
         "action": reverse("mmsearch:search"),
         "product": product,
-        "key": str(product.pk),
-        "chips": suggest({"like": [str(product.pk)]}, suggestions=suggestions, like=product),
+        "key": key,
+        "chips": suggest({"like": [key]}, suggestions=suggestions, like=product),
     }
 
 
@@ -52,13 +53,13 @@ def mmsearch_media(context: Context) -> dict[str, Any]:
 @register.filter
 def mmsearch_like_url(product: Model) -> str:
     """Address of the search for what is like this product."""
-    return search_link({"like": str(product.pk)})
+    return search_link({"like": like_key(product)})
 
 
 def _once(context: Context) -> bool:
     """Whether this is the first of these tags in the page being rendered."""
     # The lowest layer is the one that a page shares with all that it includes.
-    marks = context.render_context.dicts[0]
-    first = "mmsearch_media" not in marks
-    marks["mmsearch_media"] = True
+    page: Any = context.render_context.dicts[0]
+    first = "mmsearch_media" not in page
+    page["mmsearch_media"] = True
     return first

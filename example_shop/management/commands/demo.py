@@ -1,0 +1,92 @@
+"""`python manage.py demo`: from nothing to a shop that can be searched."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import BooleanOptionalAction
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
+
+from example_shop.models import Product
+from mmsearch_app import search
+from mmsearch_app.indexes.base import IndexFault
+from mmsearch_app.query import SearchUnavailable
+from mmsearch_app.retrieval import searchable
+
+
+class Command(BaseCommand):
+    """Every step is safe to run twice and goes on where it was stopped."""
+
+    help = "Set up the database, the catalogue and the index, then serve the shop."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Where to serve, and how much to draw."""
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--serve", action=BooleanOptionalAction, default=True)
+        parser.add_argument("--limit", type=int, help="draw only so many products")
+        parser.add_argument("--jobs", type=int, help="processes that draw")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Prepare, say where the shop is, and serve it until Ctrl-C."""
+        try:
+            self._prepare(limit=options["limit"], jobs=options["jobs"])
+        except KeyboardInterrupt:
+            self.stderr.write("\nStopped. The next run goes on from here.")
+            sys.exit(130)
+        self._announce(f"http://127.0.0.1:{options['port']}")
+        if options["serve"]:
+            os.environ.setdefault("DJANGO_RUNSERVER_HIDE_WARNING", "true")
+            call_command("runserver", f"127.0.0.1:{options['port']}", use_reloader=False)
+
+    def _prepare(self, *, limit: int | None, jobs: int | None) -> None:
+        call_command("migrate", verbosity=0)
+        call_command("make_catalogue", limit=limit, jobs=jobs)
+        call_command("demo_login")
+        if self._has_index():
+            call_command("mmsearch_reconcile")
+            call_command("mmsearch_worker", once=True)
+        else:
+            call_command("mmsearch_reindex")
+        self._ask_once()
+
+    def _ask_once(self) -> None:
+        """Load the models now, so that the first visitor need not wait for them."""
+        try:
+            found = search(text="red mug")
+        except SearchUnavailable as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"A search finds {len(found.hits)} products.")
+
+    def _has_index(self) -> bool:
+        try:
+            return bool(searchable())
+        except SearchUnavailable:
+            return False
+        except IndexFault as error:
+            raise CommandError(str(error)) from error
+
+    def _announce(self, address: str) -> None:
+        say = self.stdout.write
+        say(self.style.SUCCESS(f"\nThe shop is ready: {address}/"))
+        say(f"Its admin: {address}{reverse('admin:index')} (demo, demo)")
+        say("Try these searches:")
+        for label, question in _questions():
+            say(f"  {label}\n    {address}{reverse('mmsearch:search')}?{urlencode(question)}")
+        say("")
+
+
+def _questions() -> list[tuple[str, dict[str, Any]]]:
+    """Ready-made searches, as far as the catalogue has what they start from."""
+    found: list[tuple[str, dict[str, Any]]] = [("red mug", {"text": "red mug"})]
+    products = Product.objects.public()
+    mug = products.filter(kind="mug", colour="blue", pattern="striped").first()
+    leopard = products.filter(price=None, title__icontains="leopard").first()
+    for start, words in ((mug, "but in red"), (leopard, "a phone case with this")):
+        if start:
+            found.append((f"{start.title} + {words}", {"like": start.pk, "text": words}))
+    return found

@@ -1,0 +1,110 @@
+"""Fill the shop with its own drawn catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.utils.text import slugify
+
+from example_shop.catalogue import VIEWS, Item, draw_leopard
+from example_shop.drawing import SIZE, Task, encode
+from example_shop.models import Category, Product, ProductImage
+
+__all__ = ["missing_pictures", "pin_inspiration", "save_picture", "stock"]
+
+GIFT = 20
+"""Below this price a product stands on the shelf of gifts as well."""
+
+
+def missing_pictures(chosen: Sequence[Item]) -> list[Task]:
+    """The pictures that the storage does not hold yet."""
+    tasks = [(item.sku, view) for item in chosen for view in range(VIEWS)]
+    return [task for task in tasks if not default_storage.exists(_name(*task))]
+
+
+def save_picture(task: Task, data: bytes) -> str:
+    """Store the picture unless it is there; returns its name."""
+    name = _name(*task)
+    return name if default_storage.exists(name) else default_storage.save(name, ContentFile(data))
+
+
+def _name(sku: str, view: int) -> str:
+    return f"products/{sku.lower()}-{view + 1}.jpg"
+
+
+@transaction.atomic
+def stock(chosen: Sequence[Item]) -> int:
+    """Create the rows that are missing, in bulk; returns how many products are new.
+
+    Products that exist are left as they are: somebody may have edited them.
+    """
+    known = set(Product.objects.values_list("sku", flat=True))
+    fresh = [item for item in chosen if item.sku not in known]
+    products = Product.objects.bulk_create(_product(item) for item in fresh)
+    _shelve({product: _shelves(item) for item, product in zip(fresh, products, strict=True)})
+    ProductImage.objects.bulk_create(
+        ProductImage(product=product, original=_name(product.sku, view), position=view)
+        for product in products
+        for view in range(VIEWS)
+    )
+    return len(products)
+
+
+def _product(item: Item) -> Product:
+    return Product(
+        sku=item.sku,
+        title=item.title,
+        slug=slugify(f"{item.title} {item.sku}"),
+        description=item.description,
+        price=item.price,
+        stock=item.stock,
+        kind=item.kind,
+        colour=item.colour,
+        accent=item.accent or "",
+        pattern=item.pattern,
+    )
+
+
+def _shelves(item: Item) -> list[str]:
+    return [item.category, f"Gifts under £{GIFT}"] if item.price < GIFT else [item.category]
+
+
+def _shelve(places: dict[Product, list[str]]) -> None:
+    names = dict.fromkeys(name for shelves in places.values() for name in shelves)
+    keys = {name: _shelf(name).pk for name in names}
+    links: Any = Product.categories.through
+    links.objects.bulk_create(
+        links(product_id=product.pk, category_id=keys[name])
+        for product, shelves in places.items()
+        for name in shelves
+    )
+
+
+def _shelf(name: str) -> Category:
+    last = {"Gifts": 100, "Inspiration": 101}.get(name.split()[0])
+    position = Category.objects.count() if last is None else last
+    defaults = {"name": name, "position": position}
+    return Category.objects.get_or_create(slug=slugify(name), defaults=defaults)[0]
+
+
+@transaction.atomic
+def pin_inspiration() -> bool:
+    """Put a leopard's picture on the inspiration board; False where it hangs already."""
+    board, title = "INS-001", "Leopard at rest"
+    product, created = Product.objects.get_or_create(
+        sku=board,
+        defaults={
+            "title": title,
+            "slug": slugify(title),
+            "description": "A picture to start from: ask for “a phone case with this”.",
+        },
+    )
+    if created:
+        name = save_picture((board, 0), encode(draw_leopard(SIZE)))
+        _shelve({product: ["Inspiration"]})
+        ProductImage.objects.bulk_create([ProductImage(product=product, original=name)])
+    return created

@@ -1,0 +1,140 @@
+"""The template tags on any page of any shop."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.template import Context, RequestContext, Template
+from django.template.backends.django import DjangoTemplates
+from django.test import RequestFactory
+
+from example_shop.models import Product
+from tests.shapes.models import Garment
+
+pytestmark = pytest.mark.django_db
+Shop = dict[str, Product]
+LOAD = "{% load mmsearch %}"
+
+
+def render(source: str, *, request: Any = None, **context: Any) -> str:
+    template = Template(LOAD + source)
+    if request is None:
+        return template.render(Context(context))
+    return template.render(RequestContext(request, context))
+
+
+@pytest.fixture
+def request_() -> Any:
+    return RequestFactory().get("/")
+
+
+def test_the_box_takes_a_picture_and_words(request_: Any) -> None:
+    html = render("{% mmsearch_box %}", request=request_)
+    assert 'method="post" enctype="multipart/form-data" action="/search/"' in html
+    assert re.search(r'name="csrfmiddlewaretoken" value="\w+"', html)
+    assert 'type="file" name="image"' in html
+    assert 'type="text" name="text"' in html
+
+
+def test_the_box_needs_no_context_processor_but_the_built_in_csrf(request_: Any) -> None:
+    bare = {"NAME": "bare", "DIRS": [], "APP_DIRS": True, "OPTIONS": {}}
+    template = DjangoTemplates(bare).from_string(LOAD + "{% mmsearch_box %}")
+    html = template.render({}, request_)
+    assert 'type="file" name="image"' in html
+
+
+def test_the_box_without_a_request_takes_words_and_leads_to_pictures() -> None:
+    html = render("{% mmsearch_box %}")
+    assert 'method="get" action="/search/"' in html
+    assert 'type="file"' not in html
+    assert '<a href="/search/">Search with a picture</a>' in html
+
+
+def test_the_hint_of_the_box_can_be_changed_and_is_escaped(request_: Any) -> None:
+    html = render("{% mmsearch_box hint=hint %}", request=request_, hint="<b>try</b>")
+    assert "&lt;b&gt;try&lt;/b&gt;" in html
+
+
+def test_more_like_this_asks_by_a_link_that_can_be_shared(shop: Shop) -> None:
+    product = shop["red mug"]
+    html = render("{% mmsearch_like product %}", product=product)
+    assert 'method="get" action="/search/"' in html
+    assert f'<input type="hidden" name="like" value="{product.pk}">' in html
+    assert f'href="/search/?like={product.pk}&amp;text=in+red"' in html
+
+
+def test_more_like_this_makes_no_query(shop: Shop, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        html = render("{% mmsearch_like product %}", product=shop["red mug"])
+    assert "cheaper" in html
+
+
+def test_the_suggestions_can_be_replaced(shop: Shop) -> None:
+    html = render("{% mmsearch_like product chips='in green| made of <wood> ' %}", **_one(shop))
+    assert "in green" in html
+    assert "made of &lt;wood&gt;" in html
+    assert "striped</a>" not in html
+
+
+def test_keys_are_not_formatted_for_readers(shop: Shop, settings: Any) -> None:
+    settings.USE_THOUSAND_SEPARATOR = True
+    product = Product(pk=1234567, title="lamp", price=3)
+    html = render("{% mmsearch_like product %}{{ product|mmsearch_like_url }}", product=product)
+    assert 'value="1234567"' in html
+    assert html.endswith("/search/?like=1234567")
+
+
+def test_a_second_model_of_products_is_named_in_the_link() -> None:
+    garment = Garment(code="G-7", name="cape")
+    html = render("{{ product|mmsearch_like_url }}", product=garment)
+    assert html == "/search/?like=shapes.garment%3AG-7"
+
+
+def test_style_and_script_come_once_for_many_tags(shop: Shop, request_: Any) -> None:
+    source = "{% mmsearch_box %}{% mmsearch_like product %}{% mmsearch_like product %}"
+    for html in (render(source, **_one(shop)), render(source, request=request_, **_one(shop))):
+        assert html.count("mmsearch.css") == 1
+        assert html.count("mmsearch.js") == 1
+
+
+def test_the_media_tag_in_the_head_spares_the_others(shop: Shop) -> None:
+    html = render("{% mmsearch_media %}<body>{% mmsearch_like product %}", **_one(shop))
+    head, body = html.split("<body>")
+    assert "mmsearch.css" in head
+    assert "mmsearch.css" not in body
+
+
+def test_every_page_gets_them_anew(shop: Shop) -> None:
+    template = Template(LOAD + "{% mmsearch_media %}")
+    assert "mmsearch.css" in template.render(Context())
+    assert "mmsearch.css" in template.render(Context())
+
+
+def test_nothing_inline_and_nothing_from_elsewhere(shop: Shop, request_: Any) -> None:
+    html = render("{% mmsearch_box %}{% mmsearch_like product %}", request=request_, **_one(shop))
+    assert not re.search(r"\sstyle=|\son\w+=|<style|javascript:|data:|https?://", html)
+    assert not re.search(r"<script(?![^>]*\ssrc=)", html)
+
+
+def test_the_style_sheet_reaches_nothing_outside_the_app() -> None:
+    source = Path(finders.find("mmsearch/mmsearch.css")).read_text()
+    css = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
+    for block in re.findall(r"([^{}]+)\{", css):
+        if not block.strip().startswith("@"):
+            for selector in re.split(r",(?![^(]*\))", block):
+                assert selector.strip().startswith(".mmsearch"), selector
+    assert "url(" not in css
+    assert not re.search(r"(margin|padding|border)-(left|right)", css)
+
+
+def test_a_shop_overrides_a_card_by_a_template_of_its_own(client: Any, shop: Shop) -> None:
+    html = client.get("/search/", {"text": "red mug"}).text
+    assert "£10.00" in html
+
+
+def _one(shop: Shop) -> dict[str, Product]:
+    return {"product": shop["red mug"]}
