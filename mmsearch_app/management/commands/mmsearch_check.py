@@ -17,7 +17,9 @@ from mmsearch_app.sources import registry
 class Command(BaseCommand):
     """Loads weights and opens connections, which nothing does at start-up."""
 
-    help = "Try the embedder, the index, the storage and the ledger for real. Exit code 1 on failure."
+    help = (
+        "Try the embedder, the index, the storage and the ledger for real. Exit code 1 on failure."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Try each part, report all, then fail if one did."""
@@ -36,7 +38,7 @@ class Command(BaseCommand):
         start = time.perf_counter()
         try:
             found, style = check(), self.style.SUCCESS("ok  ")
-        except Exception as error:  # noqa: BLE001 - whatever a part raises is the finding
+        except Exception as error:  # whatever a part raises is the finding
             found, style = f"{type(error).__name__}: {error}", self.style.ERROR("FAIL")
         seconds = time.perf_counter() - start
         self.stdout.write(f"{style} {name:<9} {found} ({seconds:.2f} s)")
@@ -45,6 +47,8 @@ class Command(BaseCommand):
 
 def _embedder() -> str:
     embedder = get_embedder()
+    if hasattr(embedder, "warm_up"):
+        embedder.warm_up()  # downloads, which a search never does
     vectors = embedder.embed_queries([Content(text="a red mug")])
     if vectors.shape != (1, embedder.dimension):
         msg = f"returned shape {vectors.shape} instead of {(1, embedder.dimension)}"

@@ -1,0 +1,5 @@
+"""MagicLens (arXiv 2403.19651): pictures retrieved by open-ended instructions."""
+
+from mmsearch_app.embedders.magiclens.embedder import MagicLens
+
+__all__ = ["MagicLens"]

@@ -1,0 +1,91 @@
+"""MagicLens as an embedder: options, files, fingerprint."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Unpack
+
+from mmsearch_app.embedders.magiclens.architecture import ARCHITECTURES, Architecture
+from mmsearch_app.embedders.runtime import (
+    Network,
+    Options,
+    TorchEmbedder,
+    choose_device,
+    choose_dtype,
+)
+from mmsearch_app.embedders.weights import (
+    TOKENIZER_FILES,
+    Release,
+    digest_files,
+    fetch,
+    find_file,
+    find_tokenizer,
+    load_tokenizer,
+    tokenizer_files,
+)
+from mmsearch_app.embedders.words import Words
+
+__all__ = ["MagicLens"]
+
+TOKENIZER = Release(
+    repository="openai/clip-vit-base-patch16",
+    revision="57c216476eefef5ab752ec549e440a49ae4ae5f3",
+    required=("tokenizer.json",),
+    optional=TOKENIZER_FILES,
+)
+PREPROCESSING = "magiclens-1"
+
+
+class MagicLens(TorchEmbedder):
+    """MagicLens "base" (CLIP B/16, 512 dimensions) or "large" (L/14, 768).
+
+    Code Apache-2.0, weights CC-BY 4.0. They are on no hub: `path` is the released
+    `magic_lens_clip_base.pkl` or `magic_lens_clip_large.pkl` (`gsutil cp -R
+    gs://gresearch/magiclens/models .`), or the folder that holds it. `tokenizer` is a folder
+    with CLIP's tokenizer; without it the folder of `path` is used if it has one, else the hub's
+    `openai/clip-vit-base-patch16`.
+    `architecture` is for weights of another size.
+
+    The model was made for a picture with words, and indexes a picture as (picture, ""). Words
+    alone work, but it was never trained for them. Words are cut at 77 tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "base",
+        path: str | os.PathLike[str],
+        tokenizer: str | os.PathLike[str] | None = None,
+        architecture: Architecture | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(**options)
+        if model not in ARCHITECTURES:
+            msg = f"model must be one of {', '.join(ARCHITECTURES)}, not {model!r}."
+            raise ValueError(msg)
+        self.architecture = architecture or ARCHITECTURES[model]
+        self.dimension = self.architecture.dimension
+        self.path = Path(path)
+        self.name = f"magic_lens_clip_{model}.pkl"
+        self.tokenizer = find_tokenizer(tokenizer, beside=self.path)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the file the content counts, not the place."""
+        words = TOKENIZER.name
+        if self.tokenizer is not None:
+            words = digest_files(tokenizer_files(self.tokenizer))
+        weights = digest_files([find_file(self.path, self.name)])
+        return f"magiclens:{weights}/{words}/{PREPROCESSING}/{self.documents}/{self.dimension}"
+
+    def _load(self, *, download: bool) -> Network:
+        from mmsearch_app.embedders.magiclens.checkpoint import read_parameters
+        from mmsearch_app.embedders.magiclens.network import MagicLensEncoder, load
+
+        file = find_file(self.path, self.name)
+        texts = self.tokenizer or fetch(TOKENIZER, download=download)
+        network = load(self.architecture, read_parameters(file), origin=file)
+        network.to(device=choose_device(self.device), dtype=choose_dtype(self.dtype))
+        return MagicLensEncoder(network, Words(load_tokenizer(texts), pad=0))

@@ -1,0 +1,5 @@
+"""Visualized BGE (VISTA, arXiv 2406.04292): a text embedder that reads pictures as tokens."""
+
+from mmsearch_app.embedders.visualized_bge.embedder import VisualizedBGE
+
+__all__ = ["VisualizedBGE"]

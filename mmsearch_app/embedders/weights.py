@@ -1,0 +1,202 @@
+"""Finding the weights of a model, and refusing those that are not what they should be."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "InvalidWeights",
+    "MissingWeights",
+    "Release",
+    "check_layout",
+    "digest_files",
+    "fetch",
+    "find_file",
+    "find_tokenizer",
+    "load_tokenizer",
+    "read_checkpoint",
+    "shapes_of",
+    "tokenizer_files",
+]
+
+TOKENIZER_FILES = (
+    "config.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
+SAMPLES = 64
+SAMPLE_BYTES = 4096
+
+
+class MissingWeights(FileNotFoundError):
+    """The weights are not on this machine; the message says how to get them."""
+
+
+class InvalidWeights(ValueError):
+    """The file is not the model's: other keys, other shapes, or content that is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Files of a repository of the Hugging Face hub at one revision."""
+
+    repository: str
+    revision: str
+    """A commit; a branch such as "main" may move, and its vectors with it."""
+    required: tuple[str, ...]
+    """Names of files."""
+    optional: tuple[str, ...] = ()
+    """Names of files that are fetched as well if they are there."""
+
+    @property
+    def name(self) -> str:
+        """Repository and revision, shortened: fit for a fingerprint."""
+        return f"{self.repository}@{self.revision[:12]}"
+
+
+def fetch(release: Release, *, download: bool) -> Path:
+    """The folder that holds the release's files: the hub's cache, then, if allowed, the hub.
+
+    What is cached is used without asking the hub. Raises MissingWeights.
+    """
+    from huggingface_hub import snapshot_download
+
+    reason: Exception | None = None
+    for online in (False, True) if download else (False,):
+        try:
+            found = snapshot_download(
+                release.repository,
+                revision=release.revision,
+                allow_patterns=[*release.required, *release.optional],
+                local_files_only=not online,
+            )
+        except (OSError, ValueError) as error:
+            reason = error
+            continue
+        if all((Path(found) / name).is_file() for name in release.required):
+            return Path(found)
+    msg = (
+        f"{release.repository} at revision {release.revision} is not on this machine. "
+        "`manage.py mmsearch_check` downloads it, and so does indexing, unless local_files_only "
+        "or HF_HUB_OFFLINE forbid it; a search never does. Or name a folder that holds "
+        f"{', '.join(release.required)}."
+    )
+    raise MissingWeights(msg) from reason
+
+
+def find_file(path: Path, name: str) -> Path:
+    """`path` itself if it is a file, else the file `name` in that folder.
+
+    Raises MissingWeights, saying what was looked for.
+    """
+    found = path / name if path.is_dir() else path
+    if not found.is_file():
+        msg = f"There is no file {found}; `path` must be the weights or a folder with {name}."
+        raise MissingWeights(msg)
+    return found
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """Twelve hexadecimal digits that tell files apart by size and content, in milliseconds.
+
+    Of a large file only 64 evenly spread blocks are read: another training of a model changes
+    all of its weights. Names and folders do not count, so that two machines agree.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        size = path.stat().st_size
+        total.update(size.to_bytes(8, "big"))
+        with path.open("rb") as file:
+            if size <= SAMPLES * SAMPLE_BYTES:
+                total.update(file.read())
+                continue
+            for sample in range(SAMPLES):
+                file.seek(sample * (size - SAMPLE_BYTES) // (SAMPLES - 1), os.SEEK_SET)
+                total.update(file.read(SAMPLE_BYTES))
+    return total.hexdigest()[:12]
+
+
+def find_tokenizer(given: str | os.PathLike[str] | None, *, beside: Path | None) -> Path | None:
+    """The folder given, else the folder of the weights if a tokenizer is there, else None."""
+    if given is not None:
+        return Path(given)
+    names = ("tokenizer.json", "vocab.txt")
+    has_one = beside is not None and any((beside / name).is_file() for name in names)
+    return beside if has_one else None
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The fast tokenizer in that folder. Raises MissingWeights when there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        msg = f"{folder} holds no tokenizer; tokenizer.json is needed, with tokenizer_config.json."
+        raise MissingWeights(msg) from error
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """What of a folder decides about token ids, in a fixed order."""
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+
+
+def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors by key of a file of `torch.save`, mapped, on the CPU; code in it is refused.
+
+    Raises InvalidWeights.
+    """
+    import pickle
+    import zipfile
+
+    import torch
+
+    try:
+        held = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        msg = f"{path} is no file of weights that can be read safely: {error}"
+        raise InvalidWeights(msg) from error
+    if not isinstance(held, dict) or not all(isinstance(v, torch.Tensor) for v in held.values()):
+        msg = f"{path} holds {type(held).__name__}, not tensors by key."
+        raise InvalidWeights(msg)
+    return held
+
+
+def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The layout of a state dict."""
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def check_layout(
+    found: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
+    *,
+    origin: object,
+) -> None:
+    """Raise InvalidWeights unless the keys and shapes are exactly the expected ones."""
+    problems = [f"{key} is missing" for key in sorted(expected.keys() - found.keys())]
+    problems += [f"{key} is unknown" for key in sorted(found.keys() - expected.keys())]
+    problems += [
+        f"{key} has shape {list(found[key])} instead of {list(shape)}"
+        for key, shape in sorted(expected.items())
+        if key in found and found[key] != shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        msg = f"{origin} are not this model's weights: {'; '.join(problems[:3])}{more}."
+        raise InvalidWeights(msg)
