@@ -1,0 +1,197 @@
+"""Phi-3 Vision: the Phi-3 of transformers, given pictures. Imports torch."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Phi3Config, Phi3ForCausalLM
+
+from mmsearch_app.embedders.runtime import Precision, choose_device, choose_dtype
+from mmsearch_app.embedders.weights import check_layout, shapes_of
+from mmsearch_app.rerankers.phi3_vision.checkpoint import (
+    Architecture,
+    read_architecture,
+    read_layout,
+    read_tensors,
+)
+from mmsearch_app.rerankers.phi3_vision.release import find_shards, locate_weights
+from mmsearch_app.rerankers.phi3_vision.rope import LongRope
+from mmsearch_app.rerankers.phi3_vision.tokens import read_stops
+from mmsearch_app.rerankers.phi3_vision.vision import PictureTokens
+
+__all__ = ["Phi3Vision", "build", "released_layout"]
+
+TOWER = "model.vision_embed_tokens.img_processor."
+
+
+class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
+    """A causal language model that takes what `Phi3VisionProcessor` makes.
+
+    `generate` is that of transformers: with a cache, greedy or sampled, with logits processors
+    and `prefix_allowed_tokens_fn`; it stops at `<|end|>` and `<|endoftext|>` and returns the
+    prompt's ids before the answer's. Those of pictures are negative: a logits processor that
+    looks the prompt's ids up (as the repetition penalty does) must be told to leave it out.
+
+    Called from several threads it changes nothing.
+    """
+
+    def __init__(self, config: Any, architecture: Architecture) -> None:
+        super().__init__(config)
+        self.model.rotary_emb = LongRope(architecture.language)
+        self.model.vision_embed_tokens = PictureTokens(
+            architecture.vision, width=config.hidden_size
+        )
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        place: str | os.PathLike[str],
+        *,
+        revision: str = "main",
+        dtype: Precision = "bfloat16",
+        device: str = "auto",
+        attention: str | None = None,
+        local_files_only: bool = False,
+    ) -> Phi3Vision:
+        """The model of a folder in the release's layout, or of a repository of the hub.
+
+        `device` "auto" is the GPU if there is one. `attention` is an implementation that
+        transformers knows; None lets it choose. Raises MissingWeights or InvalidWeights.
+        """
+        folder = locate_weights(place, revision=revision, download=not local_files_only)
+        network: Any = build(read_architecture(folder), attention=attention)
+        shards = find_shards(folder)
+        check_layout(read_layout(shards), released_layout(network), origin=folder)
+        names = {released_name(key): key for key in network.state_dict()}
+        where = choose_device(device)
+        tensors = read_tensors(shards, names, device=where, dtype=choose_dtype(dtype))
+        network.load_state_dict(tensors, assign=True)
+        network.generation_config.eos_token_id = read_stops(folder)
+        loaded: Phi3Vision = network.to(where).eval().requires_grad_(requires_grad=False)
+        return loaded
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> Any:
+        """As `Phi3ForCausalLM`; `.logits` is (rows, length or `logits_to_keep`, vocabulary).
+
+        `pixel_values` and `image_sizes` are all rows' pictures, in order. Rows padded at the
+        left get the positions that they have alone.
+        """
+        if position_ids is None and past_key_values is None and attention_mask is not None:
+            position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
+        return super().forward(
+            inputs_embeds=self.embed(input_ids, pixel_values, image_sizes),
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            logits_to_keep=logits_to_keep,
+            **kwargs,
+        )
+
+    def embed(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+    ) -> Tensor:
+        """Words and pictures as the language model takes them, (rows, length, width).
+
+        Pictures fill the negative ids in the order in which they are given, whatever the
+        numbers. Raises ValueError when the ids leave room for another number of tokens.
+        """
+        spots = input_ids < 0
+        words: Tensor = self.model.embed_tokens(input_ids.masked_fill(spots, 0))
+        if input_ids.shape[1] == 1:  # a step of an answer; asking would make the CPU wait
+            return words
+        room, tokens = int(spots.sum()), words.new_empty(0, words.shape[-1])
+        if pixel_values is not None and image_sizes is not None:
+            tokens = self.model.vision_embed_tokens(pixel_values, image_sizes)
+        if len(tokens) != room:
+            msg = (
+                f"The ids have room for {room} tokens of pictures, the pictures make "
+                f"{len(tokens)}: give what one call of the processor returned."
+            )
+            raise ValueError(msg)
+        return words.masked_scatter(spots.unsqueeze(-1), tokens)
+
+    @torch.inference_mode()
+    def next_logits(self, **inputs: Any) -> Tensor:
+        """The logits of each row's first new token, float32 (rows, vocabulary)."""
+        logits: Tensor = self(**inputs, logits_to_keep=1, use_cache=False).logits
+        return logits[:, -1].float()
+
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self,
+        input_ids: Tensor,
+        past_key_values: Any = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Drop the cache at the step at which a row becomes longer than the original context.
+
+        Its keys were turned by the short factors, and every position has the long ones from
+        there on. Upstream keeps them, and answers otherwise than its own pass without a cache.
+        """
+        begun = past_key_values is not None and past_key_values.get_seq_length() > 0
+        added = kwargs.get("next_sequence_length") or 1
+        if begun and self._outgrows(input_ids, attention_mask, added):
+            past_key_values, kwargs["next_sequence_length"] = None, None
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[no-untyped-call]
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            **kwargs,
+        )
+        if inputs["input_ids"].shape[1] > 1:
+            inputs |= {"pixel_values": pixel_values, "image_sizes": image_sizes}
+        return inputs
+
+    def _outgrows(self, input_ids: Tensor, attention_mask: Tensor | None, added: int) -> bool:
+        """Whether the last `added` tokens make a row longer than the original context."""
+        limit: int = self.config.original_max_position_embeddings
+        if (length := input_ids.shape[1]) <= limit:
+            return False
+        if attention_mask is None:
+            return length - added <= limit
+        lengths = attention_mask.sum(-1)
+        return bool(((lengths > limit) & (lengths - added <= limit)).any())
+
+
+def build(architecture: Architecture, *, attention: str | None = None) -> Phi3Vision:
+    """A network whose weights take no memory yet."""
+    chosen: dict[str, Any] = {"attn_implementation": attention}
+    config = Phi3Config(**architecture.language, **chosen)
+    with torch.device("meta"):
+        return Phi3Vision(config, architecture)
+
+
+def released_name(key: str) -> str:
+    """The released file's name of a key: transformers 5 dropped a level of the tower's names."""
+    rest = key.removeprefix(TOWER)
+    if rest == key or rest.startswith("vision_model."):
+        return key
+    return f"{TOWER}vision_model.{rest}"
+
+
+def released_layout(network: Phi3Vision) -> dict[str, tuple[int, ...]]:
+    """Every key of the released file with its shape, the tower's unused last layer included."""
+    layout = {released_name(key): shape for key, shape in shapes_of(network.state_dict()).items()}
+    last = f"encoder.layers.{network.model.vision_embed_tokens.layers}."
+    first = "encoder.layers.0."
+    unused = {key.replace(first, last): s for key, s in layout.items() if first in key}
+    return layout | unused
