@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.db.models import Model
 
 from mmsearch_app import images
@@ -36,7 +37,7 @@ def build_query(
     query = Query(
         text=_words("text", text),
         image=_picture(image),
-        like=_product(like),
+        like=_product(like, user),
         without=_words("without", without),
         filters=dict(filters or {}),
         limit=_number("limit", limit, get_settings().LIMIT, 1, get_settings().MAX_LIMIT),
@@ -53,6 +54,7 @@ def build_query(
 
 def _words(name: str, value: str | None) -> str:
     words = " ".join((value or "").replace("\0", " ").split())
+    words = words.encode(errors="replace").decode()  # half a character cannot be encoded
     most = get_settings().MAX_TEXT_LENGTH
     if len(words) > most:
         msg = f"At most {most} characters, please; these are {len(words)}."
@@ -83,24 +85,34 @@ def _number(name: str, value: int | None, default: int, least: int, most: int) -
     return number
 
 
-def _product(like: Any) -> Model | None:
+def _product(like: Any, user: Any) -> Model | None:
     """The product itself, or the first one of any product model with that primary key.
 
-    With several product models, `app.model:pk` says which is meant.
+    With several product models, `app.model:pk` says which is meant. By key, only a product
+    with a picture that `user` may see is found.
     """
     if like is None or like == "":
         return None
     if isinstance(like, Model):
         return like
-    label, _, pk = str(like).rpartition(":")
-    for model in registry.product_models():
-        if label not in ("", model._meta.label_lower):
-            continue
-        try:
-            found: Model | None = model._base_manager.filter(pk=pk).first()
-        except (ValidationError, ValueError, TypeError, OverflowError):
-            continue
-        if found is not None:
+    models = {model._meta.label_lower: model for model in registry.product_models()}
+    label, _, pk = str(like).partition(":")
+    wanted = [(models[label], pk)] if label in models else [(m, like) for m in models.values()]
+    for model, key in wanted:
+        found = _by_key(model, key)
+        if found is not None and _is_visible(found, user):
             return found
-    msg = f"There is no product {like!r}."
+    msg = f"There is no product {like!r} with a picture to start from."
     raise InvalidQuery(msg, field="like")
+
+
+def _by_key(model: type[Model], key: Any) -> Model | None:
+    try:
+        return model._base_manager.filter(pk=model._meta.pk.to_python(key)).first()
+    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
+        return None
+
+
+def _is_visible(product: Model, user: Any) -> bool:
+    sources = [source for source in registry if source.shows(product)]
+    return any(s.visible_to(s.rows_of(product), user).exists() for s in sources)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from mmsearch_app.rerankers.base import Reranker
 
 __all__ = ["Part", "Settings", "get_embedder", "get_index", "get_reranker", "get_settings"]
+
+_PARTS = ("EMBEDDER", "INDEX", "RERANKER")
+_BOUNDS = {"MAX_OFFSET": (0, math.inf), "RETRY_SECONDS": (0, math.inf), "RERANK_WEIGHT": (0, 1)}
+"""Of numbers; others are at least 1 where they are whole, and at least 0 where not."""
+_built: dict[str, Any] = {}
+_building = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,31 +107,34 @@ def _load() -> Settings:
     if not isinstance(given, Mapping):
         msg = f"MMSEARCH must be a dict, not {type(given).__name__}."
         raise ImproperlyConfigured(msg)
-    known = {f.name: f for f in fields(Settings)}
+    known = {f.name for f in fields(Settings)}
     if unknown := sorted(map(str, set(given) - set(known))):
         msg = f"MMSEARCH has unknown keys {unknown}; the right ones are {sorted(known)}."
         raise ImproperlyConfigured(msg)
-    parts = {"EMBEDDER", "INDEX", "RERANKER"}
     defaults = Settings()
-    return Settings(
-        **{
-            key: _part(key, value) if key in parts else _typed(key, value, getattr(defaults, key))
-            for key, value in given.items()
-        }
-    )
+    checked: dict[str, Any] = {
+        key: _part(key, value) if key in _PARTS else _typed(key, value, getattr(defaults, key))
+        for key, value in given.items()
+    }
+    settings = Settings(**checked)
+    if settings.LIMIT > settings.MAX_LIMIT:
+        msg = f"MMSEARCH['LIMIT'] = {settings.LIMIT} is above MAX_LIMIT = {settings.MAX_LIMIT}."
+        raise ImproperlyConfigured(msg)
+    return settings
 
 
 def _part(key: str, value: object) -> Part | None:
     if value is None and key == "RERANKER":
         return None
-    names = {"BACKEND", "OPTIONS"}
-    if not isinstance(value, Mapping) or "BACKEND" not in value or set(value) - names:
+    valid = isinstance(value, Mapping) and {"BACKEND"} <= set(value) <= {"BACKEND", "OPTIONS"}
+    if not valid or not isinstance(value.get("OPTIONS") or {}, Mapping):  # type: ignore[attr-defined]
         msg = (
             f"MMSEARCH[{key!r}] must be a dict with BACKEND (a dotted path) and, where needed, "
             f"OPTIONS (a dict), not {value!r}."
         )
         raise ImproperlyConfigured(msg)
-    return Part(BACKEND=value["BACKEND"], OPTIONS=dict(value.get("OPTIONS") or {}))
+    given: Mapping[str, Any] = value  # type: ignore[assignment]
+    return Part(BACKEND=given["BACKEND"], OPTIONS=dict(given.get("OPTIONS") or {}))
 
 
 def _typed(key: str, value: object, default: object) -> object:
@@ -132,8 +143,11 @@ def _typed(key: str, value: object, default: object) -> object:
     elif isinstance(default, bool):
         valid = isinstance(value, bool)
     else:
-        valid = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        valid = valid and (isinstance(default, float) or isinstance(value, int))
+        valid = _is_number(value, like=default)
+        least, most = _BOUNDS.get(key, (0 if isinstance(default, float) else 1, math.inf))
+        if valid and not least <= value <= most:  # type: ignore[operator]
+            msg = f"MMSEARCH[{key!r}] = {value!r} must be from {least} to {most}."
+            raise ImproperlyConfigured(msg)
     if not valid:
         msg = (
             f"MMSEARCH[{key!r}] = {value!r} must be a {type(default).__name__} "
@@ -143,23 +157,31 @@ def _typed(key: str, value: object, default: object) -> object:
     return value
 
 
-@cache
+def _is_number(value: object, *, like: object) -> bool:
+    return isinstance(value, int | type(like)) and not isinstance(value, bool)
+
+
 def get_embedder() -> Embedder:
     """The embedder of the settings, one per process; no weight is read yet."""
-    return _build("EMBEDDER", get_settings().EMBEDDER)  # type: ignore[no-any-return]
+    return _part_of("EMBEDDER")  # type: ignore[no-any-return]
 
 
-@cache
 def get_index() -> Index:
     """The index of the settings, one per process; nothing is opened yet."""
-    return _build("INDEX", get_settings().INDEX)  # type: ignore[no-any-return]
+    return _part_of("INDEX")  # type: ignore[no-any-return]
 
 
-@cache
 def get_reranker() -> Reranker | None:
     """The reranker of the settings, one per process, or None."""
-    part = get_settings().RERANKER
-    return _build("RERANKER", part) if part else None
+    return _part_of("RERANKER")  # type: ignore[no-any-return]
+
+
+def _part_of(key: str) -> Any:
+    with _building:  # two threads at their first search must not build two
+        if key not in _built:
+            part: Part | None = getattr(get_settings(), key)
+            _built[key] = _build(key, part) if part else None
+        return _built[key]
 
 
 def _build(key: str, part: Part) -> Any:
@@ -179,10 +201,12 @@ def reset(*, setting: str = "MMSEARCH", **_: object) -> None:
     """Forget what was built, so that the next call reads the settings anew."""
     if setting != "MMSEARCH":
         return
-    if get_index.cache_info().currsize:
-        get_index().close()
-    for cached in (_load, get_embedder, get_index, get_reranker):
-        cached.cache_clear()
+    with _building:
+        index = _built.get("INDEX")
+        _built.clear()
+        _load.cache_clear()
+        if index is not None:
+            index.close()
 
 
 setting_changed.connect(reset, dispatch_uid="mmsearch_app.conf.reset")

@@ -26,6 +26,7 @@ from mmsearch_app.sources import ImageSource, product_key, registry
 
 if TYPE_CHECKING:
     import numpy as np
+    from django.db.models.fields.files import FieldFile
     from numpy.typing import NDArray
 
 __all__ = ["Document", "Prepared", "prepare", "scalar"]
@@ -66,7 +67,7 @@ class Prepared:
     without_picture: list[Outcome] = field(default_factory=list)
     """Deleted, unpublished, empty or unusable: what the index holds of them must go."""
     unread: list[tuple[Entry, str]] = field(default_factory=list)
-    """The storage failed: worth another attempt."""
+    """The storage or the shop's own code failed: worth another attempt."""
 
 
 def prepare(entries: Sequence[Entry]) -> Prepared:
@@ -85,7 +86,11 @@ def prepare(entries: Sequence[Entry]) -> Prepared:
             entry.signature = getattr(row, "mmsearch_signature", "")
             found.append((entry, row))
     for (entry, row), read in zip(found, _read_all(found), strict=True):
-        _sort(prepared, entry, row, read)
+        try:
+            _sort(prepared, entry, row, read)
+        except Exception as error:  # the shop's own code: one row must not stop the others
+            log.exception("%s cannot be described", entry)
+            prepared.unread.append((entry, f"{type(error).__name__}: {error}"))
     return prepared
 
 
@@ -97,30 +102,38 @@ def _load(entries: Iterable[Entry]) -> dict[str, Model]:
     rows: dict[str, Model] = {}
     for name, pks in wanted.items():
         source = registry.get(name)
-        found = source.fetch().annotate(mmsearch_signature=signature(source)).filter(pk__in=pks)
+        found = source.fetch().annotate(mmsearch_signature=signature(source))
+        found = found.filter(pk__in=source.valid_keys(pks))
         rows |= {f"{name}:{key_of(row.pk)}": row for row in found}
     return rows
 
 
 def _read_all(found: Sequence[tuple[Entry, Model]]) -> list[bytes | Exception | None]:
-    files = [registry.get(entry.source).get_file(row) for entry, row in found]
+    files = [_file(registry.get(entry.source), row) for entry, row in found]
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(_read, files))
 
 
-def _read(file: Any) -> bytes | Exception | None:
+def _file(source: ImageSource, row: Model) -> FieldFile | Exception | None:
+    try:
+        return source.get_file(row)
+    except Exception as error:  # the shop's own property or method
+        return error
+
+
+def _read(file: FieldFile | Exception | None) -> bytes | Exception | None:
     """The file's bytes, None without a file, or what went wrong: storages raise anything."""
+    if isinstance(file, Exception):
+        return file
     if not file:
         return None
     try:
         return images.read_bytes(file, max_bytes=get_settings().MAX_SOURCE_BYTES)
-    except Exception as error:  # noqa: BLE001 - botocore's errors are no OSError
+    except Exception as error:  # botocore's errors are no OSError
         return error
 
 
-def _sort(
-    prepared: Prepared, entry: Entry, row: Model, read: bytes | Exception | None
-) -> None:
+def _sort(prepared: Prepared, entry: Entry, row: Model, read: bytes | Exception | None) -> None:
     def settle(state: State, error: str = "", digest: str = "") -> None:
         outcome = Outcome(
             entry=entry, state=state, error=error, digest=digest, signature=entry.signature

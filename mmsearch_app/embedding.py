@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["EmbedderDown", "embed_each"]
 
 log = logging.getLogger(__name__)
+_TOLERANCE = 1e-2
+"""How far from 1 the length of a vector may be: half precision loses about 1e-3."""
 
 
 class EmbedderDown(Exception):
@@ -29,22 +31,24 @@ def embed_each(
 ) -> tuple[dict[str, NDArray[np.float32]], list[tuple[Entry, str]]]:
     """Embed a batch; when that fails, one by one, so that one bad picture spoils no other.
 
-    Returns vectors by key, and the failures. Raises EmbedderDown when every single one fails.
+    Returns vectors by key, and the failures. Raises EmbedderDown when not even a plain grey
+    picture can be embedded: then no picture is to blame.
     """
     if not batch:
         return {}, []
     try:
         vectors = _embed([document.content for document in batch])
     except Exception as error:
+        _blame_pictures(error)
         if len(batch) == 1:
             return {}, [(batch[0].entry, f"{type(error).__name__}: {error}")]
         log.warning("A batch of %d cannot be embedded, trying each: %s", len(batch), error)
-        return _embed_singly(batch, error)
+        return _embed_singly(batch)
     return {d.entry.key: vector for d, vector in zip(batch, vectors, strict=True)}, []
 
 
 def _embed_singly(
-    batch: Sequence[Document], error: Exception
+    batch: Sequence[Document],
 ) -> tuple[dict[str, NDArray[np.float32]], list[tuple[Entry, str]]]:
     made: dict[str, NDArray[np.float32]] = {}
     failures: list[tuple[Entry, str]] = []
@@ -52,16 +56,22 @@ def _embed_singly(
         one, failure = embed_each([document])
         made |= one
         failures += failure
-        if not made and len(failures) >= 3:
-            break
-    if not made:
-        msg = f"{type(get_embedder()).__name__} does not work: {error}"
-        raise EmbedderDown(msg) from error
     return made, failures
 
 
+def _blame_pictures(error: Exception) -> None:
+    """Raise EmbedderDown, unless the embedder works for a picture without any difficulty."""
+    from PIL import Image
+
+    try:
+        _embed([Content(image=Image.new("RGB", (64, 64), "grey"))])
+    except Exception as again:
+        msg = f"{type(get_embedder()).__name__} does not work: {error}"
+        raise EmbedderDown(msg) from again
+
+
 def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
-    """Embed documents and check what the embedder returned: (n, dimension), float32, finite.
+    """Embed documents and check what the embedder returned: (n, dimension), finite, length 1.
 
     Raises ValueError when it broke its contract, and whatever the embedder raises.
     """
@@ -72,5 +82,9 @@ def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
     expected = (len(contents), embedder.dimension)
     if vectors.shape != expected or not np.isfinite(vectors).all():
         msg = f"{type(embedder).__name__} returned {vectors.shape}, not finite {expected}."
+        raise ValueError(msg)
+    lengths = np.linalg.norm(vectors, axis=1)
+    if (abs(lengths - 1) > _TOLERANCE).any():
+        msg = f"{type(embedder).__name__} returned vectors of length {lengths.max():.3g}, not 1."
         raise ValueError(msg)
     return vectors

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Context, Decimal
 from typing import Any, Literal, TypeAlias, get_args
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from mmsearch_app.documents import scalar
 from mmsearch_app.indexes.base import Condition, Operator
@@ -20,6 +24,7 @@ __all__ = ["FilterSpec", "Wish", "parse", "specs"]
 
 Kind: TypeAlias = Literal["number", "boolean", "date", "relation", "text"]
 Filters: TypeAlias = Mapping[str, Any]
+_BOOLEANS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +93,12 @@ def _kind(path: Path) -> Kind:
 
 def parse(filters: Filters) -> list[Wish]:
     """Check names and values. Raises InvalidQuery with the right names or the right form."""
-    return [_wish(name, value) for name, value in filters.items() if value not in (None, "", [])]
+    return [_wish(name, value) for name, value in filters.items() if not _is_unset(value)]
+
+
+def _is_unset(value: Any) -> bool:
+    """Whether a form left it empty; an empty queryset is a wish that nothing fulfils."""
+    return value is None or (isinstance(value, str | list | tuple | set) and not value)
 
 
 def _wish(key: str, value: Any) -> Wish:
@@ -112,29 +122,38 @@ def _wish(key: str, value: Any) -> Wish:
 
 
 def _clean(spec: FilterSpec, key: str, value: Any) -> Any:
-    field = spec.field
-    if field is None:
-        return value
     if isinstance(value, models.Model):
         value = value.pk
-    while field.is_relation:
-        field = field.target_field
     try:
-        cleaned = field.to_python(value)
-    except (ValidationError, TypeError, ValueError, OverflowError) as error:
+        cleaned = _to_python(spec.field, value)
+    except (ValidationError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         msg = f"{value!r} does not fit the filter {key!r}, a {spec.kind}."
         raise InvalidQuery(msg, field=key) from error
-    if cleaned is None or not _finite(cleaned):
-        msg = f"{value!r} does not fit the filter {key!r}, a {spec.kind}."
-        raise InvalidQuery(msg, field=key)
     return cleaned
 
 
-def _finite(value: Any) -> bool:
-    """Whether it is no number, or one that the database and the index can hold."""
-    if isinstance(value, int):
-        return -(2**63) <= value < 2**63
-    try:
-        return abs(float(value)) < 1e300 if not isinstance(value, str) else "\0" not in value
-    except (TypeError, ValueError, OverflowError):
-        return True
+def _to_python(field: Any, value: Any) -> Any:
+    """The value as the field, the database and the index take it. Raises many things."""
+    while field is not None and field.is_relation:
+        field = field.target_field
+    if isinstance(field, models.BooleanField) and isinstance(value, str):
+        value = _BOOLEANS[value.strip().lower()]
+    if isinstance(field, models.DateTimeField) and isinstance(value, date):
+        value = value if isinstance(value, datetime) else datetime.combine(value, time.min)
+    cleaned = value if field is None else field.to_python(value)
+    if isinstance(cleaned, datetime) and settings.USE_TZ and timezone.is_naive(cleaned):
+        cleaned = timezone.make_aware(cleaned)
+    if isinstance(cleaned, str):
+        cleaned.encode()
+    elif isinstance(cleaned, int | float | Decimal):
+        bounded = -(2**63) <= cleaned < 2**63
+        if not bounded:
+            msg = "not finite, or too large for any column"
+            raise ValueError(msg)
+    if cleaned is None or "\0" in str(cleaned):
+        msg = "nothing, or nothing that can be kept"
+        raise ValueError(msg)
+    if isinstance(field, models.DecimalField):
+        places = Decimal(1).scaleb(-field.decimal_places)
+        return cleaned.quantize(places, context=Context(prec=field.max_digits))
+    return cleaned

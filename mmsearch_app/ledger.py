@@ -7,6 +7,7 @@ by compare-and-swap on the version token, so that a save during the work is neve
 from __future__ import annotations
 
 import contextlib
+import logging
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connections, router, transaction
+from django.db import DatabaseError, router, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from mmsearch_app import poke
 from mmsearch_app.conf import get_settings
+from mmsearch_app.locking import change, lock
 from mmsearch_app.models import Entry, State
 
 __all__ = [
@@ -36,23 +39,24 @@ __all__ = [
     "waiting",
 ]
 
+log = logging.getLogger(__name__)
 _CHUNK = 500
 _MARKED = ["present", "wanted", "state", "due_at", "attempts", "marked_at"]
-_held: ContextVar[dict[tuple[str, str], bool] | None] = ContextVar("mmsearch_held", default=None)
+_held: ContextVar[set[tuple[str, str]] | None] = ContextVar("mmsearch_held", default=None)
 
 
 def mark(source: str, pks: Iterable[Any], *, present: bool = True, force: bool = False) -> int:
     """Say that rows of a source changed (or, with `present=False`, are gone). Returns how many.
 
-    One statement for up to 500 rows. With `force` the pictures are embedded anew even where
-    their content is as before.
+    One statement for up to 500 rows (SQLite takes fewer). With `force` the pictures are
+    embedded anew even where their content is as before.
     """
-    keys = list(dict.fromkeys(map(key_of, pks)))
+    keys = set(map(key_of, pks))
     held = _held.get()
     if held is not None and not force:
-        held.update(dict.fromkeys(((source, key) for key in keys), present))
+        held.update((source, key) for key in keys)
     else:
-        _write(((source, key, present) for key in keys), force=force)
+        _write(((source, key) for key in keys), present=present, force=force)
     return len(keys)
 
 
@@ -61,11 +65,11 @@ def key_of(pk: Any) -> str:
     return pk.hex if isinstance(pk, uuid.UUID) else str(pk)
 
 
-def _write(marks: Iterable[tuple[str, str, bool]], *, force: bool = False) -> None:
+def _write(marks: Iterable[tuple[str, str]], *, present: bool = True, force: bool = False) -> None:
     now = timezone.now()
     entries = [
         Entry(source=source, object_pk=key, present=present, due_at=now, marked_at=now)
-        for source, key, present in marks
+        for source, key in sorted(marks)  # one order for all, or two writers may deadlock
     ]
     for start in range(0, len(entries), _CHUNK):
         Entry.objects.bulk_create(
@@ -80,19 +84,35 @@ def _write(marks: Iterable[tuple[str, str, bool]], *, force: bool = False) -> No
 def paused() -> Iterator[None]:
     """Hold all marks of this thread (or task) back and write them together at the end.
 
-    For imports: one statement for 500 rows instead of one for each. Nothing is lost when the
-    block raises; a killed process loses the marks held, and `mmsearch_reconcile` finds them.
+    For imports: one statement for 500 rows instead of one for each. The worker finds out
+    which of them still exist, so that a delete which is rolled back in the block removes
+    nothing. Nothing is lost when the block raises; a killed process loses the marks held, and
+    `mmsearch_reconcile` finds them.
     """
     if _held.get() is not None:
         yield
         return
-    held: dict[tuple[str, str], bool] = {}
+    held: set[tuple[str, str]] = set()
     token = _held.set(held)
     try:
         yield
-    finally:
+    except BaseException:
         _held.reset(token)
-        _write((source, key, present) for (source, key), present in held.items())
+        _write_after_error(held)
+        raise
+    _held.reset(token)
+    _write(held)
+    poke.after_commit()
+
+
+def _write_after_error(held: set[tuple[str, str]]) -> None:
+    """Write what can be written: in a transaction that is broken, all of it is undone anyway."""
+    try:
+        _write(held)
+    except DatabaseError as error:
+        log.warning("%d marks were not written: %s", len(held), error)
+    else:
+        poke.after_commit()
 
 
 def waiting(*, at: datetime | None = None) -> QuerySet[Entry]:
@@ -106,13 +126,10 @@ def waiting(*, at: datetime | None = None) -> QuerySet[Entry]:
 def claim(limit: int) -> list[Entry]:
     """Take up to `limit` waiting entries under a lease; no two workers get the same one."""
     using = router.db_for_write(Entry)
-    lock: dict[str, bool] = {}
-    if connections[using].features.has_select_for_update_skip_locked:
-        lock["skip_locked"] = True
     with transaction.atomic(using=using):
         now = timezone.now()
         due = waiting(at=now).using(using).order_by("due_at", "pk")
-        taken = list(due.select_for_update(**lock)[:limit])
+        taken = list(lock(due)[:limit])
         until = now + timedelta(seconds=get_settings().LEASE_SECONDS)
         Entry.objects.using(using).filter(pk__in=[entry.pk for entry in taken]).update(
             lease_until=until
@@ -134,26 +151,25 @@ class Outcome:
 
 
 def finish(outcomes: Sequence[Outcome]) -> int:
-    """Record outcomes in one transaction; returns how many were still current.
+    """Record outcomes, the free ones in one transaction; returns how many were still current.
 
     An entry that was marked meanwhile stays due. It is marked once more, because this worker
     may have written to the index after another one that knew better.
     """
-    using = router.db_for_write(Entry)
-    current = 0
-    with transaction.atomic(using=using):
-        for outcome in sorted(outcomes, key=lambda outcome: outcome.entry.pk):
-            row = Entry.objects.using(using).filter(pk=outcome.entry.pk)
-            if row.filter(wanted=outcome.entry.wanted).update(**_columns(outcome)):
-                current += 1
-            else:
-                row.update(
-                    lease_until=None,
-                    due_at=timezone.now(),
-                    wanted=uuid.uuid4(),
-                    state=State.PENDING,
-                )
-    return current
+    left = {outcome.entry.pk: outcome for outcome in outcomes}
+    with transaction.atomic(using=router.db_for_write(Entry)):
+        free = lock(Entry.objects.filter(pk__in=left)).values_list("pk", flat=True)
+        current = sum(_settle(left.pop(pk)) for pk in list(free))
+    return current + sum(map(_settle, left.values()))
+
+
+def _settle(outcome: Outcome) -> bool:
+    row = Entry.objects.filter(pk=outcome.entry.pk)
+    if row.filter(wanted=outcome.entry.wanted).update(**_columns(outcome)):
+        return True
+    again = {"due_at": timezone.now(), "wanted": uuid.uuid4(), "state": State.PENDING}
+    row.update(lease_until=None, **again)
+    return False
 
 
 def _columns(outcome: Outcome) -> dict[str, Any]:
@@ -186,20 +202,21 @@ def fail(entries: Sequence[Entry], error: str) -> None:
             state=State.FAILED if gave_up else State.PENDING,
             due_at=None if gave_up else timezone.now() + timedelta(seconds=wait),
         )
-    Entry.objects.filter(pk__in=[entry.pk for entry in entries]).update(lease_until=None)
+    change(Entry.objects.filter(pk__in=[entry.pk for entry in entries]), lease_until=None)
 
 
 def release(entries: Sequence[Entry], *, error: str = "", wait: float = 0) -> None:
     """Give claimed entries back, untouched: it was not their fault (an outage)."""
     later = timezone.now() + timedelta(seconds=wait)
     rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
-    rows.filter(due_at__isnull=False).update(lease_until=None, due_at=later, error=error[:2000])
-    rows.update(lease_until=None)
+    change(rows.filter(due_at__isnull=False), lease_until=None, due_at=later, error=error[:2000])
+    change(rows, lease_until=None)
 
 
 def retry(entries: QuerySet[Entry]) -> int:
     """Make entries due now, whatever their state, with all attempts ahead of them."""
-    return entries.update(
+    return change(
+        entries,
         wanted=uuid.uuid4(),
         due_at=timezone.now(),
         attempts=0,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import Field, Manager, Model
+from django.db.models import Manager, Model
 
-__all__ = ["Path", "inspect", "read"]
+__all__ = ["Path", "find", "inspect", "read"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +19,8 @@ class Path:
     dotted: str
     lookup: str | None
     """The path in the ORM's notation; None where a property or method takes part."""
-    field: Field[Any, Any] | None
-    """The last field on the path, or None."""
+    field: Any
+    """The last field or reverse relation on the path, or None."""
     to_one: str
     """The longest leading part that `select_related` can follow, or ""."""
     to_many: str
@@ -33,13 +33,17 @@ class Path:
 
 
 def inspect(model: type[Model], dotted: str) -> Path:
-    """Follow a path through the fields of `model`; a part that is no field ends the lookup."""
+    """Follow a path through the fields of `model`; a part that is no field ends the lookup.
+
+    So does a generic foreign key, which the ORM cannot join.
+    """
     steps: list[str] = []
+    owner: Any = model
     field: Any = None
     single = multiple = ""
     for part in dotted.split("."):
-        field = _find(model, part) if model is not None else None
-        if field is None:
+        field = find(owner, part) if owner is not None else None
+        if field is None or (field.is_relation and field.related_model is None):
             return Path(dotted=dotted, lookup=None, field=None, to_one=single, to_many=multiple)
         steps.append(field.name)
         if field.is_relation and not multiple:
@@ -47,14 +51,12 @@ def inspect(model: type[Model], dotted: str) -> Path:
                 multiple = "__".join([*steps[:-1], part])
             else:
                 single = "__".join(steps)
-        model = field.related_model if field.is_relation else None
-    column = field if isinstance(field, Field) else None
-    return Path(
-        dotted=dotted, lookup="__".join(steps), field=column, to_one=single, to_many=multiple
-    )
+        owner = field.related_model if field.is_relation else None
+    lookup = "__".join(steps)
+    return Path(dotted=dotted, lookup=lookup, field=field, to_one=single, to_many=multiple)
 
 
-def _find(model: type[Model], part: str) -> Any:
+def find(model: type[Model], part: str) -> Any:
     """The field called `part`; a reverse relation also answers to its accessor's name."""
     for field in model._meta.get_fields():
         accessor = getattr(field, "get_accessor_name", None)

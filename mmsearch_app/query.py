@@ -74,6 +74,8 @@ class Hit:
     url: str = ""
     """Where the product is sold: its `get_absolute_url()`, or ""."""
     image_url: str = ""
+    source: str = ""
+    """Name of the source that `image` is a row of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

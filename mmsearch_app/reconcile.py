@@ -11,7 +11,6 @@ from django.db.models import (
     CharField,
     Exists,
     Expression,
-    F,
     Field,
     IntegerField,
     OuterRef,
@@ -64,10 +63,7 @@ def reconcile(*names: str, deep: bool = False, files: bool = False) -> Drift:
     Raises KeyError for an unknown name.
     """
     sources = [registry.get(name) for name in names] or list(registry)
-    if files:
-        for source in sources:
-            _mark(source, source.get_queryset(), "pk")
-    changed = sum(_mark(s, drifted(s), "pk") for s in sources)
+    changed = sum(_mark(s, s.get_queryset() if files else drifted(s), "pk") for s in sources)
     gone = sum(_mark(s, vanished(s), "object_pk", present=False) for s in sources)
     if not names:
         gone += _forget_sources()
@@ -95,12 +91,12 @@ def signature(source: ImageSource) -> Expression:
 
 def drifted(source: ImageSource) -> QuerySet[Any]:
     """Rows of the source without an entry that is current or already waiting."""
-    key = Cast(OuterRef("pk"), CharField())
+    key: Expression = Cast(OuterRef("pk"), CharField())
     if isinstance(_key_field(source), UUIDField):
         key = Replace(key, Value("-"), Value(""))
     settled = Q(state=State.PENDING) | Q(signature=OuterRef("mmsearch_signature"))
     current = Entry.objects.filter(settled, source=source.name, object_pk=key, present=True)
-    rows = source.get_queryset().annotate(mmsearch_signature=signature(source))
+    rows: QuerySet[Any] = source.get_queryset().annotate(mmsearch_signature=signature(source))
     return rows.filter(~Exists(current))
 
 
@@ -125,9 +121,7 @@ def _key_field(source: ImageSource) -> Field[Any, Any]:
     return field  # type: ignore[no-any-return]
 
 
-def _mark(
-    source: ImageSource, rows: QuerySet[Any, Any], key: str, *, present: bool = True
-) -> int:
+def _mark(source: ImageSource, rows: QuerySet[Any, Any], key: str, *, present: bool = True) -> int:
     """Mark rows page by page; a page is read to its end before anything is written."""
     count, last = 0, None
     while True:
@@ -154,17 +148,18 @@ def _compare_index() -> tuple[int, int]:
     """Hold the live generation's ids against the ledger, both ways."""
     index = get_index()
     live = index.live()
-    if live is None:
-        return 0, 0
-    held = set(index.ids(generation=live.name))
-    entries = Entry.objects.filter(present=True).values_list("source", "object_pk", "state")
+    name = live.name if live else ""
+    held = set(index.ids(generation=name)) if live else set()
+    entries = Entry.objects.filter(present=True)
     lost: dict[str, list[str]] = {}
-    for source, pk, state in entries.iterator(_CHUNK):
-        known = f"{source}:{pk}" in held
+    columns = ("source", "object_pk", "state", "generation")
+    for source, pk, state, generation in entries.values_list(*columns).iterator(_CHUNK):
+        known = f"{source}:{pk}" in held and generation == name
         held.discard(f"{source}:{pk}")
         if state == State.INDEXED and not known:
             lost.setdefault(source, []).append(pk)
     for source, pks in lost.items():
         ledger.mark(source, pks, force=True)
-    index.delete(sorted(held), generation=live.name)
+    if held:
+        index.delete(sorted(held), generation=name)
     return sum(map(len, lost.values())), len(held)

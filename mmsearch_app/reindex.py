@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from django.db import router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -19,8 +20,10 @@ from mmsearch_app.conf import get_embedder, get_index, get_settings
 from mmsearch_app.documents import Document
 from mmsearch_app.embedding import embed_each
 from mmsearch_app.indexes.base import Generation
+from mmsearch_app.locking import change, lock
 from mmsearch_app.models import Entry, Rebuild, State
 from mmsearch_app.reconcile import reconcile
+from mmsearch_app.writing import write_each
 
 __all__ = [
     "RebuildBlocked",
@@ -83,7 +86,8 @@ def rebuild(*, progress: Progress | None = None, tolerant: bool = False) -> Rebu
 
     `progress(done, total)` is called after every batch. With `tolerant` the new generation
     becomes live even where pictures could not be read; these stay due. Raises RebuildBlocked
-    otherwise, and IndexFault when the index is away; calling it again goes on.
+    otherwise, IndexFault when the index and EmbedderDown when the model is away; calling it
+    again goes on.
     """
     work = Rebuilder(request(), tolerant=tolerant)
     try:
@@ -103,6 +107,7 @@ class Rebuilder:
         self.tolerant = tolerant
         self.begun = False
         self.holds = False
+        self.last = 0
         self.missed: dict[int, str] = {}
 
     def step(self) -> bool:
@@ -147,7 +152,8 @@ class Rebuilder:
         index, embedder = get_index(), get_embedder()
         names = {generation.name for generation in index.generations()}
         if self.row.generation not in names or self.row.fingerprint != embedder.fingerprint:
-            if self.row.generation in names:
+            live = index.live()
+            if self.row.generation in names and (live is None or live.name != self.row.generation):
                 index.drop(self.row.generation)
             made = index.create(fingerprint=embedder.fingerprint, dimension=embedder.dimension)
             self.row.generation, self.row.fingerprint = made.name, made.fingerprint
@@ -158,18 +164,21 @@ class Rebuilder:
         self.begun = True
 
     def _next(self) -> list[Entry]:
-        todo = ledger.unstaged(self.row.generation).exclude(pk__in=list(self.missed))
-        return list(todo.order_by("pk")[: get_settings().BATCH_SIZE])
+        """Go on behind the last batch; from the start again for what was marked meanwhile."""
+        size = get_settings().BATCH_SIZE
+        todo = ledger.unstaged(self.row.generation).exclude(pk__in=list(self.missed)).order_by("pk")
+        batch = list(todo.filter(pk__gt=self.last)[:size]) or list(todo[:size])
+        self.last = batch[-1].pk if batch else 0
+        return batch
 
     def _fill(self, batch: Sequence[Entry]) -> None:
         index, name = get_index(), self.row.generation
         prepared = documents.prepare(batch)
         made, failures = embed_each(prepared.documents)
-        done = [document for document in prepared.documents if document.entry.key in made]
-        index.upsert([d.record(made[d.entry.key]) for d in done], generation=name)
+        done, refused = write_each(prepared.documents, made, generation=name)
         settled = [outcome.entry for outcome in prepared.without_picture]
         index.delete([entry.key for entry in settled], generation=name)
-        for entry, error in failures + prepared.unread:
+        for entry, error in failures + refused + prepared.unread:
             if entry.state == State.FAILED:
                 settled.append(entry)
             else:
@@ -184,12 +193,16 @@ class Rebuilder:
         for entry in entries:
             entry.staged = entry.wanted
             entry.staged_in = self.row.generation if entry.present else ""
-        Entry.objects.bulk_update(entries, ["staged", "staged_in"])
+        rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
+        with transaction.atomic(using=router.db_for_write(Entry)):
+            free = set(lock(rows).values_list("pk", flat=True))
+            known = [entry for entry in entries if entry.pk in free]
+            Entry.objects.bulk_update(known, ["staged", "staged_in"])
 
     def _tell_worker(self, done: Sequence[Document], settled: Sequence[Entry]) -> None:
         """Keep the ledger true for the live generation as well."""
         differ = [d.entry.pk for d in done if d.entry.content not in ("", d.identity)]
-        Entry.objects.filter(pk__in=differ).update(content="")
+        change(Entry.objects.filter(pk__in=differ), content="")
         stale = [entry.pk for entry in settled if entry.state == State.INDEXED]
         ledger.retry(Entry.objects.filter(pk__in=stale))
 
@@ -197,7 +210,7 @@ class Rebuilder:
         name = self.row.generation
         get_index().promote(name)
         indexed = Entry.objects.filter(present=True, state=State.INDEXED)
-        indexed.filter(staged_in=name, staged=F("wanted")).update(generation=name)
+        change(indexed.filter(staged_in=name, staged=F("wanted")), generation=name)
         ledger.retry(indexed.exclude(generation=name))
         ledger.retry(Entry.objects.filter(present=False, staged_in=name))
         ledger.retry(Entry.objects.filter(pk__in=list(self.missed)))

@@ -63,16 +63,15 @@ def _ask(reranker: Reranker, answer: Answer, hits: tuple[Hit, ...]) -> Ranking:
 def _content(hit: Hit) -> Content:
     """What the model sees of a hit; words alone where the picture cannot be read."""
     settings = get_settings()
-    source = next(
-        s for s in registry if isinstance(hit.image, s.model) and s.get_file(hit.image)
-    )
+    file = registry.get(hit.source).get_file(hit.image)
+    if file is None:
+        return Content(text=hit.title)
     try:
-        file = source.get_file(hit.image)
         data = images.read_bytes(file, max_bytes=settings.MAX_SOURCE_BYTES)
         picture = images.open_image(
             data, max_bytes=settings.MAX_SOURCE_BYTES, max_pixels=settings.MAX_IMAGE_PIXELS
         )
-    except Exception as error:  # noqa: BLE001 - storages raise anything
+    except Exception as error:  # storages raise anything
         log.warning("The picture of %r cannot be read for the reranker: %s", hit.image, error)
         return Content(text=hit.title)
     return Content(image=picture, text=hit.title or None)

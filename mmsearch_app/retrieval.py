@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ValidationError
 from django.db.models import Model
 
 from mmsearch_app.conf import get_embedder, get_index
 from mmsearch_app.filters import Wish
 from mmsearch_app.indexes.base import Generation, Match
 from mmsearch_app.ledger import key_of
+from mmsearch_app.models import Rebuild
 from mmsearch_app.query import Hit, SearchUnavailable
 from mmsearch_app.sources import ImageSource, product_key, registry
 
@@ -41,13 +41,16 @@ class Wanted:
 def searchable() -> Generation:
     """The generation to search: the live one, or during a change of model the newest of ours.
 
+    One that is only being filled does not count: it would hide products without a word.
     Raises SearchUnavailable when none was made by the configured embedder.
     """
     index, fingerprint = get_index(), get_embedder().fingerprint
     live = index.live()
     if live is not None and live.fingerprint == fingerprint:
         return live
+    filling = Rebuild.objects.filter(open=True).values_list("generation", flat=True)
     ours = [made for made in index.generations() if made.fingerprint == fingerprint]
+    ours = [made for made in ours if made.name not in set(filling)]
     if live is None or not ours:
         msg = "The search index is not built yet for this model: run mmsearch_reindex."
         raise SearchUnavailable(msg)
@@ -66,6 +69,8 @@ def retrieve(
     Asks the index for a few more than needed, and for many more when the shop's queryset
     turned candidates away.
     """
+    if not all(wish.values for wish in wanted.wishes):
+        return []
     conditions = [wish.condition() for wish in wanted.wishes]
     ask = need + 8
     while True:
@@ -109,17 +114,8 @@ def _shown(source: ImageSource, pks: Sequence[str], wanted: Wanted) -> list[Mode
     rows = source.fetch()
     for wish in wanted.wishes:
         rows = wish.narrow(source, rows)
-    valid = [pk for pk in pks if _fits(source, pk)]
-    return list(source.visible_to(rows.filter(pk__in=valid), wanted.user))
-
-
-def _fits(source: ImageSource, pk: str) -> bool:
-    """Whether the key can be one of the model's: the type of the key may have changed."""
-    try:
-        source.model._meta.pk.to_python(pk)
-    except ValidationError:
-        return False
-    return True
+    rows = rows.filter(pk__in=source.valid_keys(pks))
+    return list(source.visible_to(rows, wanted.user))
 
 
 def _hit(source: ImageSource, row: Model, *, score: float) -> tuple[str, Hit | None]:
@@ -134,6 +130,7 @@ def _hit(source: ImageSource, row: Model, *, score: float) -> tuple[str, Hit | N
         title=source.get_title(row) or str(product),
         url=_call(product, "get_absolute_url"),
         image_url=file.url if file else "",
+        source=source.name,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from mmsearch_app.asking import build_query
 from mmsearch_app.conf import get_settings
 from mmsearch_app.filters import parse
-from mmsearch_app.indexes.base import IndexFault
+from mmsearch_app.indexes.base import IndexFault, IndexMissing
 from mmsearch_app.ledger import key_of
 from mmsearch_app.models import Entry
 from mmsearch_app.query import Answer, Query, SearchUnavailable
@@ -67,7 +67,10 @@ def answer(query: Query) -> Answer:
     clock = Clock()
     try:
         with _place(), clock("total"):
-            found = _answer(query, clock)
+            try:
+                found = _answer(query, clock)
+            except IndexMissing:  # a rebuild dropped the generation under our hands
+                found = _answer(query, clock)
     except IndexFault as error:
         log.warning("The search index is away: %s", error)
         msg = "The search is not available at the moment."
@@ -117,7 +120,7 @@ def _digests(product: Any) -> frozenset[str]:
     """The bytes of the product's own pictures, which other products may share."""
     found: set[str] = set()
     for source in registry:
-        if isinstance(product, source.product_model):
+        if source.shows(product):
             keys = [key_of(pk) for pk in source.rows_of(product).values_list("pk", flat=True)]
             entries = Entry.objects.filter(source=source.name, object_pk__in=keys)
             found.update(entries.exclude(digest="").values_list("digest", flat=True))

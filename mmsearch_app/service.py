@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from django.core.signals import request_started
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 from mmsearch_app import poke, worker
 from mmsearch_app.conf import get_settings
@@ -39,12 +39,15 @@ class Service:
 
     def run(self) -> None:
         """Work for ever; a stop lets the batch at hand finish."""
-        while not self.stopping.is_set():
-            self.woken.clear()
-            if not self.turn():
-                self.woken.wait(get_settings().POLL_SECONDS)
-        if self._rebuilder:
-            self._rebuilder.release()
+        try:
+            while not self.stopping.is_set():
+                self.woken.clear()
+                if not self.turn():
+                    self.woken.wait(get_settings().POLL_SECONDS)
+            if self._rebuilder:
+                self._rebuilder.release()
+        finally:
+            connections.close_all()
 
     def turn(self) -> bool:
         """Some batches of each kind of work; whether there may be more at once."""
@@ -80,6 +83,7 @@ class Service:
                     break
         except (RebuildBlocked, IndexFault, EmbedderDown) as error:
             log.warning("The rebuild waits: %s", error)
+            Rebuild.objects.filter(pk=row.pk).update(error=str(error))
             self._rebuild_not_before = time.monotonic() + _REBUILD_WAIT
             work.release()
             self._rebuilder = None

@@ -88,14 +88,15 @@ class ImageSource:
         """The model of the products."""
         if self.product is None:
             return self.model
-        field = self.paths["@product"].field
-        if field is None or not field.is_relation:
+        path = self.paths["@product"]
+        field = path.field
+        if field is None or not field.is_relation or path.many:
             msg = (
                 f"{self!r}: product = {self.product!r} must lead to a model by foreign keys "
                 f"of {self.model._meta.label}."
             )
             raise ImproperlyConfigured(msg)
-        return field.related_model  # type: ignore[return-value]
+        return field.related_model  # type: ignore[no-any-return]
 
     def fetch(self, queryset: QuerySet[Any] | None = None) -> QuerySet[Any]:
         """`queryset` (all rows by default) with all that the paths need, in few queries."""
@@ -120,8 +121,8 @@ class ImageSource:
 
     def rows_of(self, product: Model) -> QuerySet[Any]:
         """The product's rows, in the source's own order."""
-        lookup = self.paths["@product"].lookup if self.product else "pk"
-        return self.get_queryset().filter(**{str(lookup): product.pk})
+        lookup = f"{self.paths['@product'].lookup}__pk" if self.product else "pk"
+        return self.get_queryset().filter(**{lookup: product.pk})
 
 
 def product_key(product: Model) -> str:

@@ -19,6 +19,7 @@ from mmsearch_app.sources import ImageSource, registry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
 __all__ = ["query_content", "query_vector"]
 
@@ -56,18 +57,20 @@ def query_content(query: Query) -> Content:
 
 def _embed(content: Content) -> NDArray[np.float32]:
     try:
-        found = np.asarray(get_embedder().embed_queries([content]), dtype=np.float32)
+        vector = np.asarray(get_embedder().embed_queries([content])[0], dtype=np.float32)
+        if vector.shape != (get_embedder().dimension,) or not np.isfinite(vector).all():
+            msg = f"The vector, of shape {vector.shape}, is not finite or has another dimension."
+            raise ValueError(msg)
     except Exception as error:
         log.exception("The embedder failed for a query")
         msg = "The search is not available at the moment."
         raise SearchUnavailable(msg) from error
-    vector: NDArray[np.float32] = found[0]
     return vector
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     length = float(np.linalg.norm(vector))
-    if not np.isfinite(length) or length == 0:
+    if length < 1e-6:
         msg = "What is wanted and what is not wanted cancel each other out."
         raise InvalidQuery(msg, field="without")
     return (vector / length).astype(np.float32)
@@ -75,7 +78,7 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _rows(product: Model) -> Iterator[tuple[ImageSource, Model]]:
     for source in registry:
-        if isinstance(product, source.product_model):
+        if source.shows(product):
             yield from ((source, row) for row in source.rows_of(product))
 
 
@@ -89,7 +92,7 @@ def _stored(product: Model, generation: Generation) -> NDArray[np.float32] | Non
     return mean if np.linalg.norm(mean) > 0 else None
 
 
-def _own_picture(product: Model) -> images.Image.Image:
+def _own_picture(product: Model) -> Image:
     """The product's first usable picture. Raises InvalidQuery where there is none."""
     settings = get_settings()
     for source, row in _rows(product):
@@ -101,7 +104,7 @@ def _own_picture(product: Model) -> images.Image.Image:
             return images.open_image(
                 data, max_bytes=settings.MAX_SOURCE_BYTES, max_pixels=settings.MAX_IMAGE_PIXELS
             )
-        except Exception as error:  # noqa: BLE001 - storages raise anything; try the next one
+        except Exception as error:  # storages raise anything; try the next one
             log.warning("%s of %r cannot be read: %s", file, product, error)
     msg = "This product has no picture to start from; give words or a picture."
     raise InvalidQuery(msg, field="like")

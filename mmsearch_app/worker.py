@@ -11,9 +11,10 @@ from mmsearch_app import documents, ledger, reindex
 from mmsearch_app.conf import get_index, get_settings
 from mmsearch_app.documents import Document, Prepared
 from mmsearch_app.embedding import EmbedderDown, embed_each
-from mmsearch_app.indexes.base import Generation, IndexFault
+from mmsearch_app.indexes.base import Generation, IndexFault, IndexMissing
 from mmsearch_app.ledger import Outcome
 from mmsearch_app.models import Entry, State
+from mmsearch_app.writing import write_each
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +80,10 @@ def drain(*, limit: int | None = None, progress: Progress | None = None) -> Drai
 
 def _work(entries: Sequence[Entry]) -> Drained:
     try:
-        return _process(entries)
+        try:
+            return _process(entries)
+        except IndexMissing:  # a rebuild dropped the generation under our hands
+            return _process(entries)
     except (reindex.ReindexNeeded, EmbedderDown, IndexFault) as error:
         log.warning("Indexing waits: %s", error)
         ledger.release(entries, error=str(error), wait=get_settings().RETRY_SECONDS)
@@ -122,12 +126,8 @@ def _embed_and_write(
     vectors = _stored(batch, live)
     missing = [document for document in batch if document.entry.key not in vectors]
     made, failures = embed_each(missing)
-    vectors |= made
-    done = [document for document in batch if document.entry.key in vectors]
-    records = [document.record(vectors[document.entry.key]) for document in done]
-    if records:
-        get_index().upsert(records, generation=live.name)
-    return [_indexed(document, live) for document in done], failures
+    done, refused = write_each(batch, vectors | made, generation=live.name)
+    return [_indexed(document, live) for document in done], failures + refused
 
 
 def _indexed(document: Document, live: Generation) -> Outcome:

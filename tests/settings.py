@@ -6,9 +6,9 @@ import tempfile
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("SHOP_DATA", tempfile.mkdtemp(prefix="mmsearch-tests-"))
 
-from example_shop.settings import *  # noqa: E402, F403
-from example_shop.settings import DATA_DIR, DATABASES, INSTALLED_APPS  # noqa: E402
-from mmsearch_app.testing import IN_MEMORY  # noqa: E402
+from example_shop.settings import *  # noqa: F403
+from example_shop.settings import DATA_DIR, DATABASES, INSTALLED_APPS
+from mmsearch_app.testing import IN_MEMORY
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in a shop: SQLite in memory knows neither WAL nor several processes.

@@ -1,5 +1,9 @@
 """One source for each shape."""
 
+from __future__ import annotations
+
+from typing import ClassVar
+
 from mmsearch_app import ImageSource, register
 
 
@@ -7,15 +11,15 @@ from mmsearch_app import ImageSource, register
 class Posters(ImageSource):
     image = "picture"
     title = "name"
-    filters = {"tag": "tags.name", "price": "price"}
-    depends_on = {"shapes.Tag": "posters"}
+    filters: ClassVar = {"tag": "tags.name", "price": "price"}
+    depends_on: ClassVar = {"shapes.Tag": "posters"}
 
 
 @register("shapes.Garment")
 class Garments(ImageSource):
     image = "photo.file"
     title = "name"
-    depends_on = {"shapes.Media": "garments"}
+    depends_on: ClassVar = {"shapes.Media": "garments"}
 
 
 @register("shapes.Attachment")

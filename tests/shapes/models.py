@@ -1,5 +1,7 @@
 """The shapes of product pictures that the example shop does not have."""
 
+from __future__ import annotations
+
 import uuid
 
 from django.db import models
@@ -20,15 +22,40 @@ class Poster(models.Model):
     picture = models.ImageField(upload_to="posters/", blank=True)
     tags = models.ManyToManyField(Tag, related_name="posters")
     price = models.DecimalField(max_digits=8, decimal_places=2, default=1)
+    copies = models.IntegerField(default=1)
+    released = models.DateTimeField(null=True, blank=True)
+    signed = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def shade(self) -> str:
+        """Something that the database does not know."""
+        return self.name.split()[0]
 
 
 class FramedPoster(Poster):
     """A subclass with a table of its own: Django sends its signals under its own name."""
 
     frame = models.CharField(max_length=40)
+
+
+class CheapPoster(Poster):
+    """A proxy: Django sends its signals under its own name as well."""
+
+    class Meta:
+        proxy = True
+
+
+class Exhibition(models.Model):
+    """Names its posters itself: the many-to-many field is on the other side."""
+
+    title = models.CharField(max_length=40)
+    posters = models.ManyToManyField(Poster, related_name="exhibitions")
+
+    def __str__(self) -> str:
+        return self.title
 
 
 class Media(models.Model):

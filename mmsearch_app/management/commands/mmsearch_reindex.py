@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mmsearch_app import ledger, reindex
+from mmsearch_app.embedding import EmbedderDown
 from mmsearch_app.indexes.base import IndexFault
 from mmsearch_app.management.commands._progress import bar
 from mmsearch_app.reconcile import reconcile
@@ -45,7 +46,7 @@ class Command(BaseCommand):
                 self.stdout.write("A worker will build the index anew.")
             else:
                 self._everything(options)
-        except (IndexFault, reindex.RebuildBlocked, reindex.ReindexNeeded) as error:
+        except (IndexFault, EmbedderDown, reindex.RebuildBlocked) as error:
             raise CommandError(str(error)) from error
         except KeyError as error:
             raise CommandError(error.args[0]) from error

@@ -1,0 +1,66 @@
+"""What holds for every test: this machine only, nothing left over, and no quiet skips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_socket
+from django.conf import settings as django_settings
+from django.core.cache import cache
+
+REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
+"""Set where everything must run, as in continuous integration: a skip is then a failure."""
+POSTGRES_SUMMARY = pytest.StashKey[str]()
+
+
+@pytest.fixture(autouse=True)
+def _this_machine_only() -> Iterator[None]:
+    """Refuse every connection but those to this machine."""
+    pytest_socket.socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
+    yield
+    pytest_socket._remove_restrictions()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_over(settings: Any, tmp_path: Path) -> Iterator[None]:
+    """A media folder, a cache and an index of the test's own."""
+    from mmsearch_app import conf
+
+    settings.MEDIA_ROOT = tmp_path / "media"
+    conf.reset()
+    cache.clear()
+    yield
+    conf.reset()
+    cache.clear()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about the other database."""
+    sqlite = django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+    other = "postgres" if sqlite else "sqlite"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    items[:] = [item for item in items if not item.get_closest_marker(other)]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure where everything must run."""
+    report = yield
+    if report.skipped and REQUIRE_ALL and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"MMSEARCH_REQUIRE_ALL is set, but this was left out: {reason}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what the tests of the core did on PostgreSQL, in a process of their own."""
+    if summary := config.stash.get(POSTGRES_SUMMARY, ""):
+        terminalreporter.write_line(f"The tests of the core on PostgreSQL: {summary}")

@@ -1,0 +1,296 @@
+"""Several workers and a busy shop on one ledger, with real transactions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from example_shop.models import ProductImage
+from mmsearch_app import ledger, mark, poke
+from mmsearch_app.ledger import Outcome
+from mmsearch_app.locking import change
+from mmsearch_app.models import Entry, State
+from mmsearch_app.reconcile import Drift, reconcile
+from mmsearch_app.worker import drain
+from tests.core.conftest import EmbedderWithMoods, Sell, add_picture, entry, held, picture_file
+from tests.postgres import ROOT
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def in_threads(*jobs: Callable[[], Any]) -> list[Any]:
+    """Run the jobs side by side, each with a connection of its own; returns their results."""
+
+    def run(job: Callable[[], Any]) -> Any:
+        try:
+            return job()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(run, jobs))
+
+
+def mark_many(count: int) -> None:
+    ledger.mark("a.source", range(count))
+
+
+def indexed(entries: list[Entry]) -> list[Outcome]:
+    return [Outcome(entry=found, state=State.INDEXED) for found in entries]
+
+
+def claim_and_finish() -> list[int]:
+    claimed: list[int] = []
+    while batch := ledger.claim(5):
+        claimed += [found.pk for found in batch]
+        ledger.finish(indexed(batch))
+    return claimed
+
+
+def test_three_threads_claim_everything_and_nothing_twice() -> None:
+    mark_many(300)
+    claimed = Counter(pk for pks in in_threads(*[claim_and_finish] * 3) for pk in pks)
+    assert len(claimed) == 300
+    assert set(claimed.values()) == {1}
+    assert Entry.objects.filter(state=State.INDEXED).count() == 300
+
+
+def start_claimer(mode: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.core.claimer", str(connection.settings_dict["NAME"])]
+    return subprocess.Popen([*command, mode], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def test_three_processes_claim_everything_and_nothing_twice() -> None:
+    mark_many(300)
+    workers = [start_claimer("work") for _ in range(3)]
+    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    claimed = Counter(int(line) for output in outputs for line in output.split())
+    assert len(claimed) == 300
+    assert set(claimed.values()) == {1}
+
+
+def test_what_a_killed_worker_held_is_free_after_its_lease(use: Any) -> None:
+    use(LEASE_SECONDS=1)
+    mark_many(8)
+    worker = start_claimer("hang")
+    assert worker.stdout is not None
+    taken = {int(worker.stdout.readline()) for _ in range(5)}
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    assert {found.pk for found in ledger.claim(8)} == set(
+        Entry.objects.exclude(pk__in=taken).values_list("pk", flat=True)
+    )
+    # The other process took its lease with the default of ten minutes.
+    later = timezone.now() + timedelta(seconds=601)
+    assert {found.pk for found in ledger.waiting(at=later)} >= taken
+
+
+def test_two_drains_embed_every_picture_once(
+    sell: Sell, embedder: EmbedderWithMoods, use: Any
+) -> None:
+    product = sell(pictures=0)
+    for side in range(32, 72):
+        add_picture(product, side=side)
+    embedder.before = lambda: time.sleep(0.01)
+    results = in_threads(lambda: drain(limit=None), lambda: drain(limit=None))
+    assert sum(drained.indexed for drained in results) == 40
+    assert embedder.documents == 40
+    assert len(held()) == 40
+
+
+def test_a_shop_that_saves_and_deletes_while_workers_drain_ends_consistent(sell: Sell) -> None:
+    product = sell(pictures=0)
+    images = [add_picture(product, side=side) for side in range(32, 62)]
+    busy = threading.Event()
+
+    def keep_shop() -> None:
+        for number, image in enumerate(images):
+            if number % 3 == 0:
+                image.delete()
+            elif number % 3 == 1:
+                image.original.save("new.png", picture_file("blue", side=90 + number))
+        busy.set()
+
+    def keep_draining() -> None:
+        while not busy.is_set():
+            drain()
+
+    in_threads(keep_shop, keep_draining, keep_draining)
+    drain()
+    kept = {f"example_shop.productimage:{image.pk}" for image in ProductImage.objects.all()}
+    assert set(held()) == kept
+    assert reconcile(deep=True) == Drift()
+    assert not Entry.objects.filter(due_at__isnull=False).exists()
+
+
+def test_what_is_not_committed_yet_is_not_worked_on(sell: Sell) -> None:
+    product = sell(pictures=0)
+    with transaction.atomic():
+        add_picture(product)
+        if connection.vendor == "postgresql":
+            (drained,) = in_threads(drain)
+            assert drained.indexed == 0
+        assert held() == []
+    assert drain().indexed == 1
+
+
+@pytest.mark.postgres
+def test_a_worker_passes_by_what_a_transaction_of_the_shop_holds() -> None:
+    mark_many(4)
+    with transaction.atomic():
+        ledger.mark("a.source", [0])
+        (claimed,) = in_threads(lambda: ledger.claim(4))
+    assert [found.object_pk for found in claimed] == ["1", "2", "3"]
+
+
+VERBS: dict[str, Callable[[list[Entry]], Any]] = {
+    "finish": lambda entries: ledger.finish(indexed(entries)),
+    "fail": lambda entries: ledger.fail(entries, "broken"),
+    "release": lambda entries: ledger.release(entries, wait=1),
+    "retry": lambda entries: ledger.retry(Entry.objects.filter(source="a.source")),
+    "change": lambda entries: change(Entry.objects.filter(source="a.source"), error=""),
+}
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_worker_never_deadlocks_with_a_shop_that_saves_in_another_order(verb: str) -> None:
+    mark_many(6)
+    entries = ledger.claim(6)
+    half_way, worker_is_at_it = threading.Event(), threading.Event()
+
+    def keep_shop() -> None:
+        with transaction.atomic():
+            ledger.mark("a.source", [3])
+            half_way.set()
+            assert worker_is_at_it.wait(10)
+            time.sleep(0.3)
+            for key in (5, 4, 2, 1, 0):
+                ledger.mark("a.source", [key])
+
+    def keep_working() -> None:
+        assert half_way.wait(10)
+        worker_is_at_it.set()
+        VERBS[verb](entries)
+
+    in_threads(keep_shop, keep_working)
+    assert Entry.objects.filter(due_at__isnull=False).count() == 6
+
+
+@pytest.mark.postgres
+def test_two_transactions_that_mark_the_same_rows_in_another_order_wait_and_do_not_deadlock() -> (
+    None
+):
+    def keep_marking(keys: list[int]) -> None:
+        for _ in range(30):
+            with transaction.atomic():
+                ledger.mark("a.source", keys)
+
+    in_threads(
+        lambda: keep_marking(list(range(300))), lambda: keep_marking(list(range(299, -1, -1)))
+    )
+    assert Entry.objects.count() == 300
+
+
+@pytest.mark.sqlite
+def test_a_shop_and_two_workers_on_sqlite_meet_no_locked_database(sell: Sell) -> None:
+    product = sell(pictures=0)
+    image = add_picture(product)
+
+    def save() -> None:
+        for _ in range(40):
+            with transaction.atomic():
+                ProductImage.objects.get(pk=image.pk).save()
+
+    def work() -> None:
+        for _ in range(15):
+            assert not drain().problem
+
+    in_threads(save, save, work, work)
+    assert Entry.objects.count() == 1
+
+
+def test_marking_a_large_queryset_outside_a_transaction_works(sell: Sell) -> None:
+    product = sell(pictures=0)
+    ProductImage.objects.bulk_create(
+        ProductImage(product=product, original="a.png") for _ in range(1200)
+    )
+    assert mark(ProductImage.objects.all()) == 1200
+    assert Entry.objects.count() == 1200
+
+
+def test_the_listeners_are_told_when_the_entry_can_be_seen(
+    sell: Sell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    product = sell(pictures=0)
+    monkeypatch.setattr(poke, "listeners", [lambda: seen.extend(in_threads(Entry.objects.count))])
+    with transaction.atomic():
+        add_picture(product)
+        add_picture(product, "blue")
+        assert seen == []
+    assert seen == [2]
+
+
+def test_only_one_of_two_processes_rebuilds(sell: Sell) -> None:
+    from mmsearch_app.reindex import RebuildBlocked, Rebuilder, request
+
+    sell(pictures=2)
+    first, second = Rebuilder(request()), Rebuilder(request())
+    first.step()
+    with pytest.raises(RebuildBlocked, match="Another process"):
+        second.step()
+    while not first.step():
+        pass
+    assert len(held()) == 2
+
+
+def test_a_pause_in_one_thread_does_not_hold_back_another(sell: Sell) -> None:
+    product = sell(pictures=0)
+    with ledger.paused():
+        in_threads(lambda: add_picture(product))
+        assert Entry.objects.count() == 1
+
+
+def test_parts_are_built_once_for_all_threads(use: Any) -> None:
+    from mmsearch_app.conf import get_index
+
+    use(INDEX={"BACKEND": "tests.core.test_concurrency.SlowToBuild"})
+    found = in_threads(*[get_index] * 8)
+    assert len({id(index) for index in found}) == 1
+
+
+class SlowToBuild:
+    """An index that takes its time to be made."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        time.sleep(0.05)
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def test_the_entry_of_a_row_saved_in_one_thread_is_one_row_for_all(sell: Sell) -> None:
+    image = sell().images.get()
+
+    def save() -> None:
+        for _ in range(10):
+            ProductImage.objects.get(pk=image.pk).save()
+
+    in_threads(save, save, save)
+    assert entry(image).state == State.PENDING

@@ -1,0 +1,179 @@
+"""The one setting: what is refused, in which words, and what a change of it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from mmsearch_app import conf
+from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
+from mmsearch_app.indexes.memory import MemoryIndex
+from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
+
+
+def refusal(**keys: Any) -> str:
+    with override_settings(MMSEARCH={**IN_MEMORY, **keys}):
+        with pytest.raises(ImproperlyConfigured) as caught:
+            get_settings()
+        return str(caught.value)
+
+
+def test_without_the_setting_every_key_has_its_default(settings: Any) -> None:
+    del settings.MMSEARCH
+    conf.reset()
+    found = get_settings()
+    assert found == conf.Settings()
+    assert found.EMBEDDER.BACKEND == "mmsearch_app.embedders.starter.StarterEmbedder"
+    assert found.RERANKER is None
+
+
+def test_an_unknown_key_is_refused_with_the_right_ones() -> None:
+    message = refusal(LIMITS=3)
+    assert "unknown keys ['LIMITS']" in message
+    assert "'LEASE_SECONDS', 'LIMIT', 'MAX_" in message
+
+
+@pytest.mark.parametrize("value", [[], "starter", 3])
+def test_something_else_than_a_dict_is_refused(value: Any) -> None:
+    with override_settings(MMSEARCH=value), pytest.raises(ImproperlyConfigured, match="be a dict"):
+        get_settings()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("LIMIT", "24"),
+        ("LIMIT", 2.5),
+        ("LIMIT", True),
+        ("LIMIT", None),
+        ("MIN_SCORE", "0.5"),
+        ("MIN_SCORE", None),
+        ("WORKER_THREAD", 1),
+        ("THROTTLE_RATE", 60),
+        ("BATCH_SIZE", [32]),
+    ],
+)
+def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
+    message = refusal(**{key: value})
+    assert f"MMSEARCH['{key}'] = {value!r} must be a" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("LIMIT", 0),
+        ("BATCH_SIZE", 0),
+        ("MAX_ATTEMPTS", -1),
+        ("LEASE_SECONDS", 0),
+        ("MIN_SCORE", -0.1),
+        ("MIN_SCORE", float("nan")),
+        ("RERANK_WEIGHT", 1.1),
+        ("POLL_SECONDS", -1.0),
+    ],
+)
+def test_a_number_out_of_range_is_refused(key: str, value: Any) -> None:
+    assert f"MMSEARCH['{key}'] = {value!r} must be from" in refusal(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("RETRY_SECONDS", 0), ("MAX_OFFSET", 0), ("MIN_SCORE", 1), ("THROTTLE_RATE", None)],
+)
+def test_a_number_at_its_end_is_taken(key: str, value: Any) -> None:
+    with override_settings(MMSEARCH={**IN_MEMORY, key: value}):
+        assert getattr(get_settings(), key) == value
+
+
+def test_a_page_above_the_most_that_may_be_asked_for_is_refused() -> None:
+    assert "LIMIT'] = 200 is above MAX_LIMIT = 100" in refusal(LIMIT=200)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        None,
+        "mmsearch_app.testing.TestingEmbedder",
+        {},
+        {"OPTIONS": {}},
+        {"BACKEND": "a.b", "OPTION": {}},
+        {"BACKEND": "a.b", "OPTIONS": "abc"},
+        {"BACKEND": "a.b", "OPTIONS": [1]},
+    ],
+)
+def test_a_part_is_a_dict_with_a_backend_and_options(part: Any) -> None:
+    message = refusal(EMBEDDER=part)
+    assert "MMSEARCH['EMBEDDER'] must be a dict with BACKEND" in message
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        ("shop.embed.Clip", "No module named 'shop'"),
+        ("mmsearch_app.testing.Nope", 'does not define a "Nope"'),
+        ("nodots", "doesn't look like a module path"),
+        (5, "attribute"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_named_with_its_key(backend: Any, reason: str) -> None:
+    setting = {**IN_MEMORY, "EMBEDDER": {"BACKEND": backend}}
+    with override_settings(MMSEARCH=setting), pytest.raises(ImproperlyConfigured) as caught:
+        get_embedder()
+    assert f"MMSEARCH['EMBEDDER']['BACKEND'] = {backend!r} cannot be imported" in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_options_that_do_not_fit_are_named_with_their_key() -> None:
+    part = {"BACKEND": "mmsearch_app.indexes.memory.MemoryIndex", "OPTIONS": {"url": "x"}}
+    setting, words = {**IN_MEMORY, "INDEX": part}, r"\['INDEX'\]\['OPTIONS'\] do not fit"
+    with override_settings(MMSEARCH=setting), pytest.raises(ImproperlyConfigured, match=words):
+        get_index()
+
+
+def test_options_reach_the_part() -> None:
+    part = {
+        "BACKEND": "mmsearch_app.testing.TestingEmbedder",
+        "OPTIONS": {"fingerprint": "mine"},
+    }
+    with override_settings(MMSEARCH={**IN_MEMORY, "EMBEDDER": part}):
+        assert get_embedder().fingerprint == "mine"
+
+
+def test_a_part_is_built_once() -> None:
+    assert get_embedder() is get_embedder()
+    assert get_index() is get_index()
+    assert isinstance(get_index(), MemoryIndex)
+    assert isinstance(get_embedder(), TestingEmbedder)
+
+
+def test_no_reranker_is_none_at_every_call() -> None:
+    assert get_reranker() is None
+    assert get_reranker() is None
+
+
+def test_changing_the_setting_builds_everything_anew() -> None:
+    before = get_index()
+    with override_settings(MMSEARCH={**IN_MEMORY, "LIMIT": 5}):
+        assert get_settings().LIMIT == 5
+        assert get_index() is not before
+    assert get_settings().LIMIT == 24
+
+
+def test_changing_another_setting_changes_nothing() -> None:
+    before = get_index()
+    with override_settings(DEBUG=True):
+        assert get_index() is before
+
+
+def test_an_index_that_was_used_is_closed_by_a_change() -> None:
+    class Closing(MemoryIndex):
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    index = conf._built["INDEX"] = Closing()
+    conf.reset()
+    assert index.closed == 1
