@@ -6,9 +6,12 @@ turns and enlarges the board before the camera, so that one drawing serves sever
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from .backdrops import Backdrop
 from .cutting import BOARD, Light, Patch, Pose, dashes, inside, stroke
 from .fields import Field, box_blur, crease, noise, resize
 from .outlines import Outline
@@ -20,32 +23,28 @@ _COARSE = 4  # pixels per sample and side in soft light
 class Canvas:
     """A picture in the making: `rgb` is (3, side, side) in 0..1."""
 
-    def __init__(
-        self,
-        size: int,
-        *,
-        pose: Pose | None = None,
-        wall: float = 0.985,
-        floor: float = 0.93,
-        tint: tuple[float, float, float] = (1, 1, 1),
-        horizon: float | None = 0.7,
-    ) -> None:
-        """A seamless backdrop: brightness of wall and floor, and where they meet (None: flat)."""
+    def __init__(self, size: int, backdrop: Backdrop, pose: Pose | None = None) -> None:
+        """An empty picture of size by size pixels; `pose` is how the board lies before it."""
         self.size = size
         self.side = -(-size // _COARSE) * _COARSE
         self.scale = size / BOARD
-        self.pose = pose or Pose()
-        self._matrix = self.pose.matrix(size)
-        self._inverse = np.linalg.inv(self._matrix)
-        self.rgb = (
-            _backdrop(self.side, wall, floor, horizon) * np.array(tint, np.float32)[:, None, None]
-        )
+        self.rgb = backdrop.render(self.side)
+        self._take(pose or Pose())
 
-    def cut(
-        self, *outlines: Outline, blur: float = 0, within: Patch | None = None, posed: bool = True
-    ) -> Patch:
+    def _take(self, pose: Pose) -> None:
+        self.pose = pose
+        self._matrix = pose.matrix(self.size)
+        self._inverse = np.linalg.inv(self._matrix)
+
+    def posed(self, pose: Pose) -> Canvas:
+        """A canvas that draws on into the same picture, with the board in another pose."""
+        other = copy.copy(self)
+        other._take(pose)
+        return other
+
+    def cut(self, *outlines: Outline, blur: float = 0, within: Patch | None = None) -> Patch:
         """The union of outlines as a patch; softened by `blur`, kept inside another patch."""
-        rings = [self._pixels(o) if posed else o * self.scale for o in outlines]
+        rings = [self._pixels(o) for o in outlines]
         return self._mask(rings, blur=blur, within=within, line=None)
 
     def line(
@@ -201,17 +200,3 @@ def _dome(low: Field, radius: int) -> Field:
 def _sample(tile: Field, x: Field, y: Field) -> Field:
     mask = tile.shape[0] - 1
     return np.asarray(tile[y.astype(np.int32) & mask, x.astype(np.int32) & mask])
-
-
-def _backdrop(side: int, wall: float, floor: float, horizon: float | None) -> Field:
-    low = 80
-    y, x = np.mgrid[0:low, 0:low].astype(np.float32) / low
-    if horizon is None:
-        base = wall + (floor - wall) * (0.5 * x + 0.5 * y) ** 1.5
-    else:
-        bend = np.clip((y - horizon + 0.14) / 0.28, 0, 1)
-        base = wall + (floor - wall) * bend * bend * (3 - 2 * bend) + 0.05 * np.clip(y - 0.8, 0, 1)
-    base = base - 0.035 * np.hypot(x - 0.45, y - 0.45) ** 2
-    smooth = resize(base.astype(np.float32), side, side)
-    dither = 0.0015 * noise(7, side=max(side, 256), finest=1.4)[:side, :side]  # against banding
-    return np.repeat((smooth + dither)[None], 3, 0)

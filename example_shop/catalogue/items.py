@@ -13,6 +13,7 @@ from .looks import OTHER_COLOURS, OTHER_PRINTS, SERIES, USUAL_COLOURS, USUAL_PRI
 _SEED = "catalogue 1"
 _PLAIN_EACH = 9
 _PRINTED_EACH = 10
+_ADJECTIVES = ("striped", "checked", "dotted", "dot", "zebra", "chevron")
 
 _PRINT_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "striped": ("{colour} stripes", "{colour} and {accent} striped", "{colour} striped"),
@@ -84,23 +85,25 @@ def _title(
     good: Good, draw: random.Random, pattern: str, colour: str, accent: str | None, taken: set[str]
 ) -> tuple[str, str]:
     """A title not yet taken, and the words for the look in it (may be empty)."""
-    noun = good.noun or good.kind
     while True:
         words = _look_words(draw, pattern, colour, accent)
-        series, detail = draw.choice(SERIES), draw.choice(good.details)
-        named = f"{series} {draw.choice(good.materials)} {noun}"
-        forms = (
-            f"{named}, {words}, {detail}",
-            f"{series} {noun}, {words}",
-            f"{named} in {words}",
-        )
-        title = draw.choice(forms) if words else f"{named}, {detail}"
-        if not words.endswith(("striped", "checked", "dotted")) and title not in taken:
+        title = _compose(good, draw, words, before=words == pattern or words.endswith(_ADJECTIVES))
+        if title not in taken:
             taken.add(title)
             return title, words
-        if words and (title := f"{series} {words} {noun}, {detail}") not in taken:
-            taken.add(title)
-            return title, words
+
+
+def _compose(good: Good, draw: random.Random, words: str, *, before: bool) -> str:
+    """A title with the words for the look before or after the noun."""
+    noun, series, detail = good.noun or good.kind, draw.choice(SERIES), draw.choice(good.details)
+    named = f"{series} {draw.choice(good.materials)} {noun}"
+    if not words:
+        return f"{named}, {detail}"
+    if before:
+        return f"{series} {words} {noun}, {detail}"
+    return draw.choice(
+        (f"{named}, {words}, {detail}", f"{series} {noun}, {words}", f"{named} in {words}")
+    )
 
 
 def _look_words(draw: random.Random, pattern: str, colour: str, accent: str | None) -> str:

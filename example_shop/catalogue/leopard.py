@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from .backdrops import PAPER
 from .canvas import Canvas
 from .cutting import Light, Patch
 from .fields import noise, resize, smoothstep
@@ -30,7 +31,7 @@ _EAR = path("M372 138 C374 108 400 90 426 100 C446 112 446 146 422 172 Z")
 
 def draw_leopard(size: int = 640) -> Image.Image:
     """A leopard at rest on the savannah, RGB, size by size."""
-    canvas = Canvas(size, horizon=None)
+    canvas = Canvas(size, PAPER)
     _savannah(canvas)
     canvas.shade(canvas.cut(ellipse(300, 556, 270, 30), blur=16), 0.5)
     _tail(canvas)
@@ -55,9 +56,7 @@ def _savannah(canvas: Canvas) -> None:
     air = sky[:, None, None] * (1 - up) + haze[:, None, None] * up
     earth = far[:, None, None] * (1 - down) + near[:, None, None] * down
     land = smoothstep(0.405, 0.435, y)
-    canvas.rgb = (
-        air * (1 - land) + earth * land + np.zeros((3, canvas.side, canvas.side), np.float32)
-    )
+    canvas.rgb[:] = air * (1 - land) + earth * land
     blur = resize(noise(51, side=256, finest=3), canvas.side, canvas.side)
     canvas.rgb += 0.025 * land * blur
     bush = np.array([0.45, 0.46, 0.26], np.float32)

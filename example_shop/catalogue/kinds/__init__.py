@@ -10,13 +10,14 @@ from example_shop.catalogue.patterns import Cloth
 from .accessories import draw_sunglasses, draw_umbrella
 from .armchair import draw_armchair
 from .backpack import draw_backpack
+from .cap import draw_cap
 from .clothing import draw_dress, draw_tshirt
 from .drinkware import draw_bottle, draw_mug
 from .handbag import draw_handbag
-from .headwear import draw_cap, draw_scarf
 from .home import draw_clock, draw_cushion, draw_lamp
 from .hoodie import draw_hoodie
 from .jeans import draw_jeans
+from .scarf import draw_scarf
 from .shoes import draw_shoe
 from .socks import draw_socks
 from .stationery import draw_notebook, draw_phone_case

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from example_shop.catalogue.backdrops import COOL_PAPER, PAPER, STUDIO, WARM_STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
-from example_shop.catalogue.fields import smoothstep
+from example_shop.catalogue.fields import Field, smoothstep
 from example_shop.catalogue.outlines import (
     Outline,
     ellipse,
@@ -24,59 +27,49 @@ from .parts import (
     tube,
 )
 
+_STAGES = (
+    (replace(STUDIO, bend=0.62), Pose(zoom=1.14, dy=10)),
+    (replace(WARM_STUDIO, bend=0.5), Pose(turn=-8, dy=46)),
+)
+_TEMPLES = (
+    "M486 262 C540 210 580 170 600 140 C610 128 622 140 616 164",
+    "M64 258 C140 200 230 140 300 118 C320 112 336 124 330 150",
+)
+_HUB = np.array((320.0, 320))
 _GLASS = np.array([0.07, 0.08, 0.11], np.float32)
 
 
 def draw_sunglasses(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """Sunglasses from the front; second view: folded out, turned, on a table."""
+    canvas = Canvas(size, *_STAGES[view])
+    canvas.ground(*((320, 444, 250, 10) if view == 0 else (300, 436, 240, 14)), 0.4)
     if view == 0:
-        canvas = Canvas(size, floor=0.92, horizon=0.62, pose=Pose(zoom=1.14, dy=10))
-        canvas.ground(320, 444, 250, 10, 0.4)
-        place = [placed(), placed(wide=-1)]
-        for side in place:
-            tube(
-                canvas,
-                shift(cloth.ground, -0.25),
-                side(path("M556 262 C566 300 560 350 548 404")),
-                width=13,
-                gloss=0,
-            )
+        sides = [placed(), placed(wide=-1)]
+        arm = path("M556 262 C566 300 560 350 548 404")
+        tube(canvas, shift(cloth.ground, -0.25), *(side(arm) for side in sides), width=13, gloss=0)
     else:
-        canvas = Canvas(
-            size,
-            wall=0.955,
-            floor=0.9,
-            tint=(1, 0.99, 0.975),
-            horizon=0.5,
-            pose=Pose(turn=-8, dy=46, zoom=1.0),
-        )
-        canvas.ground(300, 436, 240, 14, 0.4)
-        place = [
-            placed(wide=0.78, dx=-28, dy=6),
-            placed(wide=-0.9, high=1.04, dx=-28, dy=7),
-        ]
-        _temple(
-            canvas, cloth, path("M486 262 C540 210 580 170 600 140 C610 128 622 140 616 164"), 15
-        )
-        _temple(
-            canvas, cloth, path("M64 258 C140 200 230 140 300 118 C320 112 336 124 330 150"), 17
-        )
-    for side in place:
+        sides = [placed(wide=0.78, dx=-28, dy=6), placed(wide=-0.9, high=1.04, dx=-28, dy=7)]
+        for line, width in zip(_TEMPLES, (15, 17), strict=True):
+            _temple(canvas, cloth, path(line), width)
+    for side in sides:
         _lens(canvas, cloth, side)
-    bridge = canvas.cut(
-        move(
-            path("M282 268 C300 248 340 248 358 268 L354 292 C340 274 300 274 286 292 Z"),
-            -(28 * view),
-            0,
-        )
-    )
-    canvas.paint(bridge, cloth.ground, canvas.light(bridge, Light(round=8, bulge=0.7)))
+    bridge = path("M282 268 C300 248 340 248 358 268 L354 292 C340 274 300 274 286 292 Z")
+    patch = canvas.cut(move(bridge, -28 * view, 0))
+    canvas.paint(patch, cloth.ground, canvas.light(patch, Light(round=8, bulge=0.7)))
     return canvas
 
 
 def _temple(canvas: Canvas, cloth: Cloth, line: Outline, width: float) -> None:
     canvas.shade(canvas.line(move(line, 10, 46), width=width, blur=9), 0.25)
     tube(canvas, shift(cloth.ground, -0.08), line, width=width, gloss=0.4)
+
+
+def _tints(cloth: Cloth) -> tuple[Field, Field]:
+    """The colours of a lens at its top and at its bottom."""
+    if cloth.pattern != "plain":
+        return _GLASS, shift(_GLASS, 0.2)
+    deep = -0.2 if cloth.ground.mean() > 0.7 else -0.45
+    return shift(cloth.ground, deep), shift(cloth.ground, 0.08)
 
 
 def _lens(canvas: Canvas, cloth: Cloth, side: Place) -> None:
@@ -97,12 +90,7 @@ def _lens(canvas: Canvas, cloth: Cloth, side: Place) -> None:
     glass = canvas.cut(inner)
     _, y = canvas.grid(glass)
     fade = smoothstep(270, 420, y)
-    dark = (
-        _GLASS
-        if cloth.pattern != "plain"
-        else shift(cloth.ground, -0.2 if cloth.colour == "white" else -0.45)
-    )
-    pale = shift(dark, 0.2) if cloth.pattern != "plain" else shift(cloth.ground, 0.08)
+    dark, pale = _tints(cloth)
     canvas.paint(glass, dark[:, None, None] * (1 - fade) + pale[:, None, None] * fade)
     canvas.shade(canvas.line(inner, width=6, blur=3, within=glass), 0.5)
     left = inner[:, 0].min()
@@ -123,7 +111,7 @@ def draw_umbrella(cloth: Cloth, *, view: int, size: int) -> Canvas:
 
 
 def _open_umbrella(cloth: Cloth, size: int) -> Canvas:
-    canvas = Canvas(size, floor=0.93, horizon=None, pose=Pose(turn=9, zoom=1.03, dy=6))
+    canvas = Canvas(size, PAPER, Pose(turn=9, zoom=1.03, dy=6))
     tube(canvas, STEEL * 0.85, np.array([[320.0, 60], [320, 520]]), width=8)
     tube(
         canvas,
@@ -173,51 +161,33 @@ def _panel(
 
 
 def _from_above(cloth: Cloth, size: int) -> Canvas:
-    canvas = Canvas(
-        size,
-        horizon=None,
-        wall=0.955,
-        floor=0.89,
-        tint=(0.985, 0.99, 1),
-        pose=Pose(turn=11, zoom=0.98),
-    )
-    corners = [
-        np.array((320 + 282 * np.cos(a), 320 + 282 * np.sin(a)))
-        for a in np.radians(np.arange(8) * 45 + 22.5)
-    ]
-    hub = np.array((320.0, 320))
-    t = np.linspace(0, 1, 16)[:, None]
-    panels = []
-    for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
-        sag = hub + ((a + b) / 2 - hub) * 0.93
-        panels.append(np.vstack([hub[None], (1 - t) ** 2 * a + 2 * t * (1 - t) * sag + t * t * b]))
+    canvas = Canvas(size, COOL_PAPER, Pose(turn=11, zoom=0.98))
+    corners = ellipse(320, 320, 282, 282, turn=22.5)[:-1:12]
+    panels = [_sector(a, b) for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)]
     canvas.drop(*panels, dx=16, dy=26, blur=22, strength=0.5)
     for k, panel in enumerate(panels):
-        patch = canvas.cut(panel)
-        x, y = canvas.grid(patch)
-        a = np.radians(k * 45 + 45.0)
-        along = (x - 320) * np.cos(a) + (y - 320) * np.sin(a)
-        across = (y - 320) * np.cos(a) - (x - 320) * np.sin(a)
-        ink = dye(
-            cloth,
-            across.astype(np.float32),
-            along.astype(np.float32),
-            span=260,
-            fineness=canvas.scale,
-        )
-        tone = 1 - 0.17 * np.cos(a - np.radians(50)) + 0.05 * np.cos(across / 40)
-        canvas.paint(
-            patch,
-            ink,
-            (tone - 0.1 * smoothstep(180, 290, along.astype(np.float32))).astype(np.float32),
-        )
-        canvas.paint(
-            canvas.line(np.array([hub, corners[k]]), width=2),
-            shift(cloth.ground, -0.35),
-            opacity=0.6,
-        )
-    for corner in corners:
-        canvas.paint(canvas.cut(ellipse(corner[0], corner[1], 6, 6)), STEEL)
+        _flat_panel(canvas, cloth, panel, k * 45 + 45.0)
+    ribs = [np.array([_HUB, corner]) for corner in corners]
+    canvas.paint(canvas.line(*ribs, width=2), shift(cloth.ground, -0.35), opacity=0.6)
+    canvas.paint(canvas.cut(*(ellipse(x, y, 6, 6) for x, y in corners)), STEEL)
     tip = canvas.cut(ellipse(320, 320, 12, 12))
     canvas.paint(tip, STEEL, canvas.light(tip, Light(round=9, bulge=0.9, grain=0)))
     return canvas
+
+
+def _sector(a: Outline, b: Outline) -> Outline:
+    """A panel between two tips as seen from above; its hem sags inwards."""
+    t = np.linspace(0, 1, 16)[:, None]
+    sag = _HUB + ((a + b) / 2 - _HUB) * 0.93
+    return np.vstack([_HUB, (1 - t) ** 2 * a + 2 * t * (1 - t) * sag + t * t * b])
+
+
+def _flat_panel(canvas: Canvas, cloth: Cloth, panel: Outline, turn: float) -> None:
+    patch = canvas.cut(panel)
+    x, y = canvas.grid(patch)
+    c, s = np.cos(np.radians(turn, dtype=np.float32)), np.sin(np.radians(turn, dtype=np.float32))
+    along, across = (x - 320) * c + (y - 320) * s, (y - 320) * c - (x - 320) * s
+    ink = dye(cloth, across, along, span=260, fineness=canvas.scale)
+    facing = 1 - 0.17 * float(np.cos(np.radians(turn - 50)))
+    light = facing + 0.05 * np.cos(across / 40) - 0.1 * smoothstep(180, 290, along)
+    canvas.paint(patch, ink, light.astype(np.float32))

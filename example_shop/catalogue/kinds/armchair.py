@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from example_shop.catalogue.backdrops import STUDIO, WARM_STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
 from example_shop.catalogue.outlines import (
@@ -21,91 +22,70 @@ from .parts import (
     trim,
 )
 
+_STAGES = ((STUDIO, Pose()), (WARM_STUDIO, Pose(zoom=1.1, dx=-20, dy=4, flip=True)))
+_BACK = (
+    "M166 400 C150 250 150 150 170 104 C186 74 250 66 320 66"
+    " C390 66 454 74 470 104 C490 150 490 250 474 400 Z"
+)
+_FRAME = "M120 430 L520 430 L516 510 C516 524 506 530 490 530 L150 530 C134 530 124 524 124 510 Z"
+_SEAT = (
+    "M164 372 C170 352 190 346 230 344 C300 340 370 340 420 346 C456 350 474 356 478 376"
+    " C486 410 488 430 482 450 C470 470 420 472 320 472 C220 472 170 470 160 450"
+    " C154 430 156 400 164 372 Z"
+)
+
 
 def draw_armchair(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """An armchair on wooden legs; second view: from the other side and nearer, with a cushion."""
-    if view == 0:
-        canvas = Canvas(size, floor=0.9)
-        canvas.ground(320, 592, 220, 17, 0.45)
-    else:
-        canvas = Canvas(
-            size,
-            wall=0.95,
-            floor=0.88,
-            tint=(1, 0.99, 0.975),
-            horizon=0.62,
-            pose=Pose(zoom=1.1, dx=-20, dy=4, flip=True),
-        )
-        canvas.ground(290, 618, 240, 20, 0.45)
-    lean = 34 if view else 0
-    for x, foot, y in ((150, -14, 596), (490, 14, 596), (208, -4, 566), (432, 4, 566)):
-        leg = path(f"M{x - 13} 500 L{x + 13} 500 L{x + foot + 7} {y} L{x + foot - 7} {y} Z")
-        patch = canvas.cut(leg)
-        canvas.paint(patch, WOOD * 0.75, canvas.light(patch, Light(round=10, bulge=0.8)))
-    back = move(
-        path(
-            "M166 400 C150 250 150 150 170 104 C186 74 250 66 320 66"
-            " C390 66 454 74 470 104 C490 150 490 250 474 400 Z"
-        ),
-        lean,
-        0,
-    )
-    tufts = tuple(
-        (320 + lean + d, 80, 320 + lean + d * 0.9, 480, 12, 0.2 if d > 0 else -0.2)
-        for d in (-84, -28, 28, 84)
-    )
-    rest = sew(
-        canvas,
-        cloth,
-        back,
-        light=Light(round=52, bulge=0.7, edge=0.3, creases=tufts, grain=0.03),
-        span=280,
-    )
-    canvas.shade(
-        canvas.cut(
-            move(path("M150 340 L490 340 L490 440 L150 440 Z"), lean, 0), blur=24, within=rest
-        ),
-        0.45,
-    )
-    frame = path(
-        "M120 430 L520 430 L516 510 C516 524 506 530 490 530 L150 530 C134 530 124 524 124 510 Z"
-    )
-    sew(canvas, cloth, frame, light=Light(round=20, bulge=0.4), shift=(0, 30), span=280)
-    seat = path(
-        "M164 372 C170 352 190 346 230 344 C300 340 370 340 420 346"
-        " C456 350 474 356 478 376 C486 410 488 430 482 450"
-        " C470 470 420 472 320 472 C220 472 170 470 160 450"
-        " C154 430 156 400 164 372 Z"
-    )
+    canvas = Canvas(size, *_STAGES[view])
+    canvas.ground(*((320, 592, 220, 17) if view == 0 else (290, 618, 240, 20)), 0.45)
+    lean = 34 * view
+    _legs(canvas)
+    _backrest(canvas, cloth, lean)
+    sew(canvas, cloth, path(_FRAME), light=Light(round=20, bulge=0.4), shift=(0, 30), span=280)
+    seat = path(_SEAT)
     canvas.shade(canvas.cut(move(seat, 0, 10), blur=8), 0.4)
-    sew(
-        canvas,
-        cloth,
-        seat,
-        light=Light(round=46, bulge=0.9, edge=0.34, grain=0.03, waves=0.01),
-        shift=(30, 80),
-        span=280,
-    )
+    how = Light(round=46, bulge=0.9, edge=0.34, grain=0.03, waves=0.01)
+    sew(canvas, cloth, seat, light=how, shift=(30, 80), span=280)
     seam(canvas, trim(cloth.ground), path("M160 420 C220 438 420 438 482 420"))
-    _arms(canvas, cloth, lean)
+    _arms(canvas, cloth)
     if view == 1:
         _small_cushion(canvas, cloth)
     return canvas
 
 
-def _arms(canvas: Canvas, cloth: Cloth, lean: int) -> None:
+def _legs(canvas: Canvas) -> None:
+    for x, foot, y in ((150, -14, 596), (490, 14, 596), (208, -4, 566), (432, 4, 566)):
+        leg = path(f"M{x - 13} 500 L{x + 13} 500 L{x + foot + 7} {y} L{x + foot - 7} {y} Z")
+        patch = canvas.cut(leg)
+        canvas.paint(patch, WOOD * 0.75, canvas.light(patch, Light(round=10, bulge=0.8)))
+
+
+def _backrest(canvas: Canvas, cloth: Cloth, lean: float) -> None:
+    """The back with its channels; it darkens behind the seat."""
+    middle = 320 + lean
+    channels = [
+        (middle + d, 80, middle + d * 0.9, 480, 12, 0.2 if d > 0 else -0.2)
+        for d in (-84, -28, 28, 84)
+    ]
+    how = Light(round=52, bulge=0.7, edge=0.3, creases=channels, grain=0.03)
+    rest = sew(canvas, cloth, move(path(_BACK), lean, 0), light=how, span=280)
+    behind = move(path("M150 340 L490 340 L490 440 L150 440 Z"), lean, 0)
+    canvas.shade(canvas.cut(behind, blur=24, within=rest), 0.45)
+
+
+def _arms(canvas: Canvas, cloth: Cloth) -> None:
     arm = path(
         "M96 316 C96 280 118 262 146 264 C176 266 190 290 188 322"
         " C182 400 182 470 184 528 C160 536 132 534 116 524"
         " C106 450 98 380 96 316 Z"
     )
     for outline, k in ((arm, 1), (reflect(arm), -1)):
-        moved = outline if k == 1 or not lean else move(outline, 0, 0)
-        canvas.shade(canvas.cut(move(moved, 6 * k, 4), blur=9), 0.35)
+        canvas.shade(canvas.cut(move(outline, 6 * k, 4), blur=9), 0.35)
         sew(
             canvas,
             cloth,
-            moved,
+            outline,
             light=Light(round=34, bulge=0.75, edge=0.32, grain=0.03),
             turn=4 * k,
             shift=(12, 40),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from example_shop.catalogue.backdrops import COOL_STUDIO, STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
 from example_shop.catalogue.fields import Field
@@ -29,40 +30,28 @@ from .parts import (
     tube,
 )
 
+_STAGES = ((STUDIO, Pose(dy=2)), (COOL_STUDIO, Pose(dx=-12, turn=-2)))
+_FOLDS = ((180, 260, 250, 330, 18, 0.12), (460, 250, 400, 330, 18, -0.12))
+_LEATHER = np.array([0.55, 0.36, 0.2], np.float32)
+_BODY = (
+    "M320 62 C410 60 466 88 480 170 C494 280 502 420 500 540"
+    " C498 574 474 588 430 590 C390 592 350 592 320 592"
+)
+_POCKET = "M320 336 C380 334 430 336 452 346 C464 420 466 500 462 552 C440 566 380 570 320 570"
+_STITCHING = "M320 346 C380 344 424 346 444 354 C455 424 457 500 453 544 C436 557 380 560 320 560"
+
 
 def draw_backpack(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A backpack from the front; second view: turned to show its side and a strap."""
-    if view == 0:
-        canvas = Canvas(size, floor=0.9, pose=Pose(dy=2))
-        canvas.ground(320, 588, 186, 16, 0.5)
-    else:
-        canvas = Canvas(
-            size,
-            wall=0.955,
-            floor=0.9,
-            tint=(0.985, 0.99, 1),
-            horizon=0.62,
-            pose=Pose(dx=-12, turn=-2),
-        )
-        canvas.ground(350, 590, 190, 18, 0.5)
-    strap_ink = (
-        shift(cloth.ground, -0.35) if cloth.ground.mean() > 0.2 else shift(cloth.ground, 0.08)
-    )
-    _straps(canvas, strap_ink, view)
-    tube(
-        canvas,
-        strap_ink,
-        move(path("M268 96 C270 40 288 30 320 30 C352 30 370 40 372 96"), -(30.0 * view), 0),
-        width=18,
-        gloss=0,
-    )
+    canvas = Canvas(size, *_STAGES[view])
+    canvas.ground(*((320, 588, 186, 16) if view == 0 else (350, 590, 190, 18)), 0.5)
+    webbing = shift(cloth.ground, -0.35 if cloth.ground.mean() > 0.2 else 0.08)
+    _straps(canvas, webbing, view)
+    loop = path("M268 96 C270 40 288 30 320 30 C352 30 370 40 372 96")
+    tube(canvas, webbing, move(loop, -30.0 * view, 0), width=18, gloss=0)
     if view == 1:
         _side(canvas, cloth)
-    _front(
-        canvas,
-        cloth,
-        placed(wide=0.8, dx=-52) if view else placed(),
-    )
+    _front(canvas, cloth, placed(wide=0.8, dx=-52) if view else placed())
     return canvas
 
 
@@ -99,60 +88,26 @@ def _side(canvas: Canvas, cloth: Cloth) -> None:
 
 
 def _front(canvas: Canvas, cloth: Cloth, place: Place) -> None:
-    ink = trim(cloth.ground)
-    body = place(
-        mirrored(
-            "M320 62 C410 60 466 88 480 170 C494 280 502 420 500 540"
-            " C498 574 474 588 430 590 C390 592 350 592 320 592"
-        )
-    )
-    folds = ((180, 260, 250, 330, 18, 0.12), (460, 250, 400, 330, 18, -0.12))
-    whole = sew(
-        canvas,
-        cloth,
-        body,
-        light=Light(round=64, bulge=0.62, edge=0.3, creases=folds, waves=0.01),
-        span=280,
-    )
+    how = Light(round=64, bulge=0.62, edge=0.3, creases=_FOLDS, waves=0.01)
+    whole = sew(canvas, cloth, place(mirrored(_BODY)), light=how, span=280)
     arch = place(mirrored("M320 92 C396 92 436 116 446 186 C452 230 454 270 456 300"))
     _zip(canvas, arch, whole)
-    pocket = place(
-        mirrored(
-            "M320 336 C380 334 430 336 452 346 C464 420 466 500 462 552 C440 566 380 570 320 570"
-        )
-    )
-    canvas.shade(canvas.cut(move(pocket, 0, 4), blur=8, within=whole), 0.4)
-    front = sew(
-        canvas,
-        cloth,
-        pocket,
-        light=Light(round=36, bulge=0.65, edge=0.3, waves=0.01),
-        span=280,
-        shift=(40, 60),
-    )
-    _zip(canvas, place(mirrored("M320 372 C380 370 420 372 446 380"))[:32], front)
-    _zip(canvas, place(path("M194 384 C260 370 380 370 446 384")), front)
-    seam(
-        canvas,
-        ink,
-        place(
-            mirrored(
-                "M320 346 C380 344 424 346 444 354 C455 424 457 500 453 544"
-                " C436 557 380 560 320 560"
-            )
-        ),
-        dash=6,
-        width=1.4,
-    )
+    _pocket(canvas, cloth, place, whole)
     label = place(rounded(282, 222, 358, 262, 5))
     canvas.shade(canvas.cut(move(label, 1, 3), blur=3), 0.35)
     patch = canvas.cut(label)
-    canvas.paint(
-        patch,
-        np.array([0.55, 0.36, 0.2], np.float32),
-        canvas.light(patch, Light(round=8, bulge=0.4)),
-    )
+    canvas.paint(patch, _LEATHER, canvas.light(patch, Light(round=8, bulge=0.4)))
     canvas.shade(canvas.line(place(np.array([[298.0, 242], [342, 242]])), width=5), 0.4)
+
+
+def _pocket(canvas: Canvas, cloth: Cloth, place: Place, whole: Patch) -> None:
+    outline = place(mirrored(_POCKET))
+    canvas.shade(canvas.cut(move(outline, 0, 4), blur=8, within=whole), 0.4)
+    how = Light(round=36, bulge=0.65, edge=0.3, waves=0.01)
+    front = sew(canvas, cloth, outline, light=how, span=280, shift=(40, 60))
+    _zip(canvas, place(mirrored("M320 372 C380 370 420 372 446 380"))[:32], front)
+    _zip(canvas, place(path("M194 384 C260 370 380 370 446 384")), front)
+    seam(canvas, trim(cloth.ground), place(mirrored(_STITCHING)), dash=6, width=1.4)
 
 
 def _zip(canvas: Canvas, line: Outline, within: Patch) -> None:

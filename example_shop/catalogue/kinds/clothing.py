@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from example_shop.catalogue.backdrops import PAPER, WARM_PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
+from example_shop.catalogue.fields import Crease
 from example_shop.catalogue.outlines import (
     ellipse,
     mirrored,
@@ -29,12 +33,27 @@ _SLEEVE = (
     "M418 108 C452 120 486 130 506 152 C540 186 566 244 588 300"
     " C566 322 536 334 508 338 C498 306 486 280 470 256 Z"
 )
+_NECK, _NAPE = "M320 166 C352 164 378 144 386 102", "M320 122 C350 122 374 116 386 102"
 _BODY = (
-    "M320 166 C352 164 378 144 386 102 L420 108"
-    " C446 120 458 150 462 196 C466 236 468 258 470 280"
+    " L420 108 C446 120 458 150 462 196 C466 236 468 258 470 280"
     " C464 350 468 470 476 574 C430 586 370 590 320 590"
 )
-_TEE_CREASES = (
+_SLEEVE_FOLDS = ((470, 180, 560, 320, 14, 0.2), (500, 160, 530, 330, 12, -0.16))
+_DARTS = (
+    (380, 270, 372, 190, 10, 0.2),
+    (262, 270, 270, 190, 10, -0.2),
+    (420, 160, 350, 230, 18, 0.16),
+    (220, 160, 290, 230, 18, -0.16),
+)
+_TEE_STAGES = (
+    (PAPER, Pose(zoom=1.02, squash=1.08, dy=-14)),
+    (WARM_PAPER, Pose(zoom=0.93, squash=1.06, dy=22, turn=3)),
+)
+_DRESS_STAGES = (
+    (PAPER, Pose(zoom=1.02, dy=-8)),
+    (WARM_PAPER, Pose(turn=17, dx=4, dy=-4, flip=True)),
+)
+_TEE_FOLDS = (
     (440, 230, 360, 330, 16, 0.22),
     (200, 235, 300, 340, 16, -0.20),
     (462, 300, 380, 400, 18, 0.16),
@@ -48,58 +67,28 @@ _TEE_CREASES = (
 
 def draw_tshirt(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A T-shirt as on an invisible body; second view: its back, on a wooden hanger."""
-    canvas = (
-        Canvas(size, horizon=None, pose=Pose(zoom=1.02, squash=1.08, dy=-14))
-        if view == 0
-        else Canvas(
-            size,
-            pose=Pose(zoom=0.93, squash=1.06, dy=22, turn=3),
-            wall=0.955,
-            floor=0.93,
-            horizon=None,
-            tint=(1, 0.99, 0.975),
-        )
-    )
-    sleeve, body = path(_SLEEVE), mirrored(_BODY)
-    canvas.drop(sleeve, reflect(sleeve), body, dx=7, dy=12, blur=11, strength=0.25)
+    canvas = Canvas(size, *_TEE_STAGES[view])
+    sleeve, shape = path(_SLEEVE), mirrored((_NECK, _NAPE)[view] + _BODY)
+    canvas.drop(sleeve, reflect(sleeve), shape, dx=7, dy=12, blur=11, strength=0.25)
     if view == 1:
         _hanger(canvas)
     opening = mirrored("M320 96 C350 96 376 98 388 100 C384 140 356 172 320 172")
-    neck = canvas.cut(opening)
-    canvas.paint(neck, shift(cloth.ground, -0.28))
-    how = Light(
-        round=30,
-        bulge=0.4,
-        edge=0.24,
-        waves=0.013,
-        creases=((470, 180, 560, 320, 14, 0.2), (500, 160, 530, 330, 12, -0.16)),
-    )
-    sew(canvas, cloth, sleeve, light=how, turn=-26, span=300)
-    mirror = tuple((640 - a, b, 640 - c, d, w, -k) for a, b, c, d, w, k in how.creases)
-    sew(
-        canvas,
-        cloth,
-        reflect(sleeve),
-        light=Light(round=30, bulge=0.4, edge=0.24, waves=0.013, creases=mirror),
-        turn=26,
-        span=300,
-    )
-    shape = (
-        body
-        if view == 0
-        else mirrored(
-            _BODY.replace("M320 166 C352 164 378 144 386 102", "M320 122 C350 122 374 116 386 102")
-        )
-    )
-    front = sew(
-        canvas,
-        cloth,
-        shape,
-        light=Light(round=46, bulge=0.3, edge=0.16, waves=0.013, creases=_TEE_CREASES),
-        span=300,
-    )
+    canvas.paint(canvas.cut(opening), shift(cloth.ground, -0.28))
+    for outline, turn, folds in (
+        (sleeve, -26, _SLEEVE_FOLDS),
+        (reflect(sleeve), 26, _mirror(_SLEEVE_FOLDS)),
+    ):
+        how = Light(round=30, bulge=0.4, edge=0.24, waves=0.013, creases=folds)
+        sew(canvas, cloth, outline, light=how, turn=turn, span=300)
+    how = Light(round=46, bulge=0.3, edge=0.16, waves=0.013, creases=_TEE_FOLDS)
+    front = sew(canvas, cloth, shape, light=how, span=300)
     _tee_finish(canvas, cloth, front, canvas.cut(shape, opening), back=view == 1)
     return canvas
+
+
+def _mirror(folds: Sequence[Crease]) -> list[Crease]:
+    """The same folds on the other side, lit from the same side."""
+    return [(640 - a, b, 640 - c, d, width, -depth) for a, b, c, d, width, depth in folds]
 
 
 def _tee_finish(canvas: Canvas, cloth: Cloth, front: Patch, whole: Patch, *, back: bool) -> None:
@@ -149,39 +138,16 @@ _FOLDS = (
 
 
 def draw_dress(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A sleeveless summer dress; second view: from nearer, laid at an angle, the belt tied."""
-    canvas = (
-        Canvas(size, horizon=None, pose=Pose(zoom=1.02, dy=-8))
-        if view == 0
-        else Canvas(
-            size,
-            pose=Pose(turn=17, zoom=1.0, dx=4, dy=-4, flip=True),
-            wall=0.955,
-            floor=0.91,
-            horizon=None,
-            tint=(1, 0.992, 0.985),
-        )
-    )
+    """A sleeveless summer dress; second view: laid at an angle, the belt tied."""
+    canvas = Canvas(size, *_DRESS_STAGES[view])
     bodice, skirt = mirrored(_BODICE), mirrored(_SKIRT)
     canvas.drop(bodice, skirt, dx=8, dy=12, blur=13, strength=0.25)
     back = canvas.cut(mirrored("M320 98 C346 98 366 84 376 62 L398 64 C398 120 360 150 320 150"))
     canvas.paint(back, shift(cloth.ground, -0.28))
-    sew(
-        canvas,
-        cloth,
-        skirt,
-        light=Light(round=40, bulge=0.4, edge=0.25, waves=0.013, creases=_FOLDS),
-        span=250,
-    )
-    darts = (
-        (380, 270, 372, 190, 10, 0.2),
-        (262, 270, 270, 190, 10, -0.2),
-        (420, 160, 350, 230, 18, 0.16),
-        (220, 160, 290, 230, 18, -0.16),
-    )
-    top = sew(
-        canvas, cloth, bodice, light=Light(round=40, bulge=0.42, edge=0.22, creases=darts), span=250
-    )
+    how = Light(round=40, bulge=0.4, edge=0.25, waves=0.013, creases=_FOLDS)
+    sew(canvas, cloth, skirt, light=how, span=250)
+    how = Light(round=40, bulge=0.42, edge=0.22, creases=_DARTS)
+    top = sew(canvas, cloth, bodice, light=how, span=250)
     neck = path("M320 139 C350 137 372 112 379 62")
     seam(canvas, trim(cloth.ground), neck, reflect(neck), within=top)
     belt = mirrored("M320 256 C350 256 380 254 407 248 L404 280 C378 287 350 288 320 288")

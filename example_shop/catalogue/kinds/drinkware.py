@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from example_shop.catalogue.backdrops import COOL_PAPER, STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Pose
 from example_shop.catalogue.fields import smoothstep
@@ -30,9 +31,7 @@ def draw_mug(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A stoneware mug, its handle to the right; second view: filled, from above, handle left."""
     high = view == 1
     tilt, top, bottom = (0.40, 196, 436) if high else (0.17, 178, 486)
-    canvas = Canvas(
-        size, pose=Pose(flip=high, dx=16 if high else -24, zoom=1.16), floor=0.9, wall=0.97
-    )
+    canvas = Canvas(size, STUDIO, Pose(flip=high, dx=16 if high else -24, zoom=1.16))
     centre = 640 - 330 if high else 296
     canvas.ground(centre, bottom + 150 * tilt + (8 if high else 2), 172, 26, 0.5)
     profile = [
@@ -82,9 +81,7 @@ def _mouth(canvas: Canvas, cloth: Cloth, top: float, tilt: float, *, filled: boo
 def draw_bottle(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A steel water bottle, upright; second view: from nearer, lying at a slant."""
     if view == 1:
-        canvas = Canvas(
-            size, pose=Pose(turn=15, zoom=1.3, dx=14, dy=86), wall=0.955, floor=0.9, horizon=None
-        )
+        canvas = Canvas(size, COOL_PAPER, Pose(turn=15, zoom=1.3, dx=14, dy=86))
         canvas.drop(
             lathe_outline(320, [(70, 50), (150, 50), (215, 92), (575, 90)], 0.1),
             dx=18,
@@ -92,7 +89,7 @@ def draw_bottle(cloth: Cloth, *, view: int, size: int) -> Canvas:
             blur=20,
         )
     else:
-        canvas = Canvas(size, floor=0.9)
+        canvas = Canvas(size, STUDIO)
         canvas.ground(330, 584, 104, 15, 0.55)
     profile = [
         (150.0, 56.0),

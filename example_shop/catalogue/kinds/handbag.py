@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from example_shop.catalogue.backdrops import STUDIO, WARM_STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
 from example_shop.catalogue.fields import Field
@@ -26,45 +27,54 @@ from .parts import (
     tube,
 )
 
+_STAGES = ((STUDIO, Pose(dy=-6)), (WARM_STUDIO, Pose(dx=-10, dy=-12, zoom=1.1, flip=True)))
+_HANDLES = (
+    "M206 270 C206 90 246 56 320 56 C394 56 434 90 434 270",
+    "M150 240 C140 120 190 96 250 96 C320 96 370 130 380 240",
+)
+_FOLDS = (
+    (320, 200, 320, 420, 60, 0.04),
+    (150, 330, 240, 520, 30, 0.08),
+    (490, 330, 400, 520, 30, -0.08),
+)
 _GOLD = np.array([0.83, 0.67, 0.36], np.float32)
 
 
 def draw_handbag(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A structured handbag with two handles; second view: at an angle, handles down."""
-    if view == 0:
-        canvas = Canvas(size, floor=0.9, pose=Pose(dy=-6))
-        canvas.ground(320, 556, 232, 16, 0.55)
-        handles = ("M206 270 C206 90 246 56 320 56 C394 56 434 90 434 270",)
-    else:
-        canvas = Canvas(
-            size,
-            wall=0.95,
-            floor=0.9,
-            tint=(1, 0.992, 0.98),
-            horizon=0.6,
-            pose=Pose(dx=-10, dy=-12, zoom=1.1, flip=True),
-        )
-        canvas.ground(324, 580, 250, 18, 0.55)
-        handles = ("M150 240 C140 120 190 96 250 96 C320 96 370 130 380 240",)
+    """A structured handbag with two handles; second view: turned, so that a side shows."""
+    canvas = Canvas(size, *_STAGES[view])
+    canvas.ground(*((320, 556, 232, 16) if view == 0 else (324, 580, 250, 18)), 0.55)
+    handle = path(_HANDLES[view])
     dark = shift(cloth.ground, -0.3) if cloth.pattern == "plain" else cloth.second
-    tube(canvas, shift(dark, -0.3), move(path(handles[0]), 14, -14), width=15, gloss=0.2)
+    tube(canvas, shift(dark, -0.3), move(handle, 14, -14), width=15, gloss=0.2)
     if view == 1:
         _gusset(canvas, cloth)
-    _panel(
-        canvas,
-        cloth,
-        dark,
-        placed(wide=0.82, dx=-52, dy=10) if view else placed(),
-    )
-    tube(canvas, dark, path(handles[0]), width=16, gloss=0.35)
+    place = placed(wide=0.82, dx=-52, dy=10) if view else placed()
+    _panel(canvas, cloth, dark, place)
+    _clasp(canvas, dark, place)
+    tube(canvas, dark, handle, width=16, gloss=0.35)
     for x in (206, 434) if view == 0 else (154, 378):
-        tab = rounded(x - 17, 236, x + 17, 318, 12)
-        canvas.shade(canvas.cut(move(tab, 2, 4), blur=4), 0.35)
-        patch = canvas.cut(tab)
-        canvas.paint(patch, dark, canvas.light(patch, Light(round=10, bulge=0.5)))
-        canvas.paint(canvas.cut(ellipse(x, 298, 7, 7)), _GOLD)
-        tube(canvas, _GOLD, ellipse(x, 240, 15, 13), width=6, gloss=0.7)
+        _tab(canvas, dark, x)
     return canvas
+
+
+def _tab(canvas: Canvas, ink: Field, x: float) -> None:
+    """The leather tab and the ring that hold one end of a handle."""
+    tab = rounded(x - 17, 236, x + 17, 318, 12)
+    canvas.shade(canvas.cut(move(tab, 2, 4), blur=4), 0.35)
+    patch = canvas.cut(tab)
+    canvas.paint(patch, ink, canvas.light(patch, Light(round=10, bulge=0.5)))
+    canvas.paint(canvas.cut(ellipse(x, 298, 7, 7)), _GOLD)
+    tube(canvas, _GOLD, ellipse(x, 240, 15, 13), width=6, gloss=0.7)
+
+
+def _clasp(canvas: Canvas, ink: Field, place: Place) -> None:
+    flap = place(rounded(290, 232, 350, 316, 14))
+    canvas.shade(canvas.cut(move(flap, 2, 5), blur=5), 0.4)
+    patch = canvas.cut(flap)
+    canvas.paint(patch, ink, canvas.light(patch, Light(round=14, bulge=0.5)))
+    lock = canvas.cut(place(rounded(304, 276, 336, 304, 6)))
+    canvas.paint(lock, _GOLD, canvas.light(lock, Light(round=8, bulge=0.9, grain=0)))
 
 
 def _gusset(canvas: Canvas, cloth: Cloth) -> None:
@@ -89,16 +99,11 @@ def _panel(canvas: Canvas, cloth: Cloth, dark: Field, place: Place) -> None:
             " C536 546 520 554 496 556 C430 560 370 560 320 560"
         )
     )
-    folds = (
-        (320, 200, 320, 420, 60, 0.04),
-        (150, 330, 240, 520, 30, 0.08),
-        (490, 330, 400, 520, 30, -0.08),
-    )
     body = sew(
         canvas,
         cloth,
         front,
-        light=Light(round=44, bulge=0.5, edge=0.28, creases=folds, waves=0.012, grain=0.018),
+        light=Light(round=44, bulge=0.5, edge=0.28, creases=_FOLDS, waves=0.012, grain=0.018),
         span=270,
     )
     canvas.glow(canvas.cut(place(ellipse(240, 320, 60, 110, turn=14)), blur=36, within=body), 0.13)
@@ -115,9 +120,3 @@ def _panel(canvas: Canvas, cloth: Cloth, dark: Field, place: Place) -> None:
     )
     edge = place(mirrored("M320 246 C400 246 450 246 482 250 C498 340 512 430 520 494"))
     seam(canvas, trim(cloth.ground, 0.3), edge, within=body, dash=6, width=1.6)
-    flap = place(rounded(290, 232, 350, 316, 14))
-    canvas.shade(canvas.cut(move(flap, 2, 5), blur=5), 0.4)
-    patch = canvas.cut(flap)
-    canvas.paint(patch, dark, canvas.light(patch, Light(round=14, bulge=0.5)))
-    clasp = canvas.cut(place(rounded(304, 276, 336, 304, 6)))
-    canvas.paint(clasp, _GOLD, canvas.light(clasp, Light(round=8, bulge=0.9, grain=0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from example_shop.catalogue.backdrops import COOL_PAPER, EVENING, PAPER, STUDIO, WARM_PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
 from example_shop.catalogue.outlines import (
@@ -27,55 +28,58 @@ from .parts import (
     lathe_outline,
     placed,
     sew,
+    trim,
     tube,
     turn_on_lathe,
 )
 
+_CUSHION_STAGES = (
+    (STUDIO, Pose(zoom=1.03, dy=-4)),
+    (WARM_PAPER, Pose(turn=14, zoom=0.95, squash=0.9)),
+)
+_LAMP_STAGES = ((STUDIO, Pose()), (EVENING, Pose(zoom=1.24, dy=60)))
+_CLOCK_STAGES = ((PAPER, Pose(zoom=1.06)), (COOL_PAPER, Pose(zoom=1.05)))
+_QUARTER = "M320 112 C400 110 478 104 534 84 C548 82 554 90 552 104 C538 170 532 250 532 320"
+_PULLS = (
+    (540, 96, 440, 190, 15, 0.26),
+    (100, 96, 200, 190, 15, -0.26),
+    (100, 544, 200, 450, 15, 0.24),
+    (540, 544, 440, 450, 15, -0.24),
+    (330, 120, 320, 240, 30, 0.08),
+    (130, 320, 250, 310, 30, -0.08),
+    (510, 330, 400, 320, 30, 0.08),
+)
+_BASE = (
+    (368.0, 16.0),
+    (376.0, 24.0),
+    (392.0, 46.0),
+    (420.0, 78.0),
+    (452.0, 94.0),
+    (484.0, 96.0),
+    (520.0, 82.0),
+    (552.0, 62.0),
+    (568.0, 56.0),
+    (574.0, 74.0),
+    (590.0, 78.0),
+)
+_BRASS = np.array([0.75, 0.6, 0.34], np.float32)
+
 
 def draw_cushion(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A square cushion standing; second view: lying at an angle, seen from above."""
+    canvas = Canvas(size, *_CUSHION_STAGES[view])
+    quarter = path(_QUARTER)
+    half = np.vstack([quarter, move(quarter * (1, -1), 0, 640)[::-1]])
+    outline = np.vstack([half, reflect(half)[::-1]])
     if view == 0:
-        canvas = Canvas(size, floor=0.9, pose=Pose(zoom=1.03, dy=-4))
         canvas.ground(320, 548, 215, 17, 0.5)
     else:
-        canvas = Canvas(
-            size,
-            horizon=None,
-            wall=0.955,
-            floor=0.89,
-            tint=(1, 0.99, 0.975),
-            pose=Pose(turn=14, zoom=0.95, squash=0.9),
-        )
-    quarter = "M320 112 C400 110 478 104 534 84 C548 82 554 90 552 104 C538 170 532 250 532 320"
-    shape = np.vstack([path(quarter), (move(path(quarter) * (1, -1), 0, 640))[::-1]])
-    outline = np.vstack([shape, reflect(shape)[::-1]])
-    if view == 1:
         canvas.drop(outline, dx=14, dy=24, blur=22, strength=0.5)
-    folds = [
-        (540, 96, 440, 190, 15, 0.26),
-        (100, 96, 200, 190, 15, -0.26),
-        (100, 544, 200, 450, 15, 0.24),
-        (540, 544, 440, 450, 15, -0.24),
-        (330, 120, 320, 240, 30, 0.08),
-        (130, 320, 250, 310, 30, -0.08),
-        (510, 330, 400, 320, 30, 0.08),
-    ]
-    body = sew(
-        canvas,
-        cloth,
-        outline,
-        light=Light(round=30, bulge=0.32, edge=0.12, creases=folds, grain=0.03),
-        span=300,
-    )
+    how = Light(round=30, bulge=0.32, edge=0.12, creases=_PULLS, grain=0.03)
+    body = sew(canvas, cloth, outline, light=how, span=300)
     _plump(canvas, outline, body)
-    piping = np.vstack([outline, outline[:1]])
-    tube(
-        canvas,
-        cloth.second if cloth.accent else shift(cloth.ground, -0.15),
-        piping,
-        width=8,
-        gloss=0,
-    )
+    piping = cloth.second if cloth.accent else shift(cloth.ground, -0.15)
+    tube(canvas, piping, np.vstack([outline, outline[:1]]), width=8, gloss=0)
     return canvas
 
 
@@ -92,114 +96,84 @@ def _plump(canvas: Canvas, outline: Outline, body: Patch) -> None:
 
 
 def draw_lamp(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A table lamp with a shade of cloth; second view: switched on, seen from a lower stand."""
-    on = view == 1
-    canvas = (
-        Canvas(size, floor=0.9)
-        if not on
-        else Canvas(
-            size,
-            wall=0.93,
-            floor=0.86,
-            tint=(1, 0.975, 0.93),
-            horizon=0.8,
-            pose=Pose(zoom=1.24, dy=60),
-        )
-    )
-    if on:
+    """A table lamp with a shade of cloth; second view: switched on, from nearer."""
+    canvas = Canvas(size, *_LAMP_STAGES[view])
+    if view == 1:
         canvas.glow(canvas.cut(ellipse(320, 190, 300, 250), blur=60), 0.55)
-    canvas.ground(320, 590 if not on else 716, 112, 14, 0.5)
-    base_cloth = Cloth(
-        colour=cloth.accent
-        if cloth.accent and cloth.pattern != "leopard"
-        else ("white" if cloth.colour != "white" else "grey")
+    canvas.ground(320, 716 if view else 590, 112, 14, 0.5)
+    tube(canvas, _BRASS, np.array([[320.0, 280], [320, 372]]), width=13)
+    turn_on_lathe(
+        canvas, _base_cloth(cloth), 320, smooth(_BASE, closed=False), tilt=0.08, gloss=0.8
     )
-    tube(
-        canvas,
-        np.array([0.75, 0.6, 0.34], np.float32),
-        np.array([[320.0, 280], [320, 372]]),
-        width=13,
-    )
-    base = [
-        (368.0, 16.0),
-        (376, 24),
-        (392, 46),
-        (420, 78),
-        (452, 94),
-        (484, 96),
-        (520, 82),
-        (552, 62),
-        (568, 56),
-        (574, 74),
-        (590, 78),
-    ]
-    turn_on_lathe(canvas, base_cloth, 320, smooth(base, closed=False), tilt=0.08, gloss=0.8)
-    canvas.shade(
-        canvas.cut(
-            ellipse(320, 372, 110, 34), blur=16, within=canvas.cut(lathe_outline(320, base, 0.08))
-        ),
-        0.35,
-    )
-    shade = [(86.0, 112.0), (330, 190.0)]
-    tilt = 0.10 if not on else 0.14
+    base = canvas.cut(lathe_outline(320, _BASE, 0.08))
+    canvas.shade(canvas.cut(ellipse(320, 372, 110, 34), blur=16, within=base), 0.35)
+    _shade(canvas, cloth, on=view == 1)
+    return canvas
+
+
+def _base_cloth(cloth: Cloth) -> Cloth:
+    """The glaze under a shade of that cloth."""
+    if cloth.accent and cloth.pattern != "leopard":
+        return Cloth(colour=cloth.accent)
+    return Cloth(colour="grey" if cloth.colour == "white" else "white")
+
+
+def _shade(canvas: Canvas, cloth: Cloth, *, on: bool) -> None:
+    tilt = 0.14 if on else 0.10
+    azimuth = 300.0 if on else 0.0
     body = turn_on_lathe(
-        canvas, cloth, 320, shade, tilt=tilt, span=340, azimuth=300.0 * view, gloss=0.12
+        canvas,
+        cloth,
+        320,
+        [(86.0, 112.0), (330, 190.0)],
+        tilt=tilt,
+        span=340,
+        azimuth=azimuth,
+        gloss=0.12,
     )
+    hole = canvas.cut(ellipse(320, 86, 110, 110 * tilt))
+    canvas.paint(hole, CREAM * (1.0 if on else 0.86))
     if on:
         bulb = canvas.cut(ellipse(320, 240, 120, 110), blur=44, within=body)
-        canvas.paint(
-            bulb,
-            np.minimum(cloth.ground * 0.5 + np.array([0.6, 0.5, 0.32], np.float32), 1),
-            opacity=0.42,
-        )
-    hole = canvas.cut(ellipse(320, 86, 110, 110 * tilt))
-    canvas.paint(hole, CREAM * (1.0 if on else 0.86), None)
-    canvas.shade(
-        canvas.cut(ellipse(320, 92, 96, 90 * tilt), blur=4, within=hole), 0.0 if on else 0.25
-    )
-    lines = [ellipse(320, 86, 112, 112 * tilt), ellipse(320, 330, 190, 190 * tilt, span=(0, 180))]
-    for line in lines:
-        canvas.paint(
-            canvas.line(line, width=5),
-            shift(cloth.ground, -0.18 if cloth.ground.mean() > 0.3 else 0.15),
-        )
-    return canvas
+        warm = np.array([0.6, 0.5, 0.32], np.float32)
+        canvas.paint(bulb, np.minimum(cloth.ground * 0.5 + warm, 1), opacity=0.42)
+    else:
+        canvas.shade(canvas.cut(ellipse(320, 92, 96, 90 * tilt), blur=4, within=hole), 0.25)
+    for hoop in (
+        ellipse(320, 86, 112, 112 * tilt),
+        ellipse(320, 330, 190, 190 * tilt, span=(0, 180)),
+    ):
+        canvas.paint(canvas.line(hoop, width=5), trim(cloth.ground, 0.17))
 
 
 def draw_clock(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A round wall clock; second view: seen from the side, another time."""
-    if view == 0:
-        canvas = Canvas(size, horizon=None, pose=Pose(zoom=1.06))
-    else:
-        canvas = Canvas(
-            size,
-            horizon=None,
-            wall=0.95,
-            floor=0.89,
-            tint=(0.985, 0.99, 1),
-            pose=Pose(turn=0, zoom=1.05, squash=1.0),
-        )
+    """A round wall clock; second view: seen from the side, at another time."""
+    canvas = Canvas(size, *_CLOCK_STAGES[view])
     squeeze = placed(wide=0.74 if view else 1)
-    rim = squeeze(ellipse(320, 320, 252, 252))
-    canvas.drop(rim, dx=16, dy=22, blur=18, strength=0.45)
-    frame = BLACK if cloth.colour != "black" else np.array([0.78, 0.62, 0.36], np.float32)
-    frame = rgb("white") * 0.93 if cloth.ground.mean() < 0.33 and cloth.colour != "black" else frame
-    for step in range(18 if view else 1):
-        side = canvas.cut(move(rim, 18 - step, 0) if view else rim)
-        canvas.paint(
-            side, shift(frame, -0.25 + step * 0.005), None
-        ) if view and step < 17 else canvas.paint(
-            side, frame, canvas.light(side, Light(round=14, bulge=1.0, edge=0.3, grain=0))
-        )
+    _frame(canvas, cloth, squeeze, deep=view == 1)
     face = squeeze(ellipse(320, 320, 222, 222))
-    plate = sew(
-        canvas, cloth, face, light=Light(round=10, bulge=-0.5, edge=0.25, grain=0.004), span=300
-    )
+    how = Light(round=10, bulge=-0.5, edge=0.25, grain=0.004)
+    plate = sew(canvas, cloth, face, light=how, span=300)
     canvas.shade(canvas.line(move(face, 4, 6), width=18, blur=8, within=plate), 0.35)
-    _dial(canvas, cloth, squeeze, hour=10.15 if view == 0 else 7.4)
+    _dial(canvas, cloth, squeeze, hour=7.4 if view else 10.15)
     shine = squeeze(path("M150 250 C180 160 260 110 350 108 C260 150 200 220 180 330 Z"))
     canvas.glow(canvas.cut(shine, blur=10, within=plate), 0.16)
     return canvas
+
+
+def _frame(canvas: Canvas, cloth: Cloth, squeeze: Place, *, deep: bool) -> None:
+    """The rim, with its thickness where the clock is seen from the side."""
+    ink = BLACK
+    if cloth.colour == "black":
+        ink = _BRASS
+    elif cloth.ground.mean() < 0.33:
+        ink = rgb("white") * 0.93
+    rim = squeeze(ellipse(320, 320, 252, 252))
+    canvas.drop(rim, dx=16, dy=22, blur=18, strength=0.45)
+    for step in range(18, 1, -1) if deep else ():
+        canvas.paint(canvas.cut(move(rim, step, 0)), shift(ink, -0.16 - step * 0.005))
+    front = canvas.cut(rim)
+    canvas.paint(front, ink, canvas.light(front, Light(round=14, bulge=1.0, edge=0.3, grain=0)))
 
 
 def _dial(canvas: Canvas, cloth: Cloth, squeeze: Place, hour: float) -> None:

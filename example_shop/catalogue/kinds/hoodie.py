@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from example_shop.catalogue.backdrops import COOL_PAPER, PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
 from example_shop.catalogue.outlines import (
@@ -20,13 +21,22 @@ from example_shop.catalogue.patterns import Cloth
 from .parts import (
     CREAM,
     STEEL,
+    fold,
     seam,
     sew,
     trim,
     tube,
 )
 
-_LAY = Pose(turn=-13, zoom=1.02, dx=-6, dy=4)
+_STAGES = ((PAPER, Pose(dy=8, zoom=1.02)), (COOL_PAPER, Pose(turn=-8, dy=-14)))
+_CREASES = (
+    (440, 300, 350, 390, 18, 0.22),
+    (200, 300, 290, 390, 18, -0.2),
+    (300, 240, 290, 380, 24, 0.12),
+    (470, 480, 380, 540, 14, 0.2),
+    (170, 480, 260, 545, 14, -0.2),
+    (350, 470, 360, 550, 14, 0.16),
+)
 _HOOD = "M320 64 C372 62 420 84 428 128 C432 156 420 178 404 196 C380 216 350 226 320 228"
 _HOODIE_BODY = (
     "M320 196 C352 190 384 176 402 142 L440 150"
@@ -40,42 +50,46 @@ _LONG = (
 
 
 def draw_hoodie(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A hoodie from the front; second view: laid flat at an angle, one sleeve folded in."""
-    canvas = (
-        Canvas(size, horizon=None, pose=Pose(dy=8, zoom=1.02))
-        if view == 0
-        else Canvas(size, pose=_LAY, wall=0.95, floor=0.9, horizon=None, tint=(0.985, 0.99, 1))
-    )
+    """A hoodie from the front; second view: its back, the hood hanging down, at an angle."""
+    canvas = Canvas(size, *_STAGES[view])
     sleeve, body = path(_LONG), mirrored(_HOODIE_BODY)
     cuff = path("M506 522 C526 532 556 530 574 516 L576 562 C560 574 528 576 510 568 Z")
     hem = mirrored("M320 544 C372 546 430 544 485 534 L482 588 C430 600 370 602 320 602")
-    shapes = [sleeve, body, hem, mirrored(_HOOD)] + ([reflect(sleeve)] if view == 0 else [])
-    canvas.drop(*shapes, dx=8, dy=13, blur=12, strength=0.26)
+    canvas.drop(sleeve, reflect(sleeve), body, hem, dx=8, dy=13, blur=12, strength=0.26)
     _sleeve(canvas, cloth, sleeve, cuff, side=1)
-    if view == 0:
-        _sleeve(canvas, cloth, reflect(sleeve), reflect(cuff), side=-1)
+    _sleeve(canvas, cloth, reflect(sleeve), reflect(cuff), side=-1)
     _rib(canvas, cloth, hem)
-    creases = [
-        (440, 300, 350, 390, 18, 0.22),
-        (200, 300, 290, 390, 18, -0.2),
-        (300, 240, 290, 380, 24, 0.12),
-        (470, 480, 380, 540, 14, 0.2),
-        (170, 480, 260, 545, 14, -0.2),
-        (350, 470, 360, 550, 14, 0.16),
-    ]
-    front = sew(
-        canvas,
-        cloth,
-        body,
-        light=Light(round=54, bulge=0.42, edge=0.22, waves=0.013, creases=creases),
-    )
+    how = Light(round=54, bulge=0.42, edge=0.22, waves=0.013, creases=_CREASES)
+    main = sew(canvas, cloth, body, light=how, shift=(90.0 * view, 40.0 * view))
     arm = path("M438 150 C470 176 480 230 482 320")
-    canvas.shade(canvas.line(arm, reflect(arm), width=5, blur=4, within=front), 0.35)
-    _pocket(canvas, cloth, front)
-    _hood(canvas, cloth)
+    canvas.shade(canvas.line(arm, reflect(arm), width=5, blur=4, within=main), 0.35)
     if view == 1:
-        _folded_sleeve(canvas, cloth)
+        _hood_behind(canvas, cloth, main)
+        return canvas
+    _pocket(canvas, cloth, main)
+    _hood(canvas, cloth)
+    _cords(canvas, cloth)
     return canvas
+
+
+def _hood_behind(canvas: Canvas, cloth: Cloth, main: Patch) -> None:
+    """The hood as it hangs on the back: a soft pouch with a seam along its middle."""
+    outer = mirrored("M320 112 C372 110 410 120 428 150 C432 208 392 272 320 292")
+    canvas.shade(canvas.cut(move(outer, 3, 10), blur=10, within=main), 0.42)
+    how = Light(round=40, bulge=0.55, edge=0.28, waves=0.013)
+    hood = sew(canvas, cloth, outer, light=how, shift=(70, 30))
+    seam(canvas, trim(cloth.ground), path("M320 150 L320 292"), within=hood)
+    folds = (
+        path("M236 176 C262 226 296 240 320 244 C344 240 378 226 404 176"),
+        path("M262 160 C284 190 304 200 320 202 C336 200 356 190 378 160"),
+    )
+    fold(canvas, *folds, width=14, depth=0.26, within=hood)
+    mouth = canvas.cut(mirrored("M320 106 C366 104 398 112 412 128 C386 152 350 158 320 158"))
+    canvas.paint(
+        mouth, shift(cloth.ground, -0.42), canvas.light(mouth, Light(round=16, bulge=-0.4))
+    )
+    rim = path("M228 128 C254 152 290 158 320 158 C350 158 386 152 412 128")
+    tube(canvas, shift(cloth.ground, -0.06), rim, width=13, gloss=0)
 
 
 def _sleeve(canvas: Canvas, cloth: Cloth, sleeve: Outline, cuff: Outline, *, side: int) -> None:
@@ -138,39 +152,16 @@ def _hood(canvas: Canvas, cloth: Cloth) -> None:
         canvas.light(inside, Light(round=40, bulge=-0.5, edge=0.5)),
     )
     seam(canvas, trim(cloth.ground), opening, dash=5, width=1.4)
+
+
+def _cords(canvas: Canvas, cloth: Cloth) -> None:
+    """The drawcord's two ends, with metal tips and eyelets."""
+    ink = CREAM if cloth.ground.mean() < 0.75 else cloth.ground * 0.8
     for line in (
-        path("M292 200 C286 250 290 290 284 340"),
-        path("M346 200 C352 240 346 280 354 322"),
+        path("M292 204 C287 240 290 262 286 296"),
+        path("M346 204 C351 230 347 256 352 284"),
     ):
-        canvas.shade(canvas.line(move(line, 4, 4), width=7, blur=3), 0.3)
-        tube(
-            canvas,
-            CREAM if cloth.ground.mean() < 0.75 else cloth.ground * 0.75,
-            line,
-            width=7,
-            gloss=0,
-        )
-        tube(canvas, STEEL, move(line[-3:], 0, 4), width=8, gloss=0.6)
-    canvas.paint(canvas.cut(ellipse(292, 200, 6, 6), ellipse(346, 200, 6, 6)), STEEL * 0.75)
-
-
-def _folded_sleeve(canvas: Canvas, cloth: Cloth) -> None:
-    outline = path(
-        "M204 150 C160 168 140 220 150 270 C160 330 240 420 330 470"
-        " C346 462 362 436 362 420 C300 370 250 320 226 280 Z"
-    )
-    cuff = path("M326 466 C344 458 358 436 362 416 L398 440 C396 462 378 486 360 492 Z")
-    canvas.shade(canvas.cut(move(outline, 6, 8), move(cuff, 6, 8), blur=8), 0.35)
-    _rib(canvas, cloth, cuff)
-    folds = (
-        (160, 250, 230, 240, 14, 0.2),
-        (180, 310, 250, 290, 14, 0.2),
-        (250, 390, 300, 350, 13, 0.18),
-    )
-    sew(
-        canvas,
-        cloth,
-        outline,
-        light=Light(round=36, bulge=0.6, edge=0.32, waves=0.013, creases=folds),
-        turn=40,
-    )
+        canvas.shade(canvas.line(move(line, 3, 3), width=5, blur=2), 0.25)
+        tube(canvas, ink, line, width=5.5, gloss=0)
+        tube(canvas, STEEL, move(line[-3:], 0, 4), width=6, gloss=0.6)
+    canvas.paint(canvas.cut(ellipse(292, 203, 5, 5), ellipse(346, 203, 5, 5)), STEEL * 0.75)

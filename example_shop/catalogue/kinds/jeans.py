@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from example_shop.catalogue.backdrops import PAPER, WARM_PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
 from example_shop.catalogue.outlines import (
@@ -18,10 +19,23 @@ from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
 from .parts import (
+    placed,
     seam,
     sew,
 )
 
+_STAGES = (
+    (PAPER, Pose(zoom=0.95, squash=1.15, dy=-14)),
+    (WARM_PAPER, Pose(zoom=0.93, squash=1.14, turn=-12, dy=-8)),
+)
+_FOLDS = (
+    (10, 270, 100, 230, 12, 0.2),
+    (10, 290, 110, 300, 12, 0.14),
+    (30, 400, 120, 380, 12, 0.16),
+    (30, 430, 125, 425, 12, 0.16),
+    (35, 560, 120, 545, 9, 0.2),
+    (35, 582, 125, 572, 8, 0.2),
+)
 _THREAD = np.array([0.80, 0.58, 0.28], np.float32)
 _BRASS = np.array([0.74, 0.55, 0.30], np.float32)
 _LEG = (
@@ -32,62 +46,33 @@ _LEG = (
 
 def draw_jeans(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """Jeans from the front; second view: from behind, laid at an angle."""
-    canvas = (
-        Canvas(size, horizon=None, pose=Pose(zoom=0.95, squash=1.15, dy=-14))
-        if view == 0
-        else Canvas(
-            size,
-            horizon=None,
-            wall=0.955,
-            floor=0.9,
-            tint=(1, 0.992, 0.98),
-            pose=Pose(zoom=0.93, squash=1.14, turn=-12, dy=-8),
-        )
-    )
-    right, left = path(_LEG), reflect(path(_LEG))
-    canvas.drop(right, left, dx=8, dy=12, blur=11, strength=0.3)
+    canvas = Canvas(size, *_STAGES[view])
+    right = path(_LEG)
+    canvas.drop(right, reflect(right), dx=8, dy=12, blur=11, strength=0.3)
     inside = canvas.cut(path("M220 64 Q320 54 420 64 Q320 88 220 64 Z"))
     canvas.paint(inside, shift(cloth.ground, -0.45))
-    folds = [
-        (330, 270, 420, 230, 12, 0.2),
-        (330, 290, 430, 300, 12, 0.14),
-        (350, 400, 440, 380, 12, 0.16),
-        (350, 430, 445, 425, 12, 0.16),
-        (355, 560, 440, 545, 9, 0.2),
-        (355, 582, 445, 572, 8, 0.2),
-    ]
-    mirror = [(640 - a, b, 640 - c, d, w, -k) for a, b, c, d, w, k in folds]
-    for leg, creases in ((left, mirror), (right, folds)):
-        patch = sew(
-            canvas,
-            cloth,
-            leg,
-            light=Light(round=40, bulge=0.55, edge=0.28, creases=creases, grain=0.035),
-            span=260,
-        )
-        if cloth.pattern == "plain":
-            middle = 388 if leg is right else 252
-            fade = canvas.cut(
-                ellipse(middle, 330, 24, 130), ellipse(middle, 180, 30, 60), blur=20, within=patch
-            )
-            canvas.paint(fade, shift(cloth.ground, 0.45), opacity=0.3)
-        line = path("M336 280 C348 370 360 480 364 598")
-        seam(
-            canvas,
-            _THREAD,
-            line if leg is right else reflect(line),
-            within=patch,
-            dash=5,
-            width=1.5,
-        )
-        hem = np.array([[354.0, 584], [446, 580]])
-        seam(
-            canvas, _THREAD, hem if leg is right else reflect(hem), within=patch, dash=5, width=1.6
-        )
+    for side in (-1, 1):
+        _leg(canvas, cloth, side)
     canvas.shade(canvas.line(path("M320 258 L320 150"), width=3, blur=2), 0.35)
     (_front if view == 0 else _behind)(canvas, cloth)
     _waistband(canvas, cloth, button=view == 0)
     return canvas
+
+
+def _leg(canvas: Canvas, cloth: Cloth, side: int) -> None:
+    """The right leg of the picture (side 1) or the left one (side -1)."""
+    place = placed(wide=side)
+    folds = [
+        (320 + side * a, b, 320 + side * c, d, width, side * k) for a, b, c, d, width, k in _FOLDS
+    ]
+    how = Light(round=40, bulge=0.55, edge=0.28, creases=folds, grain=0.035)
+    leg = sew(canvas, cloth, place(path(_LEG)), light=how, span=260)
+    if cloth.pattern == "plain":
+        worn = [place(ellipse(388, 330, 24, 130)), place(ellipse(388, 180, 30, 60))]
+        canvas.paint(canvas.cut(*worn, blur=20, within=leg), shift(cloth.ground, 0.45), opacity=0.3)
+    inseam = place(path("M336 280 C348 370 360 480 364 598"))
+    hem = place(np.array([[354.0, 584], [446, 580]]))
+    seam(canvas, _THREAD, inseam, hem, within=leg, dash=5, width=1.5)
 
 
 def _waistband(canvas: Canvas, cloth: Cloth, *, button: bool) -> None:

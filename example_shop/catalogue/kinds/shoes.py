@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from example_shop.catalogue.backdrops import COOL_STUDIO, STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
 from example_shop.catalogue.fields import Field
@@ -38,104 +41,79 @@ _OUTSOLE = (
     " C598 470 584 496 540 504 C440 512 360 504 300 504 C220 506 160 514 110 508"
     " C86 504 78 486 84 468 Z"
 )
-_SOLE_INK = np.array([0.95, 0.95, 0.94], np.float32)
+_COLLAR = "M110 262 C130 224 170 236 196 250 C240 256 280 236 318 248 C280 290 180 310 110 262 Z"
+_RIM = "M104 258 C112 238 134 230 150 242 C176 270 214 282 262 264 C286 254 300 246 316 248"
+_WELT = "M92 424 C130 446 190 436 260 440 C350 446 460 452 582 424"
+_GROOVES = (
+    "M110 462 C220 450 320 462 420 468 C480 470 540 462 580 446",
+    "M330 474 C400 480 470 482 540 474",
+)
+_OVERLAYS = (
+    "M572 418 C560 384 536 376 506 366 C498 400 506 430 516 458 L570 458 Z",
+    "M98 362 C106 330 104 310 102 282 C140 300 176 340 190 456 L104 456 C88 430 88 396 98 362 Z",
+    "M318 250 C350 284 380 308 424 334 L402 368"
+    " C350 350 312 322 274 284 C282 264 300 250 318 250 Z",
+)
+_BENDS = (
+    (300, 330, 250, 440, 24, 0.1),
+    (440, 350, 420, 450, 12, 0.2),
+    (470, 360, 455, 450, 12, 0.2),
+)
+_BEHIND = Pose(zoom=0.84, dx=62, dy=-118, flip=True, turn=5, squash=0.92)
+_BEFORE = Pose(zoom=0.98, dx=-28, dy=40, flip=True, turn=-4, squash=0.92)
+_FOAM = np.array([0.95, 0.95, 0.94], np.float32)
 
 
 def draw_shoe(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A running shoe from its side; second view: the pair, one behind the other."""
     if view == 0:
-        canvas = Canvas(size, pose=Pose(zoom=1.12, dx=-14, dy=-20, squash=0.9), floor=0.9)
+        canvas = Canvas(size, STUDIO, Pose(zoom=1.12, dx=-14, dy=-20, squash=0.9))
         canvas.ground(320, 481, 282, 15, 0.6)
+    else:
+        canvas = Canvas(size, replace(COOL_STUDIO, bend=0.42), _BEHIND)
+        canvas.ground(390, 346, 205, 12, 0.4)
         _shoe(canvas, cloth)
-        return canvas
-    behind = Canvas(
-        size,
-        pose=Pose(zoom=0.84, dx=62, dy=-118, flip=True, turn=5, squash=0.92),
-        wall=0.955,
-        floor=0.9,
-        tint=(0.985, 0.99, 1),
-        horizon=0.42,
-    )
-    behind.ground(390, 346, 205, 12, 0.4)
-    _shoe(behind, cloth)
-    canvas = Canvas(size, pose=Pose(zoom=0.98, dx=-28, dy=40, flip=True, turn=-4, squash=0.92))
-    canvas.rgb = behind.rgb
-    canvas.ground(290, 524, 245, 15, 0.55)
+        canvas = canvas.posed(_BEFORE)
+        canvas.ground(290, 524, 245, 15, 0.55)
     _shoe(canvas, cloth)
     return canvas
 
 
 def _shoe(canvas: Canvas, cloth: Cloth) -> None:
-    white_sole = cloth.colour != "white" or cloth.pattern != "plain"
-    sole = _SOLE_INK if white_sole else _SOLE_INK * 0.93
-    collar = canvas.cut(
-        path(
-            "M110 262 C130 224 170 236 196 250 C240 256 280 236 318 248 C280 290 180 310 110 262 Z"
-        )
-    )
+    second = shift(cloth.ground, -0.09 if cloth.colour == "white" else -0.22)
+    if cloth.accent:
+        second = cloth.second
+    collar = canvas.cut(path(_COLLAR))
     canvas.paint(collar, shift(cloth.second if cloth.accent else BLACK, -0.35))
     _tongue(canvas, cloth)
-    tread = canvas.cut(path(_OUTSOLE))
-    canvas.paint(
-        tread,
-        BLACK if cloth.colour == "white" else shift(cloth.ground, -0.45),
-        canvas.light(tread, Light(round=12)),
-    )
-    folds = (
-        (300, 330, 250, 440, 24, 0.1),
-        (440, 350, 420, 450, 12, 0.2),
-        (470, 360, 455, 450, 12, 0.2),
-    )
-    upper = sew(
-        canvas,
-        cloth,
-        path(_UPPER),
-        light=Light(round=60, bulge=0.75, edge=0.25, creases=folds, grain=0.02),
-        span=240,
-    )
+    _tread(canvas, cloth)
+    how = Light(round=60, bulge=0.75, edge=0.25, creases=_BENDS, grain=0.02)
+    upper = sew(canvas, cloth, path(_UPPER), light=how, span=240)
     _mesh(canvas, upper)
-    second = (
-        cloth.second
-        if cloth.accent
-        else shift(cloth.ground, -0.09 if cloth.colour == "white" else -0.22)
-    )
-    for overlay in (
-        path("M572 418 C560 384 536 376 506 366 C498 400 506 430 516 458 L570 458 Z"),
-        path(
-            "M98 362 C106 330 104 310 102 282 C140 300 176 340 190 456 L104 456"
-            " C88 430 88 396 98 362 Z"
-        ),
-        path(
-            "M318 250 C350 284 380 308 424 334 L402 368"
-            " C350 350 312 322 274 284 C282 264 300 250 318 250 Z"
-        ),
-    ):
-        _overlay(canvas, second, overlay, upper)
+    for overlay in _OVERLAYS:
+        _overlay(canvas, second, path(overlay), upper)
     _stripe(canvas, cloth, upper)
     _laces(canvas, cloth)
-    rim = path(
-        "M104 258 C112 238 134 230 150 242 C176 270 214 282 262 264 C286 254 300 246 316 248"
-    )
-    band = canvas.line(rim, width=13)
+    band = canvas.line(path(_RIM), width=13)
     canvas.paint(band, second, canvas.light(band, Light(round=7, bulge=0.7)))
-    canvas.shade(
-        canvas.line(
-            path("M92 424 C130 446 190 436 260 440 C350 446 460 452 582 424"), width=8, blur=5
-        ),
-        0.4,
-    )
+    _midsole(canvas, cloth, second)
+
+
+def _tread(canvas: Canvas, cloth: Cloth) -> None:
+    tread = canvas.cut(path(_OUTSOLE))
+    ink = BLACK if cloth.colour == "white" else shift(cloth.ground, -0.45)
+    canvas.paint(tread, ink, canvas.light(tread, Light(round=12)))
+
+
+def _midsole(canvas: Canvas, cloth: Cloth, second: Field) -> None:
+    """The foam under the foot, with its grooves and a wedge of colour at the heel."""
+    canvas.shade(canvas.line(path(_WELT), width=8, blur=5), 0.4)
     foam = canvas.cut(path(_MIDSOLE))
-    canvas.paint(foam, sole, canvas.light(foam, Light(round=20, bulge=0.5, edge=0.2)))
-    for line in (
-        "M110 462 C220 450 320 462 420 468 C480 470 540 462 580 446",
-        "M330 474 C400 480 470 482 540 474",
-    ):
-        canvas.shade(canvas.line(path(line), width=3, blur=1, within=foam), 0.22)
-    canvas.paint(
-        canvas.cut(path("M88 440 C120 452 190 446 250 468 C190 482 130 484 96 478 Z"), within=foam),
-        second,
-        opacity=0.9,
-    )
+    ink = _FOAM * 0.93 if (cloth.colour, cloth.pattern) == ("white", "plain") else _FOAM
+    canvas.paint(foam, ink, canvas.light(foam, Light(round=20, bulge=0.5, edge=0.2)))
+    canvas.shade(canvas.line(*map(path, _GROOVES), width=3, blur=1, within=foam), 0.22)
+    wedge = path("M88 440 C120 452 190 446 250 468 C190 482 130 484 96 478 Z")
+    canvas.paint(canvas.cut(wedge, within=foam), second, opacity=0.9)
 
 
 def _tongue(canvas: Canvas, cloth: Cloth) -> None:

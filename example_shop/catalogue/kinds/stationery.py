@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from example_shop.catalogue.backdrops import COOL_PAPER, PAPER, WARM_PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
 from example_shop.catalogue.fields import smoothstep
@@ -26,26 +27,21 @@ from .parts import (
     tube,
 )
 
+_STAGES = (
+    (PAPER, Pose(turn=-4, zoom=0.98, dy=-8)),
+    (WARM_PAPER, Pose(turn=24, zoom=0.92, squash=0.86, dx=-10)),
+)
 _GLASS = np.array([0.07, 0.08, 0.11], np.float32)
 
 
 def draw_phone_case(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A phone case on a phone, from behind; second view: beside the phone's screen."""
     if view == 0:
-        canvas = Canvas(size, horizon=None, pose=Pose(zoom=1.04))
-        _case_back(canvas, cloth)
-        return canvas
-    first = Canvas(
-        size,
-        horizon=None,
-        wall=0.95,
-        floor=0.9,
-        tint=(0.99, 0.99, 1),
-        pose=Pose(turn=-12, zoom=0.86, dx=-112, dy=-14),
-    )
-    _phone_front(first, cloth)
-    canvas = Canvas(size, pose=Pose(turn=9, zoom=0.9, dx=116, dy=18))
-    canvas.rgb = first.rgb
+        canvas = Canvas(size, PAPER, Pose(zoom=1.04))
+    else:
+        first = Canvas(size, COOL_PAPER, Pose(turn=-12, zoom=0.86, dx=-112, dy=-14))
+        _phone_front(first, cloth)
+        canvas = first.posed(Pose(turn=9, zoom=0.9, dx=116, dy=18))
     _case_back(canvas, cloth)
     return canvas
 
@@ -128,45 +124,35 @@ def _phone_front(canvas: Canvas, cloth: Cloth) -> None:
 
 def draw_notebook(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A bound notebook with an elastic band; second view: at an angle, with its pages and a pen."""
-    if view == 0:
-        canvas = Canvas(size, horizon=None, pose=Pose(turn=-4, zoom=0.98, dy=-8))
-    else:
-        canvas = Canvas(
-            size,
-            horizon=None,
-            wall=0.95,
-            floor=0.89,
-            tint=(1, 0.99, 0.975),
-            pose=Pose(turn=24, zoom=0.92, squash=0.86, dx=-10),
-        )
+    canvas = Canvas(size, *_STAGES[view])
     depth = 26 if view else 7
     cover = rounded(146, 66, 494, 570, 14)
     canvas.drop(move(cover, depth, depth), dx=14, dy=20, blur=16, strength=0.45)
     canvas.paint(canvas.cut(move(cover, depth, depth)), shift(cloth.ground, -0.3))
-    for k in range(depth - 2, 2, -2):
-        canvas.paint(
-            canvas.cut(move(rounded(150, 70, 490, 566, 8), k, k)),
-            CREAM * (0.86 + 0.12 * (k // 2 % 2)),
-        )
-    ribbon = path("M230 560 C232 590 226 606 230 626 L238 618 L245 626 C242 604 246 588 244 560 Z")
-    canvas.paint(canvas.cut(move(ribbon, depth, depth)), cloth.second)
-    body = sew(
-        canvas, cloth, cover, light=Light(round=9, bulge=0.6, edge=0.22, grain=0.02), span=300
-    )
-    canvas.shade(
-        canvas.line(np.array([[182.0, 66], [182, 570]]), width=5, blur=3, within=body), 0.3
-    )
-    canvas.glow(
-        canvas.line(np.array([[187.0, 66], [187, 570]]), width=2, blur=1.5, within=body), 0.25
-    )
-    canvas.glow(canvas.cut(path("M146 66 L420 66 L170 570 L146 570 Z"), blur=50, within=body), 0.12)
-    _band(canvas, cloth, depth)
+    _pages(canvas, cloth, depth)
+    how = Light(round=9, bulge=0.6, edge=0.22, grain=0.02)
+    body = sew(canvas, cloth, cover, light=how, span=300)
+    hinge = np.array([[182.0, 66], [182, 570]])
+    canvas.shade(canvas.line(hinge, width=5, blur=3, within=body), 0.3)
+    canvas.glow(canvas.line(move(hinge, 5, 0), width=2, blur=1.5, within=body), 0.25)
+    sheen = path("M146 66 L420 66 L170 570 L146 570 Z")
+    canvas.glow(canvas.cut(sheen, blur=50, within=body), 0.12)
+    _band(canvas, cloth)
     if view == 1:
         _pen(canvas)
     return canvas
 
 
-def _band(canvas: Canvas, cloth: Cloth, depth: int) -> None:
+def _pages(canvas: Canvas, cloth: Cloth, depth: int) -> None:
+    """The block of paper under the cover, and the ribbon that hangs out of it."""
+    for k in range(depth - 2, 2, -2):
+        sheet = move(rounded(150, 70, 490, 566, 8), k, k)
+        canvas.paint(canvas.cut(sheet), CREAM * (0.86 + 0.12 * (k // 2 % 2)))
+    ribbon = path("M230 560 C232 590 226 606 230 626 L238 618 L245 626 C242 604 246 588 244 560 Z")
+    canvas.paint(canvas.cut(move(ribbon, depth, depth)), cloth.second)
+
+
+def _band(canvas: Canvas, cloth: Cloth) -> None:
     ink = cloth.second if cloth.accent else trim(cloth.ground, 0.45)
     band = np.array([[452.0, 63], [452, 573]])
     canvas.shade(canvas.line(move(band, 4, 2), width=11, blur=3), 0.35)

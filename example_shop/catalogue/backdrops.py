@@ -1,0 +1,48 @@
+"""The seamless backdrops before which the products are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .fields import Field, noise, resize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backdrop:
+    """A sheet of paper: its brightness above and below, its tint, and where it bends."""
+
+    wall: float = 0.955
+    floor: float = 0.9
+    tint: tuple[float, float, float] = (1, 1, 1)
+    bend: float | None = None
+    """How far down the wall turns into the floor, 0 to 1; None: a sheet seen from above."""
+
+    def render(self, side: int) -> Field:
+        """The empty picture, (3, side, side)."""
+        low = 80
+        y, x = np.mgrid[0:low, 0:low].astype(np.float32) / low
+        if self.bend is None:
+            fall = (0.5 * x + 0.5 * y) ** 1.5
+        else:
+            t = np.clip((y - self.bend + 0.14) / 0.28, 0, 1)
+            fall = t * t * (3 - 2 * t)
+        base = (
+            self.wall + (self.floor - self.wall) * fall - 0.035 * np.hypot(x - 0.45, y - 0.45) ** 2
+        )
+        # A little noise, since so gentle a slope shows bands in 8 bits.
+        smooth = (
+            resize(base.astype(np.float32), side, side)
+            + 0.0015 * noise(7, side=max(side, 256), finest=1.4)[:side, :side]
+        )
+        return np.asarray(smooth[None] * np.array(self.tint, np.float32)[:, None, None])
+
+
+_WARM, _COOL = (1, 0.99, 0.977), (0.985, 0.99, 1)
+
+PAPER = Backdrop(wall=0.985, floor=0.93)
+STUDIO = Backdrop(wall=0.98, floor=0.9, bend=0.7)
+WARM_PAPER, COOL_PAPER = Backdrop(tint=_WARM), Backdrop(tint=_COOL)
+WARM_STUDIO, COOL_STUDIO = Backdrop(tint=_WARM, bend=0.6), Backdrop(tint=_COOL, bend=0.6)
+EVENING = Backdrop(wall=0.93, floor=0.86, tint=(1, 0.975, 0.93), bend=0.8)
