@@ -14,12 +14,24 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from mmsearch_app.embedders.presets import find_preset
+
 if TYPE_CHECKING:
     from mmsearch_app.embedders.base import Embedder
+    from mmsearch_app.embedders.batching import Batcher
     from mmsearch_app.indexes.base import Index
     from mmsearch_app.rerankers.base import Reranker
 
-__all__ = ["Part", "Settings", "get_embedder", "get_index", "get_reranker", "get_settings"]
+__all__ = [
+    "Part",
+    "Settings",
+    "build_embedder",
+    "get_batcher",
+    "get_embedder",
+    "get_index",
+    "get_reranker",
+    "get_settings",
+]
 
 _PARTS = ("EMBEDDER", "INDEX", "RERANKER")
 _BOUNDS = {"MAX_OFFSET": (0, math.inf), "RETRY_SECONDS": (0, math.inf), "RERANK_WEIGHT": (0, 1)}
@@ -34,10 +46,12 @@ class Part:
 
     BACKEND: str
     OPTIONS: Mapping[str, Any] = field(default_factory=dict)
+    PRESET: str = ""
+    """The name in `mmsearch_app.embedders.presets` that the two come from, or ""."""
 
 
 def _starter() -> Part:
-    return Part(BACKEND="mmsearch_app.embedders.starter.StarterEmbedder")
+    return _preset("starter", {})
 
 
 def _milvus() -> Part:
@@ -79,6 +93,10 @@ class Settings:
     """Bytes of a picture of the shop's own storage."""
     MAX_CONCURRENT_SEARCHES: int = 8
     """Searches at work at the same time in one process; further ones are told to wait (503)."""
+    QUERY_BATCH: int = 16
+    """Queries of several visitors that one process embeds together."""
+    QUERY_SECONDS: float = 30.0
+    """How long a query waits for those before it at the embedder, then it is told to wait (503)."""
     THROTTLE_RATE: str | None = "60/min"
     """Searches by API for one visitor, in the notation of Django REST framework."""
 
@@ -126,15 +144,31 @@ def _load() -> Settings:
 def _part(key: str, value: object) -> Part | None:
     if value is None and key == "RERANKER":
         return None
-    valid = isinstance(value, Mapping) and {"BACKEND"} <= set(value) <= {"BACKEND", "OPTIONS"}
+    if key == "EMBEDDER" and isinstance(value, str):
+        value = {"PRESET": value}
+    kinds = [{"BACKEND"}, {"PRESET"}] if key == "EMBEDDER" else [{"BACKEND"}]
+    valid = isinstance(value, Mapping) and set(value) - {"OPTIONS"} in kinds
     if not valid or not isinstance(value.get("OPTIONS") or {}, Mapping):  # type: ignore[attr-defined]
+        preset = "a preset's name, or " if key == "EMBEDDER" else ""
         msg = (
-            f"MMSEARCH[{key!r}] must be a dict with BACKEND (a dotted path) and, where needed, "
-            f"OPTIONS (a dict), not {value!r}."
+            f"MMSEARCH[{key!r}] must be {preset}a dict with BACKEND (a dotted path) and, where "
+            f"needed, OPTIONS (a dict), not {value!r}."
         )
         raise ImproperlyConfigured(msg)
     given: Mapping[str, Any] = value  # type: ignore[assignment]
-    return Part(BACKEND=given["BACKEND"], OPTIONS=dict(given.get("OPTIONS") or {}))
+    options = dict(given.get("OPTIONS") or {})
+    if "PRESET" in given:
+        return _preset(given["PRESET"], options)
+    return Part(BACKEND=given["BACKEND"], OPTIONS=options)
+
+
+def _preset(name: str, options: Mapping[str, Any]) -> Part:
+    try:
+        preset = find_preset(name)
+        return Part(BACKEND=preset.backend, OPTIONS=preset.complete(options), PRESET=name)
+    except ValueError as error:
+        msg = f"MMSEARCH['EMBEDDER']: {error}"
+        raise ImproperlyConfigured(msg) from error
 
 
 def _typed(key: str, value: object, default: object) -> object:
@@ -164,6 +198,22 @@ def _is_number(value: object, *, like: object) -> bool:
 def get_embedder() -> Embedder:
     """The embedder of the settings, one per process; no weight is read yet."""
     return _part_of("EMBEDDER")  # type: ignore[no-any-return]
+
+
+def build_embedder(value: object) -> Embedder:
+    """A further embedder, from a value as `MMSEARCH["EMBEDDER"]` has it; the same errors."""
+    return _build("EMBEDDER", _part("EMBEDDER", value))  # type: ignore[arg-type,no-any-return]
+
+
+def get_batcher() -> Batcher:
+    """Through it, the queries of this process's threads reach the embedder together."""
+    from mmsearch_app.embedders.batching import Batcher
+
+    with _building:
+        if "BATCHER" not in _built:
+            most, seconds = get_settings().QUERY_BATCH, get_settings().QUERY_SECONDS
+            _built["BATCHER"] = Batcher(get_embedder(), most=most, seconds=seconds)
+        return _built["BATCHER"]  # type: ignore[no-any-return]
 
 
 def get_index() -> Index:

@@ -10,7 +10,7 @@ import numpy as np
 from django.db.models import Model
 
 from mmsearch_app import images
-from mmsearch_app.conf import get_embedder, get_index, get_settings
+from mmsearch_app.conf import get_batcher, get_embedder, get_index, get_settings
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.indexes.base import Generation
 from mmsearch_app.ledger import key_of
@@ -57,7 +57,7 @@ def query_content(query: Query) -> Content:
 
 def _embed(content: Content) -> NDArray[np.float32]:
     try:
-        vector = np.asarray(get_embedder().embed_queries([content])[0], dtype=np.float32)
+        vector = np.asarray(get_batcher().embed_queries([content])[0], dtype=np.float32)
         if vector.shape != (get_embedder().dimension,) or not np.isfinite(vector).all():
             msg = f"The vector, of shape {vector.shape}, is not finite or has another dimension."
             raise ValueError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,10 +67,13 @@ class Release:
         return f"{self.repository}@{self.revision[:12]}"
 
 
-def fetch(release: Release, *, download: bool) -> Path:
+def fetch(
+    release: Release, *, download: bool, complete: Callable[[Path], bool] = lambda _: True
+) -> Path:
     """The folder that holds the release's files: the hub's cache, then, if allowed, the hub.
 
-    What is cached is used without asking the hub. Raises MissingWeights.
+    What is cached is used without asking the hub, provided that the required files are there and
+    `complete` says so of the folder. Raises MissingWeights.
     """
     from huggingface_hub import snapshot_download
 
@@ -86,13 +89,14 @@ def fetch(release: Release, *, download: bool) -> Path:
         except (OSError, ValueError) as error:
             reason = error
             continue
-        if all((Path(found) / name).is_file() for name in release.required):
-            return Path(found)
+        folder = Path(found)
+        if all((folder / name).is_file() for name in release.required) and complete(folder):
+            return folder
     msg = (
         f"{release.repository} at revision {release.revision} is not on this machine. "
         "`manage.py mmsearch_check` downloads it, and so does indexing, unless local_files_only "
         "or HF_HUB_OFFLINE forbid it; a search never does. Or name a folder that holds "
-        f"{', '.join(release.required)}."
+        f"{', '.join(release.required) or 'all of its files'}."
     )
     raise MissingWeights(msg) from reason
 

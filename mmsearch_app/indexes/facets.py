@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Condition, Scalar
 
-__all__ = ["Facets", "bound", "make_facets", "matches", "text_of"]
+__all__ = ["Facets", "bound", "make_facets", "matches", "name_of", "text_of"]
 
 MAX_BYTES = 65_536
 """What Milvus takes in one JSON value."""
 MAX_EXACT = 2**53
 """Whole numbers beyond it are not told apart by engines that compare doubles."""
+SEVERAL = (list, tuple, set, frozenset)
 
 Filters: TypeAlias = "Mapping[str, Scalar | Sequence[Scalar]]"
 
@@ -38,8 +41,19 @@ def text_of(value: Scalar) -> str:
     if isinstance(value, str | bool):
         return json.dumps(value)
     number = _number(value)
-    whole = number.is_integer() and abs(number) <= MAX_EXACT
+    whole = isinstance(value, float) and number.is_integer() and abs(number) <= MAX_EXACT
     return json.dumps(int(number) if whole else value)
+
+
+def name_of(key: str) -> str:
+    """The name of a filter as it is stored: percent-encoded, so ordinary ones are unchanged.
+
+    Milvus 2.3 cuts a path at every `][`, in quotes or not. Raises ValueError for "".
+    """
+    if not key:
+        msg = "A filter needs a name."
+        raise ValueError(msg)
+    return quote(key, safe="", errors="surrogatepass")
 
 
 def bound(condition: Condition) -> float:
@@ -54,8 +68,9 @@ def bound(condition: Condition) -> float:
 def make_facets(filters: Filters) -> Facets:
     """Raises ValueError for what cannot be filtered on."""
     facets = Facets(texts={}, least={}, most={})
-    for name, given in filters.items():
-        values = list(given) if isinstance(given, list | tuple | set | frozenset) else [given]
+    for key, given in filters.items():
+        name = name_of(key)
+        values: list[Any] = [*given] if isinstance(given, SEVERAL) else [given]
         facets["texts"][name] = sorted({text_of(value) for value in values})
         numbers = [_number(v) for v in values if not isinstance(v, str | bool)]
         if numbers:
@@ -69,7 +84,7 @@ def make_facets(filters: Filters) -> Facets:
 
 def matches(facets: Facets, condition: Condition) -> bool:
     """Whether any value of the record fulfils the condition."""
-    name = condition.name
+    name = name_of(condition.name)
     match condition.operator:
         case "in":
             wanted = {text_of(value) for value in condition.values}
@@ -86,8 +101,8 @@ def matches(facets: Facets, condition: Condition) -> bool:
 
 def _number(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value) if abs(value) < 1e300 else math.inf
-        if math.isfinite(number):
-            return number
+        with suppress(OverflowError):
+            if math.isfinite(number := float(value)):
+                return number
     msg = f"{value!r} is no value to filter on; give a string, a finite number or a boolean."
     raise ValueError(msg)

@@ -23,16 +23,23 @@ __all__ = ["MemoryIndex"]
 
 @dataclass(slots=True, kw_only=True)
 class _Shelf:
-    """The records of one generation; `matrix` is made by the first search after a write."""
+    """The records of one generation; `rows` and `matrix` are made anew after a write."""
 
     generation: Generation
     records: dict[str, tuple[Record, Facets]] = field(default_factory=dict)
+    rows: list[tuple[Record, Facets]] | None = None
     matrix: NDArray[np.float32] | None = None
 
-    def scores(self, vector: NDArray[np.float32]) -> list[float]:
-        if self.matrix is None:
-            self.matrix = np.stack([record.vector for record, _ in self.records.values()])
-        return np.clip(self.matrix @ vector, -1, 1).tolist()  # type: ignore[no-any-return]
+    def ranked(self, vector: NDArray[np.float32]) -> Iterator[tuple[float, Record, Facets]]:
+        """All records, best first; equal ones in the order of ids."""
+        if self.rows is None or self.matrix is None:
+            self.rows = [self.records[key] for key in sorted(self.records)]
+            vectors = [record.vector for record, _ in self.rows]
+            self.matrix = np.array(vectors, dtype=np.float32).reshape(-1, self.generation.dimension)
+        if self.rows:
+            scores = np.clip(self.matrix @ vector, -1, 1)
+            for row in np.argsort(-scores, kind="stable"):
+                yield float(scores[row]), *self.rows[row]
 
 
 class MemoryIndex:
@@ -82,14 +89,14 @@ class MemoryIndex:
             for record, found in zip(records, facets, strict=True):
                 own = np.array(record.vector, dtype=np.float32)
                 shelf.records[record.id] = (replace(record, vector=own), found)
-            shelf.matrix = None
+            shelf.rows = None
 
     def delete(self, ids: Sequence[str], *, generation: str) -> None:
         with self._lock:
             shelf = self._shelf(generation)
             for key in ids:
                 shelf.records.pop(key, None)
-            shelf.matrix = None
+            shelf.rows = None
 
     def search(
         self,
@@ -104,17 +111,16 @@ class MemoryIndex:
             shelf = self._shelf(generation)
             dimension = shelf.generation.dimension
             unit = check_query(vector, dimension=dimension, limit=limit)
-            if not shelf.records:
-                return []
-            excluded = frozenset(exclude_products)
-            found = [
-                _match(record, score)
-                for (record, facets), score in zip(
-                    shelf.records.values(), shelf.scores(unit), strict=True
-                )
-                if record.product not in excluded and all(matches(facets, c) for c in conditions)
-            ]
-        return _best(found)[:limit]
+            excluded = set(exclude_products)
+            found: list[Match] = []
+            for score, record, facets in shelf.ranked(unit):
+                if len(found) == limit:
+                    break
+                if record.product in excluded or not all(matches(facets, c) for c in conditions):
+                    continue
+                excluded.add(record.product)
+                found.append(_match(record, score))
+            return found
 
     def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:
         with self._lock:
@@ -150,11 +156,3 @@ def _match(record: Record, score: float) -> Match:
         score=score,
         digest=record.digest,
     )
-
-
-def _best(found: list[Match]) -> list[Match]:
-    """One match a product, best first; ties in the order of ids."""
-    best: dict[str, Match] = {}
-    for match in sorted(found, key=lambda m: (-m.score, m.id)):
-        best.setdefault(match.product, match)
-    return list(best.values())

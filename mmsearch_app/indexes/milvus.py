@@ -8,25 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmsearch_app.indexes.base import IndexMissing, IndexUnavailable, Match
+from mmsearch_app.indexes.base import Match
 from mmsearch_app.indexes.milvus_connection import Connection
 from mmsearch_app.indexes.milvus_expressions import one_of, quote, select
-from mmsearch_app.indexes.milvus_schema import (
-    FINGERPRINT,
-    METRIC,
-    batches,
-    check_options,
-    make_row,
-    make_schema,
-    read_generation,
-)
-from mmsearch_app.indexes.records import (
-    age_of,
-    check_query,
-    check_record,
-    is_generation,
-    name_generation,
-)
+from mmsearch_app.indexes.milvus_generations import Generations
+from mmsearch_app.indexes.milvus_schema import METRIC, batches, check_options, make_row
+from mmsearch_app.indexes.records import check_query, check_record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +37,7 @@ class MilvusIndex:
     - `token`: `user:password` or an API key; `database`: empty for the default one.
     - `timeout`: seconds for each call.
     - `index_type`, `index_params`, `search_params`: as Milvus documents them. Milvus Lite
-      takes AUTOINDEX, FLAT, HNSW, HNSW_SQ, IVF_FLAT and IVF_SQ8.
+      takes AUTOINDEX (exact there), FLAT, HNSW, HNSW_SQ, IVF_FLAT and IVF_SQ8.
     - `consistency` of a visitor's search; what is read for reconciling is always Strong.
 
     Raises ValueError for an unknown option value.
@@ -82,10 +69,14 @@ class MilvusIndex:
         )
         self.collection = collection
         self._index_type = index_type
-        self._index_params = dict(index_params or {})
         self._search_params = dict(search_params or {})
         self._consistency = consistency
-        self._known: dict[str, Generation] = {}
+        self._generations = Generations(
+            connection=self._connection,
+            collection=collection,
+            index_type=index_type,
+            index_params=dict(index_params or {}),
+        )
 
     @property
     def single_writer(self) -> bool:
@@ -93,57 +84,22 @@ class MilvusIndex:
         return self._connection.lite
 
     def live(self) -> Generation | None:
-        try:
-            alias = self._connection.call("describe_alias", self.collection)
-        except IndexMissing:
-            self._refuse_squatter()
-            return None
-        return self._generation(alias["collection_name"])
+        return self._generations.live()
 
     def generations(self) -> list[Generation]:
-        names = self._connection.call("list_collections")
-        own = [name for name in names if is_generation(name, collection=self.collection)]
-        return [self._generation(name) for name in sorted(own, key=age_of)]
+        return self._generations.all()
 
     def create(self, *, fingerprint: str, dimension: int) -> Generation:
-        from pymilvus import MilvusClient
-
-        name = name_generation(self.collection, fingerprint)
-        index = MilvusClient.prepare_index_params()
-        index.add_index(
-            "vector",
-            index_type=self._index_type,
-            metric_type=METRIC,
-            params=self._index_params,
-        )
-        self._connection.call(
-            "create_collection",
-            name,
-            schema=make_schema(dimension),
-            index_params=index,
-            consistency_level=self._consistency,
-            properties={FINGERPRINT: fingerprint},
-        )
-        return self._generation(name)
+        return self._generations.create(fingerprint=fingerprint, dimension=dimension)
 
     def promote(self, name: str) -> None:
-        self._generation(name, fresh=True)
-        method = "create_alias" if self.live() is None else "alter_alias"
-        self._connection.call(method, name, self.collection)
+        self._generations.promote(name)
 
     def drop(self, name: str) -> None:
-        live = self.live()
-        if live is not None and live.name == name:
-            msg = f"{name} is live; promote another generation before dropping it."
-            raise ValueError(msg)
-        if not is_generation(name, collection=self.collection):
-            msg = f"{name} is no generation of {self.collection}."
-            raise ValueError(msg)
-        self._known.pop(name, None)
-        self._connection.call("drop_collection", name)
+        self._generations.drop(name)
 
     def upsert(self, records: Sequence[Record], *, generation: str) -> None:
-        known = self._generation(generation)
+        known = self._generations.find(generation)
         # The last of equal ids: a server would keep all that come in one call.
         rows = {
             record.id: make_row(
@@ -178,22 +134,23 @@ class MilvusIndex:
         Grouping by Milvus is not relied on: 2.3 ignores it for rows not indexed yet, Lite
         groups after the limit. A round leaves out the products of the earlier ones.
         """
-        dimension = self._generation(generation).dimension
+        dimension = self._generations.find(generation).dimension
         unit = check_query(vector, dimension=dimension, limit=limit)
         best: dict[str, Match] = {}
         wanted = limit * SPARE
         while len(best) < limit:
             expression = select(conditions, without=[*exclude_products, *best])
-            hits = self._hits(unit, generation, expression, limit=min(wanted, MAX_LIMIT))
-            if not hits:
-                break
+            asked = min(wanted, MAX_LIMIT)
+            hits = self._hits(unit, generation, expression, limit=asked)
             for match in hits:
                 best.setdefault(match.product, match)
+            if len(hits) < asked:
+                break
             wanted *= SPARE
         return sorted(best.values(), key=lambda match: (-match.score, match.id))[:limit]
 
     def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:
-        dimension = self._generation(generation).dimension
+        dimension = self._generations.find(generation).dimension
         found: dict[str, NDArray[np.float32]] = {}
         for batch in batches(ids, dimension=dimension):
             rows = self._rows(generation, one_of("id", batch), "id", "vector")
@@ -225,7 +182,6 @@ class MilvusIndex:
         return f"{self._connection.version} at {place}, collection {self.collection!r}"
 
     def close(self) -> None:
-        self._known.clear()
         self._connection.close()
 
     def _hits(
@@ -262,22 +218,3 @@ class MilvusIndex:
         """Write what was acknowledged to disk; a server has done so already."""
         if self._connection.lite:
             self._connection.call("flush", generation)
-
-    def _generation(self, name: str, *, fresh: bool = False) -> Generation:
-        """Descriptions never change, so they are asked for once."""
-        known = None if fresh else self._known.get(name)
-        if known is None:
-            known = read_generation(self._connection.call("describe_collection", name))
-            if known is None:
-                msg = f"{name} is a collection, but no generation of {self.collection}."
-                raise IndexMissing(msg)
-            self._known[name] = known
-        return known
-
-    def _refuse_squatter(self) -> None:
-        if self._connection.call("has_collection", self.collection):
-            msg = (
-                f"A collection named {self.collection!r} exists, and mmsearch needs the name for "
-                "an alias. Rename it or set MMSEARCH['INDEX']['OPTIONS']['collection']."
-            )
-            raise IndexUnavailable(msg)

@@ -54,14 +54,24 @@ class Connection:
             msg = f"uri={uri!r} must be a path that ends in .db or start with one of {known}"
             raise ValueError(msg)
         self.timeout = timeout
-        self._options = {"uri": self.path or uri, "token": token, "db_name": database}
+        self._options: dict[str, Any] = {
+            "uri": self.path or uri,
+            "token": token,
+            "db_name": database,
+            "grpc_options": {
+                # Pings of idle connections: across the internet they keep the way open,
+                # Milvus Lite hangs up on them (too_many_pings), also on who just connects.
+                "grpc.keepalive_permit_without_calls": int(uri.startswith("https:")),
+                # No connection is shared with another client, nor with a parent after a fork.
+                "grpc.use_local_subchannel_pool": 1,
+            },
+        }
         self._opened: _Opened | None = None
 
     @property
     def place(self) -> str:
         """Where Milvus is, without user name and password."""
-        uri: str = self._options["uri"]
-        parts = urlsplit(uri)
+        parts = urlsplit(str(self._options["uri"]))
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     @property
@@ -80,19 +90,21 @@ class Connection:
     def call(self, method: str, /, *args: Any, **options: Any) -> Any:
         """Call a method of the client; its first argument is the collection, if it has one.
 
-        Raises IndexUnavailable or IndexMissing. Tried a second time when the collection has
-        to be loaded first or another thread closed the client meanwhile.
+        Raises IndexUnavailable or IndexMissing. Tried anew when the collection has to be
+        loaded first, or when another thread closed the client meanwhile.
         """
+        loaded = False
         with self.turn():
-            opened = self._open()
-            try:
-                return self._invoke(opened, method, *args, **options)
-            except IndexUnavailable as error:
-                if getattr(error.__cause__, "code", None) == NOT_LOADED:
-                    self._invoke(opened, "load_collection", args[0])
-                elif self._opened is opened:
-                    raise
-            return self._invoke(self._open(), method, *args, **options)
+            while True:
+                opened = self._open()
+                try:
+                    return self._invoke(opened, method, *args, **options)
+                except IndexUnavailable as error:
+                    if getattr(error.__cause__, "code", None) == NOT_LOADED and not loaded:
+                        loaded = True
+                        self._invoke(opened, "load_collection", args[0])
+                    elif self._opened is opened:
+                        raise
 
     def close(self) -> None:
         """Release the client and, with the last user of a file in this process, the file."""
@@ -155,7 +167,7 @@ class Connection:
 @contextmanager
 def _faults(what: str) -> Iterator[None]:
     """Turn what pymilvus and gRPC raise into the faults of an index."""
-    from grpc import RpcError
+    from grpc import RpcError  # type: ignore[import-untyped]
     from pymilvus.exceptions import MilvusException
 
     try:

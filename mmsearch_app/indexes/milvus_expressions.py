@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from mmsearch_app.indexes.facets import bound, text_of
+from mmsearch_app.indexes.facets import bound, name_of, text_of
 
 if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Condition
@@ -45,8 +45,10 @@ def select(conditions: Sequence[Condition], *, without: Iterable[str] = ()) -> s
 
 
 def _condition(condition: Condition) -> str:
-    name = quote(condition.name)
+    name = quote(name_of(condition.name))
     if condition.operator == "in":
+        if not condition.values:
+            return one_of("id", ())
         texts = _listed(text_of(value) for value in condition.values)
         return f'json_contains_any(filters["texts"][{name}], {texts})'
     side, sign = COMPARISONS[condition.operator]

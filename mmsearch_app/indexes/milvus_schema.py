@@ -71,6 +71,14 @@ def make_schema(dimension: int) -> Any:
     return schema
 
 
+def make_index(index_type: str, params: Mapping[str, Any]) -> Any:
+    from pymilvus import MilvusClient
+
+    index = MilvusClient.prepare_index_params()
+    index.add_index("vector", index_type=index_type, metric_type=METRIC, params=dict(params))
+    return index
+
+
 def read_generation(described: Mapping[str, Any]) -> Generation | None:
     """The generation that `describe_collection` tells of, or None for another collection."""
     fingerprint = described["properties"].get(FINGERPRINT)

@@ -1,0 +1,228 @@
+"""A model behind an OpenAI-compatible server, such as vLLM: `/v1/embeddings` with pictures."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from PIL import Image
+
+from mmsearch_app.embedders.base import Content
+from mmsearch_app.embedders.endpoint import Endpoint, ServerError
+from mmsearch_app.images import encode_jpeg
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mmsearch_app.embedders.runtime import Documents
+
+__all__ = ["OpenAICompatibleEmbedder"]
+
+PREPROCESSING = "openai-1"
+QUALITY = 90
+
+Role: TypeAlias = Literal["query", "document"]
+
+
+class OpenAICompatibleEmbedder:
+    """Embeds by HTTP: one conversation of one user message a call, several calls at once.
+
+    `base_url` ends before `/embeddings`, as in "http://127.0.0.1:8000/v1". Pictures travel inside
+    the request, as JPEG of at most `longest_side` pixels, before the words; nothing is fetched.
+    `words` says how words alone are sent: as "messages" too, or as "input", which every server
+    knows. With `fusion="late"`, for servers of CLIP and SigLIP, a picture with words becomes two
+    calls and the normalised sum of `image_weight` times the picture's and `1 - image_weight`
+    times the words' unit vector.
+
+    `query_instruction` and `document_instruction` become a system message (before "input", they
+    are put in front of the words). `end_turn` ends the conversation with an empty turn of the
+    assistant, as Qwen3-VL-Embedding has it on vLLM. `extra` is added to every request, for
+    example {"dimensions": 512}.
+
+    The server's weights cannot be seen from here: change `revision` when they change. A call is
+    given `timeout` seconds for a document, `query_timeout` for a query, all `attempts` included.
+    `api_key_env` names an environment variable; the key appears in no message, log or
+    fingerprint. Raises ServerError when the server fails, or answers with another dimension, with
+    numbers that are not finite, or with nonsense.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        model: str,
+        dimension: int,
+        revision: str = "",
+        api_key: str = "",
+        api_key_env: str = "",
+        words: Literal["messages", "input"] = "messages",
+        fusion: Literal["server", "late"] = "server",
+        image_weight: float = 0.5,
+        query_instruction: str = "",
+        document_instruction: str = "",
+        end_turn: bool = False,
+        extra: Mapping[str, Any] | None = None,
+        documents: Documents = "picture",
+        longest_side: int = 1024,
+        concurrency: int = 8,
+        attempts: int = 3,
+        timeout: float = 60.0,
+        query_timeout: float = 10.0,
+    ) -> None:
+        _require("words", words, ("messages", "input"))
+        _require("fusion", fusion, ("server", "late"))
+        _require("documents", documents, ("picture", "both"))
+        for name, number in (("concurrency", concurrency), ("attempts", attempts)):
+            if number < 1:
+                msg = f"{name} must be at least 1, not {number}."
+                raise ValueError(msg)
+        if not 0 <= image_weight <= 1:
+            msg = f"image_weight must be from 0 to 1, not {image_weight}."
+            raise ValueError(msg)
+        self.endpoint = Endpoint(
+            base_url.rstrip("/") + "/embeddings", api_key=api_key, api_key_env=api_key_env
+        )
+        self.model = model
+        self.dimension = dimension
+        self.revision = revision
+        self.words = words
+        self.fusion = fusion
+        self.image_weight = image_weight
+        self.instructions: dict[Role, str] = {
+            "query": query_instruction,
+            "document": document_instruction,
+        }
+        self.end_turn = end_turn
+        self.extra = dict(extra or {})
+        self.documents = documents
+        self.longest_side = longest_side
+        self.concurrency = concurrency
+        self.attempts = attempts
+        self.timeouts: dict[Role, float] = {"query": query_timeout, "document": timeout}
+
+    @property
+    def fingerprint(self) -> str:
+        """The address does not count: a server may move."""
+        options: list[Any] = [self.words, self.fusion, self.image_weight, self.instructions]
+        options += [self.end_turn, self.extra, self.longest_side]
+        digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+        origin = f"{self.model}@{self.revision}"
+        return f"{origin}/{PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
+
+    def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
+        """Shape (n, dimension), float32, rows of length 1, in the order given."""
+        shown = contents
+        if self.documents == "picture":
+            shown = [Content(image=c.image) if c.image is not None else c for c in contents]
+        return self._embed(shown, role="document")
+
+    def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
+        """The same; a picture with words is composed."""
+        return self._embed(contents, role="query")
+
+    def warm_up(self) -> None:
+        """Embed one of each kind once, as documents, which may take longer."""
+        image = Image.new("RGB", (64, 64), "grey")
+        kinds = [Content(text="a"), Content(image=image), Content(image=image, text="a")]
+        self._embed(kinds, role="document")
+
+    def _embed(self, contents: Sequence[Content], *, role: Role) -> NDArray[np.float32]:
+        import numpy as np
+
+        vectors = np.empty((len(contents), self.dimension), dtype=np.float32)
+        if len(contents) == 1:
+            vectors[0] = self._embed_one(contents[0], role)
+        elif contents:
+            with ThreadPoolExecutor(min(self.concurrency, len(contents))) as pool:
+                begun = [pool.submit(self._embed_one, content, role) for content in contents]
+                try:
+                    for place, future in enumerate(begun):
+                        vectors[place] = future.result()
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        return vectors
+
+    def _embed_one(self, content: Content, role: Role) -> NDArray[np.float32]:
+        text = content.text if content.text and content.text.strip() else None
+        if content.image is None:
+            text = text or ""
+        if content.image is None or text is None or self.fusion == "server":
+            return _unit(self._ask(content.image, text, role))
+        picture = _unit(self._ask(content.image, None, role))
+        words = _unit(self._ask(None, text, role))
+        return _unit(self.image_weight * picture + (1 - self.image_weight) * words)
+
+    def _ask(self, image: Image.Image | None, text: str | None, role: Role) -> NDArray[np.float64]:
+        if text is not None:
+            text = text.encode("utf-8", "replace").decode()
+        body = {"model": self.model, "encoding_format": "float", **self.extra}
+        if image is None and self.words == "input":
+            body["input"] = [f"{self.instructions[role]}{text}"]
+        else:
+            body["messages"] = self._messages(image, text, role)
+            if self.end_turn:
+                body |= {"continue_final_message": True, "add_special_tokens": True}
+        answer = self.endpoint.post(body, seconds=self.timeouts[role], attempts=self.attempts)
+        return self._read(answer)
+
+    def _messages(
+        self, image: Image.Image | None, text: str | None, role: Role
+    ) -> list[dict[str, Any]]:
+        said = [{"type": "text", "text": text}] if text is not None else []
+        shown = [self._show(image)] if image is not None else []
+        messages = [_message("user", [*shown, *said])]
+        if instruction := self.instructions[role]:
+            messages.insert(0, _message("system", [{"type": "text", "text": instruction}]))
+        if self.end_turn:
+            messages.append(_message("assistant", [{"type": "text", "text": ""}]))
+        return messages
+
+    def _show(self, image: Image.Image) -> dict[str, Any]:
+        jpeg = encode_jpeg(image, longest_side=self.longest_side, quality=QUALITY)
+        uri = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+        return {"type": "image_url", "image_url": {"url": uri}}
+
+    def _read(self, answer: Any) -> NDArray[np.float64]:
+        """The one vector of an answer, of the promised dimension, finite, not zero."""
+        import numpy as np
+
+        try:
+            (row,) = answer["data"]
+            vector = np.asarray(row["embedding"], dtype=np.float64)
+        except (TypeError, KeyError, ValueError, OverflowError):
+            msg = f"{self.endpoint.url} did not answer with exactly one embedding."
+            raise ServerError(msg) from None
+        if vector.shape != (self.dimension,):
+            msg = (
+                f"{self.endpoint.url} answered with vectors of {vector.size} dimensions: "
+                f"set dimension={vector.size} or have the server shorten them."
+            )
+            raise ServerError(msg)
+        if not np.isfinite(vector).all() or not vector.any():
+            msg = f"{self.endpoint.url} answered with a vector that is zero or not finite."
+            raise ServerError(msg)
+        return vector
+
+
+def _message(role: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"role": role, "content": parts}
+
+
+def _unit(vector: NDArray[Any]) -> NDArray[np.float32]:
+    import numpy as np
+
+    scaled = vector / np.abs(vector).max()  # so that squares neither vanish nor overflow
+    unit: NDArray[np.float32] = (scaled / np.linalg.norm(scaled)).astype(np.float32)
+    return unit
+
+
+def _require(option: str, given: str, allowed: Sequence[str]) -> None:
+    if given not in allowed:
+        msg = f"{option} must be one of {', '.join(allowed)}, not {given!r}."
+        raise ValueError(msg)
