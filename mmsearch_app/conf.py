@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
 
-from mmsearch_app.embedders.presets import find_preset
+from mmsearch_app.parts import Part, build, read_part, read_preset
 
 if TYPE_CHECKING:
     from mmsearch_app.embedders.base import Embedder
@@ -40,18 +39,8 @@ _built: dict[str, Any] = {}
 _building = threading.RLock()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """An interchangeable part: a dotted path to its class and the class's options."""
-
-    BACKEND: str
-    OPTIONS: Mapping[str, Any] = field(default_factory=dict)
-    PRESET: str = ""
-    """The name in `mmsearch_app.embedders.presets` that the two come from, or ""."""
-
-
 def _starter() -> Part:
-    return _preset("starter", {})
+    return read_preset("starter", {})
 
 
 def _milvus() -> Part:
@@ -131,7 +120,7 @@ def _load() -> Settings:
         raise ImproperlyConfigured(msg)
     defaults = Settings()
     checked: dict[str, Any] = {
-        key: _part(key, value) if key in _PARTS else _typed(key, value, getattr(defaults, key))
+        key: read_part(key, value) if key in _PARTS else _typed(key, value, getattr(defaults, key))
         for key, value in given.items()
     }
     settings = Settings(**checked)
@@ -139,36 +128,6 @@ def _load() -> Settings:
         msg = f"MMSEARCH['LIMIT'] = {settings.LIMIT} is above MAX_LIMIT = {settings.MAX_LIMIT}."
         raise ImproperlyConfigured(msg)
     return settings
-
-
-def _part(key: str, value: object) -> Part | None:
-    if value is None and key == "RERANKER":
-        return None
-    if key == "EMBEDDER" and isinstance(value, str):
-        value = {"PRESET": value}
-    kinds = [{"BACKEND"}, {"PRESET"}] if key == "EMBEDDER" else [{"BACKEND"}]
-    valid = isinstance(value, Mapping) and set(value) - {"OPTIONS"} in kinds
-    if not valid or not isinstance(value.get("OPTIONS") or {}, Mapping):  # type: ignore[attr-defined]
-        preset = "a preset's name, or " if key == "EMBEDDER" else ""
-        msg = (
-            f"MMSEARCH[{key!r}] must be {preset}a dict with BACKEND (a dotted path) and, where "
-            f"needed, OPTIONS (a dict), not {value!r}."
-        )
-        raise ImproperlyConfigured(msg)
-    given: Mapping[str, Any] = value  # type: ignore[assignment]
-    options = dict(given.get("OPTIONS") or {})
-    if "PRESET" in given:
-        return _preset(given["PRESET"], options)
-    return Part(BACKEND=given["BACKEND"], OPTIONS=options)
-
-
-def _preset(name: str, options: Mapping[str, Any]) -> Part:
-    try:
-        preset = find_preset(name)
-        return Part(BACKEND=preset.backend, OPTIONS=preset.complete(options), PRESET=name)
-    except ValueError as error:
-        msg = f"MMSEARCH['EMBEDDER']: {error}"
-        raise ImproperlyConfigured(msg) from error
 
 
 def _typed(key: str, value: object, default: object) -> object:
@@ -202,7 +161,7 @@ def get_embedder() -> Embedder:
 
 def build_embedder(value: object) -> Embedder:
     """A further embedder, from a value as `MMSEARCH["EMBEDDER"]` has it; the same errors."""
-    return _build("EMBEDDER", _part("EMBEDDER", value))  # type: ignore[arg-type,no-any-return]
+    return build("EMBEDDER", read_part("EMBEDDER", value))  # type: ignore[no-any-return]
 
 
 def get_batcher() -> Batcher:
@@ -230,21 +189,8 @@ def _part_of(key: str) -> Any:
     with _building:  # two threads at their first search must not build two
         if key not in _built:
             part: Part | None = getattr(get_settings(), key)
-            _built[key] = _build(key, part) if part else None
+            _built[key] = build(key, part)
         return _built[key]
-
-
-def _build(key: str, part: Part) -> Any:
-    try:
-        backend = import_string(part.BACKEND)
-    except (ImportError, AttributeError) as error:
-        msg = f"MMSEARCH[{key!r}]['BACKEND'] = {part.BACKEND!r} cannot be imported: {error}"
-        raise ImproperlyConfigured(msg) from error
-    try:
-        return backend(**part.OPTIONS)
-    except (TypeError, ValueError) as error:
-        msg = f"MMSEARCH[{key!r}]['OPTIONS'] do not fit {part.BACKEND}: {error}"
-        raise ImproperlyConfigured(msg) from error
 
 
 def reset(*, setting: str = "MMSEARCH", **_: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,11 +39,13 @@ def query_vector(query: Query, generation: Generation) -> NDArray[np.float32]:
     vector = None
     if query.like is not None and query.image is None and not query.text:
         vector = _stored(query.like, generation)
+    wanted = [query_content(query)] if vector is None else []
+    unwanted = [Content(text=query.without)] if query.without else []
+    vectors = _embed([*wanted, *unwanted])
     if vector is None:
-        vector = _embed(query_content(query))
-    if query.without:
-        unwanted = _embed(Content(text=query.without))
-        vector = vector - get_settings().WITHOUT_WEIGHT * unwanted
+        vector = vectors[0]
+    if unwanted:
+        vector = vector - get_settings().WITHOUT_WEIGHT * vectors[-1]
     return _unit(vector)
 
 
@@ -55,17 +57,20 @@ def query_content(query: Query) -> Content:
     return Content(image=image, text=query.text or None)
 
 
-def _embed(content: Content) -> NDArray[np.float32]:
+def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
+    if not contents:
+        return np.empty((0, 0), dtype=np.float32)
     try:
-        vector = np.asarray(get_batcher().embed_queries([content])[0], dtype=np.float32)
-        if vector.shape != (get_embedder().dimension,) or not np.isfinite(vector).all():
-            msg = f"The vector, of shape {vector.shape}, is not finite or has another dimension."
+        vectors = np.asarray(get_batcher().embed_queries(contents), dtype=np.float32)
+        expected = (len(contents), get_embedder().dimension)
+        if vectors.shape != expected or not np.isfinite(vectors).all():
+            msg = f"The embedder returned {vectors.shape}, not finite {expected}."
             raise ValueError(msg)
     except Exception as error:
         log.exception("The embedder failed for a query")
         msg = "The search is not available at the moment."
         raise SearchUnavailable(msg) from error
-    return vector
+    return vectors
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from django.core.cache import cache
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
 """Set where everything must run, as in continuous integration: a skip is then a failure."""
 POSTGRES_SUMMARY = pytest.StashKey[str]()
+WITHOUT_OPEN_CLIP = pytest.StashKey[int]()
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +41,15 @@ def _nothing_left_over(settings: Any, tmp_path: Path) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is about the other database."""
+    """Leave out what is about the other database, and a library that no extra of `dev` has."""
     sqlite = django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
-    other = "postgres" if sqlite else "sqlite"
-    left_out = [item for item in items if item.get_closest_marker(other)]
-    items[:] = [item for item in items if not item.get_closest_marker(other)]
+    absent = {"postgres" if sqlite else "sqlite"}
+    if importlib.util.find_spec("open_clip") is None:
+        absent.add("open_clip")
+    left_out = [item for item in items if any(map(item.get_closest_marker, absent))]
+    items[:] = [item for item in items if item not in set(left_out)]
     config.hook.pytest_deselected(items=left_out)
+    config.stash[WITHOUT_OPEN_CLIP] = sum(bool(i.get_closest_marker("open_clip")) for i in left_out)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,6 +66,11 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say what the tests of the core did on PostgreSQL, in a process of their own."""
+    """Say what ran in a process of its own, and what was left out."""
+    if count := config.stash.get(WITHOUT_OPEN_CLIP, 0):
+        terminalreporter.write_line(
+            f"Left out: {count} tests of OpenCLIP, which is not installed. It needs torchvision, "
+            "of which there is no build for every torch: pip install 'mmsearch[open-clip]'."
+        )
     if summary := config.stash.get(POSTGRES_SUMMARY, ""):
         terminalreporter.write_line(f"The tests of the core on PostgreSQL: {summary}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
+from statistics import fmean, pstdev
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "fuse_scores", "measure_agreement", "trust"]
 
 _DAMPING = 60
 
@@ -20,9 +22,7 @@ def fuse(order: Sequence[int], *, weight: float) -> tuple[int, ...]:
     if sorted(order) != list(range(len(order))):
         msg = f"order must be a permutation of range({len(order)}), not {tuple(order)}"
         raise ValueError(msg)
-    if not 0 <= weight <= 1:
-        msg = f"weight must be from 0 to 1, not {weight}"
-        raise ValueError(msg)
+    _check_weight(weight)
     place = {candidate: rank for rank, candidate in enumerate(order)}
 
     def score(candidate: int) -> float:
@@ -30,3 +30,51 @@ def fuse(order: Sequence[int], *, weight: float) -> tuple[int, ...]:
         return by_model + (1 - weight) / (_DAMPING + candidate)
 
     return tuple(sorted(range(len(order)), key=lambda candidate: (-score(candidate), candidate)))
+
+
+def fuse_scores(
+    scores: Sequence[float], grades: Sequence[float], *, weight: float
+) -> tuple[int, ...]:
+    """The order of the weighted sum of standardised `grades` and `scores` of the index.
+
+    Both have one finite value a candidate, more is better; `weight` (0 to 1) is the share of
+    the grades. A clear winner counts for more than by its rank, and equal grades for nothing.
+    Returns a permutation, best first; ties go to the index. Raises ValueError when the
+    lengths differ or the weight is out of range.
+    """
+    _check_weight(weight)
+    pairs = zip(_standardise(scores), _standardise(grades), strict=True)
+    fused = [(1 - weight) * score + weight * grade for score, grade in pairs]
+    return tuple(sorted(range(len(fused)), key=lambda candidate: (-fused[candidate], candidate)))
+
+
+def measure_agreement(orders: Sequence[Sequence[int]]) -> float:
+    """Kendall's tau, the mean over all pairs of orders: 1 for equal, about 0 for unrelated.
+
+    The orders are permutations of the same range. One order, or one candidate, agrees: 1.
+    """
+    taus = [_tau(one, other) for one, other in combinations(orders, 2)]
+    return fmean(taus) if taus else 1.0
+
+
+def trust(weight: float, agreement: float | None) -> float:
+    """The weight of a reranker that agrees so far with itself: none if it only guesses."""
+    return weight if agreement is None else weight * min(max(agreement, 0.0), 1.0)
+
+
+def _tau(one: Sequence[int], other: Sequence[int]) -> float:
+    place = {candidate: rank for rank, candidate in enumerate(other)}
+    pairs = [1 if place[a] < place[b] else -1 for a, b in combinations(one, 2)]
+    return fmean(pairs) if pairs else 1.0
+
+
+def _standardise(values: Sequence[float]) -> list[float]:
+    spread = pstdev(values) if values else 0.0
+    mean = fmean(values) if values else 0.0
+    return [(value - mean) / spread if spread else 0.0 for value in values]
+
+
+def _check_weight(weight: float) -> None:
+    if not 0 <= weight <= 1:
+        msg = f"weight must be from 0 to 1, not {weight}"
+        raise ValueError(msg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -20,10 +19,7 @@ from mmsearch_app.embedders.open_clip import OpenCLIPEmbedder
 from mmsearch_app.embedders.weights import MissingWeights
 from tests.models.checkpoints import train_tokenizer
 
-with_library = pytest.mark.skipif(
-    importlib.util.find_spec("open_clip") is None,
-    reason="OpenCLIP is not installed: mmsearch[open-clip], which brings torchvision",
-)
+with_library = pytest.mark.open_clip
 PICTURE = Image.effect_mandelbrot((60, 44), (-2, -1.5, 1, 1.5), 20).convert("RGB")
 MIXED = [
     Content(text="red shoe"),
