@@ -1,0 +1,161 @@
+"""The starter embedder: weighted blocks in one vector."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mmsearch_app.embedders.base import Content
+from mmsearch_app.embedders.starter.blocks import SIZES, Blocks, Words, ask, nothing, unit
+from mmsearch_app.embedders.starter.colours import colours_of, name_histogram
+from mmsearch_app.embedders.starter.foreground import find_object
+from mmsearch_app.embedders.starter.options import Options
+from mmsearch_app.embedders.starter.swatches import patterns_named
+from mmsearch_app.embedders.starter.weights import INSTALL, PartMissing
+from mmsearch_app.embedders.starter.wording import Wish, read_wish
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mmsearch_app.embedders.starter.models import Models
+
+__all__ = ["StarterEmbedder"]
+
+SENTENCE: Final = 0.2  # share of the whole sentence, colours and all, in a query of words
+
+
+class StarterEmbedder:
+    """Meaning, look and colour of a product in one vector, without training and without a hub.
+
+    *Meaning* (384): the posteriors of an ImageNet classifier as a convex combination of the class
+    names' sentence embeddings (ConSE: Norouzi et al., ICLR 2014), mixed with the sentence
+    embedding of the title. *Look*, in two halves: the classifier's last features for the shape
+    (320) and, averaged over the object, earlier ones for the texture (112). *Colour* (43): a
+    soft histogram over named colours of the object rather than its background.
+
+    A query of words fills meaning and, where it names colours, colour. A picture with words keeps
+    what the words do not mention and takes from them what they do: "but in red" changes the
+    colour alone; "a mug with this" takes the kind from the words, texture and colour from the
+    picture; "but striped" keeps the kind and changes the texture (stripes, dots and checks have
+    one that drawn swatches tell; other patterns only speak through titles). `wording` has the
+    rule for reading the words, `blocks` the one for composing.
+
+    Good enough to try everything on a laptop; a stand-in for a trained multimodal model in
+    production: it knows what 1,000 everyday classes and English words tell it, no brands, no
+    writing in pictures, and no fine differences within a kind.
+
+    Options: see `Options`. Constructing one loads nothing. Raises ValueError for a wrong option
+    and, when first used, PartMissing where the packages of `mmsearch[starter]` are missing or
+    are not the pinned ones.
+    """
+
+    dimension: int = sum(SIZES.values())
+
+    def __init__(self, **options: object) -> None:
+        self.options = Options.read(options)
+        self.fingerprint: str = self.options.fingerprint(dimension=self.dimension)
+        self._models: Models | None = None
+        self._lock = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Load the weights, if they are not loaded, and embed once. Raises PartMissing."""
+        self.embed_queries([Content(text="a red mug")])
+
+    def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
+        """Embed pictures, titles, or both; shape (n, dimension), float32, rows of length 1."""
+        titles = self._say([_words_of(content) for content in contents])
+        seen = self._see(contents)
+        return self._join(
+            [self._entitle(*both) for both in zip(seen, titles, strict=True)],
+        )
+
+    def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
+        """Embed pictures, words, or both composed; shape (n, dimension), rows of length 1."""
+        words, seen = self._read(contents), self._see(contents)
+        return self._join([ask(*both) for both in zip(words, seen, strict=True)])
+
+    def _load(self) -> Models:
+        with self._lock:
+            if self._models is None:
+                try:
+                    from mmsearch_app.embedders.starter.models import Models
+                except ImportError as error:
+                    msg = f"The starter embedder cannot run ({error}): {INSTALL}"
+                    raise PartMissing(msg) from error
+                self._models = Models(self.options)
+            return self._models
+
+    def _see(self, contents: Sequence[Content]) -> list[Blocks | None]:
+        """The blocks of each picture; None where there is none."""
+        images = [content.image for content in contents if content.image is not None]
+        if not images:
+            return [None] * len(contents)
+        sights = [find_object(image) for image in images]
+        meanings, seen = self._load().see(images, sights)
+        rows = zip(meanings, seen.shapes, seen.textures, map(colours_of, sights), strict=True)
+        blocks = iter([Blocks(meaning=m, shape=s, texture=t, colour=c) for m, s, t, c in rows])
+        return [None if content.image is None else next(blocks) for content in contents]
+
+    def _say(self, texts: Sequence[str | None]) -> list[NDArray[np.float32] | None]:
+        """The meaning of each text; None where there is none."""
+        given = [text for text in texts if text is not None]
+        said = iter(self._load().say(given) if given else ())
+        return [None if text is None else next(said) for text in texts]
+
+    def _read(self, contents: Sequence[Content]) -> list[Words]:
+        """What each query's words say."""
+        texts = [_words_of(content) for content in contents]
+        wishes = [read_wish(text or "") for text in texts]
+        things = self._say([wish.thing or None for wish in wishes])
+        patterns = self._say([wish.patterns or None for wish in wishes])
+        alone = [text if c.image is None else None for c, text in zip(contents, texts, strict=True)]
+        sentences = self._say(alone)
+        textures = [self._texture(wish) for wish in wishes]
+        rows = zip(wishes, things, patterns, textures, sentences, strict=True)
+        return [_words(*row) for row in rows]
+
+    def _texture(self, wish: Wish) -> NDArray[np.float32] | None:
+        named = patterns_named(wish.patterns.split())
+        return self._load().texture_of(named) if named else None
+
+    def _entitle(self, picture: Blocks | None, title: NDArray[np.float32] | None) -> Blocks:
+        if title is None:
+            return picture or nothing()
+        if picture is None:
+            return replace(nothing(), meaning=title)
+        share = self.options.title
+        return replace(picture, meaning=unit(share * title + (1 - share) * picture.meaning))
+
+    def _join(self, rows: Sequence[Blocks]) -> NDArray[np.float32]:
+        vectors = [blocks.join(self.options) for blocks in rows]
+        return np.array(vectors, np.float32).reshape(-1, self.dimension)
+
+
+def _words_of(content: Content) -> str | None:
+    """The words; None where a picture comes without any."""
+    words = (content.text or "").strip()
+    return words or ("" if content.image is None else None)
+
+
+def _words(
+    wish: Wish,
+    thing: NDArray[np.float32] | None,
+    pattern: NDArray[np.float32] | None,
+    texture: NDArray[np.float32] | None,
+    sentence: NDArray[np.float32] | None,
+) -> Words:
+    """`sentence` is given for a query without a picture, which needs a meaning in any case."""
+    kind = thing if wish.kind else None
+    if sentence is not None:
+        kind = sentence if thing is None else unit(SENTENCE * sentence + (1 - SENTENCE) * thing)
+    return Words(
+        kind=kind,
+        pattern=pattern,
+        texture=texture,
+        colour=name_histogram(wish.colours) if wish.colours else None,
+        unwanted=name_histogram(wish.unwanted) if wish.unwanted else None,
+    )

@@ -1,0 +1,99 @@
+"""Where the object is in a product picture: what differs from the border or is enclosed by that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmsearch_app.embedders.starter.cielab import srgb_to_lab
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+__all__ = ["Sight", "find_object"]
+
+SIDE = 64  # pixels of the longer side
+NEAR = 7.0  # CIELAB units within which a pixel is still background
+FIT = 12.0  # CIELAB units within which a border pixel shapes the background
+LEAST = 0.03  # share of the picture below which the mask is not believed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """A small copy of a picture, at most 64 pixels a side, and where its object is."""
+
+    lab: NDArray[np.float64]
+    """The pixels in CIELAB, (h, w, 3)."""
+    weights: NDArray[np.float64]
+    """How surely each belongs to the object, (h, w), 0 to 1, sum above 0."""
+
+
+def find_object(image: Image.Image) -> Sight:
+    """Tell the object of an RGB picture from its background.
+
+    The background is what continues the border's colours, smoothly across the picture, and is
+    connected to the border: a white mug is enclosed by its outline, hence object. The middle
+    counts more than the rim. A mask that is nearly empty is not believed, and the whole
+    picture counts.
+    """
+    small = image.convert("RGB")
+    small.thumbnail((SIDE, SIDE))
+    lab = srgb_to_lab(np.asarray(small))
+    distance = np.linalg.norm(lab - _background(lab), axis=-1)
+    near = max(NEAR, 2.0 * float(np.median(distance[_rim(distance.shape)])))
+    mask = ~_reach_from_border(distance < near)
+    middle = _middle(mask.shape)
+    return Sight(lab=lab, weights=middle * mask if mask.mean() >= LEAST else middle)
+
+
+def _rim(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    rim = np.ones(shape, bool)
+    rim[1:-1, 1:-1] = False
+    return rim
+
+
+def _grid(shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    height, width = shape
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return y, x
+
+
+def _middle(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    y, x = _grid(shape)
+    return np.asarray(np.exp(-(x**2 + y**2)))
+
+
+def _background(lab: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A plane through the border's colours, without the border pixels that stray from it."""
+    y, x = _grid(lab.shape[:2])
+    terms = np.stack([np.ones_like(x), x, y], axis=-1)
+    rim = _rim(lab.shape[:2])
+    where, what = terms[rim], lab[rim]
+    fitted: NDArray[np.float64] = np.broadcast_to(np.median(what, axis=0), what.shape)
+    plane = np.zeros((3, 3))
+    plane[0] = fitted[0]
+    for _ in range(4):
+        typical = np.linalg.norm(what - fitted, axis=1) < FIT
+        if typical.mean() < 0.3:
+            break
+        plane = np.linalg.lstsq(where[typical], what[typical], rcond=None)[0]
+        fitted = where @ plane
+    return np.asarray(terms @ plane)
+
+
+def _reach_from_border(allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The allowed pixels that are connected, by their four neighbours, to the border."""
+    reached = allowed & _rim(allowed.shape)
+    while True:
+        grown = reached.copy()
+        grown[1:] |= reached[:-1]
+        grown[:-1] |= reached[1:]
+        grown[:, 1:] |= reached[:, :-1]
+        grown[:, :-1] |= reached[:, 1:]
+        grown &= allowed
+        if (grown == reached).all():
+            return reached
+        reached = grown

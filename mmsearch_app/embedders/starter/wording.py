@@ -1,0 +1,123 @@
+"""What the words of a query ask for: colours, patterns, a kind of thing, and what to leave out.
+
+The rule. A negator ("not", "without", "instead of") refuses what follows, up to the next comma,
+"but", "and", "with" or "in". Names of colours are colours, wanted or refused; those that rather
+name a thing ("wine") only after "in". Refused words that are no colour are dropped, and so are
+words of asking ("like this", "show me") and wishes that no picture shows ("cheaper", "bigger").
+Of the rest, pattern words ("striped") are patterns; what then remains names the kind of thing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from mmsearch_app.embedders.starter.colours import known_names
+
+__all__ = ["Wish", "read_wish"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+NEGATORS: Final = _words("not no without except isn't aren't never non minus")
+ENDS: Final = _words(", ; . but and with in")
+ASKING: Final = NEGATORS | _words(
+    """a an the this that these those it its one ones same similar like as such but in on of for
+    with and or to from by at is are be please show me find give get want wanted need looking look
+    looks i i'd my some any something anything just only rather instead other another different
+    than make made version style theme colour color colours colors coloured colored shade tone
+    image picture photo photograph product products item items thing things kind print printed
+    pattern patterned design designed also too very more less much bit little most"""
+)
+INVISIBLE: Final = _words(
+    """cheap cheaper cheapest expensive price priced affordable budget better best nicer nice good
+    new newer big bigger large larger small smaller short shorter long longer wide wider slim
+    slimmer light lighter dark darker bright brighter pale paler deep heavier warmer cooler size
+    sale under euro euros dollar dollars"""
+)
+PATTERNS: Final = _words(
+    """striped stripes stripe stripy stripey dotted dots dot polka spotted spots checked check
+    checks chequered checkered plaid tartan gingham floral flower flowers flowery flowered leopard
+    zebra tiger animal camouflage camo plain solid unicolour geometric paisley herringbone
+    houndstooth zigzag chevron tropical stars starry star hearts heart marbled tie-dye"""
+)
+_WORD: Final = re.compile(r"[^\W_]+(?:['-][^\W_]+)*|[,;.]")
+_PHRASES: Final = re.compile(r"\b(?:any|every)thing but\b|\binstead of\b|\brather than\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The parts of a query's words; `kind` and `patterns` keep the order of the words."""
+
+    colours: tuple[str, ...] = ()
+    unwanted: tuple[str, ...] = ()
+    patterns: str = ""
+    kind: str = ""
+
+    @property
+    def thing(self) -> str:
+        """Patterns and kind together, such as "striped mug"; empty if neither is named."""
+        return f"{self.patterns} {self.kind}".strip()
+
+
+def read_wish(text: str) -> Wish:
+    """Take a query's words apart. Any text is fine; the empty one wishes nothing."""
+    wanted: list[str] = []
+    unwanted: list[str] = []
+    patterns: list[str] = []
+    kind: list[str] = []
+    for term, is_colour, refused in _terms(_split(text)):
+        if is_colour:
+            (unwanted if refused else wanted).append(term)
+        elif refused or term in ASKING or term in INVISIBLE or term in ENDS:
+            continue
+        else:
+            (patterns if term in PATTERNS else kind).append(term)
+    return Wish(
+        colours=tuple(dict.fromkeys(c for c in wanted if c not in unwanted)),
+        unwanted=tuple(dict.fromkeys(unwanted)),
+        patterns=" ".join(patterns),
+        kind=" ".join(kind),
+    )
+
+
+def _split(text: str) -> list[str]:
+    """Words in lower case; "off-white" and "blue-striped" are taken apart, "t-shirt" is not."""
+    words: list[str] = []
+    for word in _WORD.findall(_PHRASES.sub("not", text.lower().replace("’", "'"))):
+        parts = word.split("-")
+        told = {" ".join(parts), *parts}
+        words += parts if told & (known_names() | PATTERNS) else [word]
+    return words
+
+
+def _terms(words: list[str]) -> Iterator[tuple[str, bool, bool]]:
+    """Words, names of colours as one; whether each is a colour, and whether it is refused."""
+    refused, claimed, at = False, 0, 0
+    while at < len(words):
+        size = _colour_at(words, at)
+        term = " ".join(words[at : at + max(size, 1)])
+        if term in NEGATORS:
+            refused, claimed = True, 0
+        elif term in ENDS and (claimed or not term.isalpha()):
+            refused = False
+        yield term, size > 0, refused
+        claimed += term not in ASKING
+        at += max(size, 1)
+
+
+def _colour_at(words: list[str], at: int) -> int:
+    """How many words from `at` on name one colour; 0 where none does."""
+    names = known_names(after_in="in" in words[max(0, at - 2) : at])
+    sizes = (n for n in range(_longest(), 0, -1) if " ".join(words[at : at + n]) in names)
+    return next(sizes, 0)
+
+
+@cache
+def _longest() -> int:
+    return max(len(name.split()) for name in known_names())
