@@ -18,8 +18,9 @@ from mmsearch_app.parts import Part, build, read_part, read_preset
 if TYPE_CHECKING:
     from mmsearch_app.embedders.base import Embedder
     from mmsearch_app.embedders.batching import Batcher
+    from mmsearch_app.guard import Guard
     from mmsearch_app.indexes.base import Index
-    from mmsearch_app.rerankers.base import Reranker
+    from mmsearch_app.rerankers.base import Ranking, Reranker
 
 __all__ = [
     "Part",
@@ -27,14 +28,21 @@ __all__ = [
     "build_embedder",
     "get_batcher",
     "get_embedder",
+    "get_guard",
     "get_index",
     "get_reranker",
     "get_settings",
 ]
 
 _PARTS = ("EMBEDDER", "INDEX", "RERANKER")
-_BOUNDS = {"MAX_OFFSET": (0, math.inf), "RETRY_SECONDS": (0, math.inf), "RERANK_WEIGHT": (0, 1)}
+_BOUNDS = {
+    "MAX_OFFSET": (0, math.inf),
+    "RETRY_SECONDS": (0, math.inf),
+    "RERANK_WEIGHT": (0, 1),
+    "RERANK_QUEUE": (0, math.inf),
+}
 """Of numbers; others are at least 1 where they are whole, and at least 0 where not."""
+_CHOICES = {"RERANK_FUSION": ("ranks", "scores")}
 _built: dict[str, Any] = {}
 _building = threading.RLock()
 
@@ -69,8 +77,19 @@ class Settings:
     """How many of the first hits the reranker looks at."""
     RERANK_WEIGHT: float = 0.7
     """The reranker's share when its order is fused with that of the index, 0 to 1."""
+    RERANK_FUSION: str = "ranks"
+    """What is fused: "ranks", or "scores" (its grades, where it gives any, and the cosines)."""
     RERANK_SECONDS: int = 600
-    """How long a late rerank may be asked for; the query picture is kept as long."""
+    """How long a late rerank may be asked for; the query picture and the order that a model
+    made are kept as long."""
+    RERANK_TIMEOUT: float = 15.0
+    """Seconds that a visitor waits for the reranker; then the order of the index holds."""
+    RERANK_CONCURRENCY: int = 2
+    """Calls of the reranker at work at the same time in one process."""
+    RERANK_QUEUE: int = 8
+    """How many more wait for their turn; beyond, a late rerank is told to come back (503)."""
+    RERANK_PAUSE: float = 30.0
+    """Seconds for which the reranker is left alone after three failures in a row."""
 
     MAX_TEXT_LENGTH: int = 500
     """Characters of words in a query."""
@@ -133,6 +152,8 @@ def _load() -> Settings:
 def _typed(key: str, value: object, default: object) -> object:
     if key == "THROTTLE_RATE":
         valid = value is None or isinstance(value, str)
+    elif key in _CHOICES:
+        valid = value in _CHOICES[key]
     elif isinstance(default, bool):
         valid = isinstance(value, bool)
     else:
@@ -142,10 +163,9 @@ def _typed(key: str, value: object, default: object) -> object:
             msg = f"MMSEARCH[{key!r}] = {value!r} must be from {least} to {most}."
             raise ImproperlyConfigured(msg)
     if not valid:
-        msg = (
-            f"MMSEARCH[{key!r}] = {value!r} must be a {type(default).__name__} "
-            f"like its default {default!r}."
-        )
+        right = f"a {type(default).__name__} like its default {default!r}"
+        right = f"one of {_CHOICES[key]}" if key in _CHOICES else right
+        msg = f"MMSEARCH[{key!r}] = {value!r} must be {right}."
         raise ImproperlyConfigured(msg)
     return value
 
@@ -183,6 +203,21 @@ def get_index() -> Index:
 def get_reranker() -> Reranker | None:
     """The reranker of the settings, one per process, or None."""
     return _part_of("RERANKER")  # type: ignore[no-any-return]
+
+
+def get_guard() -> Guard[Ranking]:
+    """Through it, the threads of this process reach the reranker."""
+    from mmsearch_app.guard import Guard
+
+    with _building:
+        if "GUARD" not in _built:
+            settings = get_settings()
+            _built["GUARD"] = Guard(
+                places=settings.RERANK_CONCURRENCY,
+                queue=settings.RERANK_QUEUE,
+                pause=settings.RERANK_PAUSE,
+            )
+        return _built["GUARD"]  # type: ignore[no-any-return]
 
 
 def _part_of(key: str) -> Any:

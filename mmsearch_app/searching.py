@@ -13,14 +13,13 @@ from typing import Any
 
 from mmsearch_app.asking import build_query
 from mmsearch_app.conf import get_settings
+from mmsearch_app.digests import digests_of
 from mmsearch_app.filters import parse
 from mmsearch_app.indexes.base import IndexFault, IndexMissing
-from mmsearch_app.ledger import key_of
-from mmsearch_app.models import Entry
 from mmsearch_app.query import Answer, Query, SearchUnavailable
 from mmsearch_app.reranking import rerank
 from mmsearch_app.retrieval import Wanted, retrieve, searchable
-from mmsearch_app.sources import product_key, registry
+from mmsearch_app.sources import product_key
 from mmsearch_app.vectors import query_vector
 
 __all__ = ["answer", "build_query", "search"]
@@ -66,11 +65,15 @@ def answer(query: Query) -> Answer:
     """Answer a checked query. Raises InvalidQuery, and SearchUnavailable when it has to wait."""
     clock = Clock()
     try:
-        with _place(), clock("total"):
-            try:
-                found = _answer(query, clock)
-            except IndexMissing:  # a rebuild dropped the generation under our hands
-                found = _answer(query, clock)
+        with clock("total"):
+            with _place():
+                try:
+                    found = _answer(query, clock)
+                except IndexMissing:  # a rebuild dropped the generation under our hands
+                    found = _answer(query, clock)
+            if query.rerank and not query.offset:  # outside: a slow model is no slow search
+                with clock("rerank"):
+                    found = rerank(found)
     except IndexFault as error:
         log.warning("The search index is away: %s", error)
         msg = "The search is not available at the moment."
@@ -92,16 +95,12 @@ def _answer(query: Query, clock: Clock) -> Answer:
         )
     best = hits[0].score if hits else -1.0
     page = hits[query.offset : query.offset + query.limit]
-    found = Answer(
+    return Answer(
         hits=tuple(page),
         query=query,
         more=len(hits) > query.offset + query.limit,
         no_good_match=best < get_settings().MIN_SCORE,
     )
-    if not query.rerank or query.offset:
-        return found
-    with clock("rerank"):
-        return rerank(found)
 
 
 def _wanted(query: Query) -> Wanted:
@@ -112,19 +111,8 @@ def _wanted(query: Query) -> Wanted:
         wishes=wishes,
         user=query.user,
         without_products=(product_key(query.like),),
-        without_digests=_digests(query.like),
+        without_digests=digests_of(query.like),
     )
-
-
-def _digests(product: Any) -> frozenset[str]:
-    """The bytes of the product's own pictures, which other products may share."""
-    found: set[str] = set()
-    for source in registry:
-        if source.shows(product):
-            keys = [key_of(pk) for pk in source.rows_of(product).values_list("pk", flat=True)]
-            entries = Entry.objects.filter(source=source.name, object_pk__in=keys)
-            found.update(entries.exclude(digest="").values_list("digest", flat=True))
-    return frozenset(found)
 
 
 class Clock:

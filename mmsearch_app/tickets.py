@@ -22,6 +22,7 @@ from mmsearch_app.filters import parse
 from mmsearch_app.indexes.base import Match
 from mmsearch_app.ledger import key_of
 from mmsearch_app.query import Answer, Hit, InvalidQuery, Query
+from mmsearch_app.rankings import normalise, remember_bytes
 from mmsearch_app.reranking import rerank as rerank_answer
 from mmsearch_app.retrieval import Wanted, hydrate
 from mmsearch_app.sources import product_key
@@ -74,7 +75,7 @@ def issue(answer: Answer) -> str:
             "offset": query.offset,
         },
         like=(query.like._meta.label, key_of(query.like.pk)) if query.like else None,
-        picture=images.encode_jpeg(query.image) if query.image else None,
+        picture=normalise(query.image) if query.image else None,
         vector=query.vector.tobytes() if query.vector is not None else None,
         fingerprint=get_embedder().fingerprint,
         matches=tuple(_match(hit) for hit in answer.hits),
@@ -93,8 +94,9 @@ def redeem(token: str, *, user: Any = None) -> Query:
 def rerank(token: str, *, user: Any = None) -> Answer:
     """The answer behind a token in the reranker's order; the same at every call.
 
-    The work is done once and kept; without a reranker the order is that of the index.
-    Raises Expired or Forged.
+    The work is done once and kept; without a reranker, and where it fails, the order is that
+    of the index, with a note that says why. Raises Expired or Forged, and SearchUnavailable
+    where too many others wait for the reranker.
     """
     name = _name(token)
     kept = _kept(name)
@@ -107,7 +109,7 @@ def rerank(token: str, *, user: Any = None) -> Answer:
     key = f"{_key(name)}:{reranker.fingerprint}"
     ranked: Answer | None = cache.get(key)
     if ranked is None:
-        better = rerank_answer(found)
+        better = rerank_answer(found, refuse=True)
         ranked = replace(better, hits=tuple(_bare(hit) for hit in better.hits), query=None)
         if better.ranked_by == "reranker":
             cache.set(key, ranked, get_settings().RERANK_SECONDS)
@@ -146,7 +148,9 @@ def _query(kept: _Kept, user: Any) -> Query:
             raise Expired(msg)
     same_model = kept.fingerprint == get_embedder().fingerprint
     vector = np.frombuffer(kept.vector, dtype=np.float32) if kept.vector and same_model else None
-    image = images.open_image(kept.picture) if kept.picture else None
+    image = None
+    if kept.picture:
+        image = remember_bytes(images.open_image(kept.picture), kept.picture)
     return Query(**kept.query, like=like, image=image, vector=vector, user=user)
 
 

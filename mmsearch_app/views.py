@@ -22,9 +22,12 @@ from mmsearch_app.chips import SUGGESTIONS, Chip, suggest
 from mmsearch_app.conf import get_settings
 from mmsearch_app.facets import applied, facets
 from mmsearch_app.forms import SearchForm
+from mmsearch_app.guard import Busy
 from mmsearch_app.images import encode_jpeg
 from mmsearch_app.query import Answer, InvalidQuery, Query, SearchUnavailable
+from mmsearch_app.rankings import normalise
 from mmsearch_app.reference import refer
+from mmsearch_app.reranking import is_offered, recall
 from mmsearch_app.searching import answer, build_query
 from mmsearch_app.uploads import UploadTooLarge, cap_uploads
 
@@ -82,12 +85,30 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
                 return self.show(form.change(like=None), fault=fault, status=404)
             return self.show(form, fault=fault, status=400)
         try:
-            found = answer(query)
+            return self.answer(form, query)
         except SearchUnavailable as fault:
             response = self.show(form, answer=Answer(query=query), unavailable=True, status=503)
             response.headers["Retry-After"] = str(fault.retry_after)
             return response
-        return self.show(form, answer=found)
+
+    def answer(self, form: SearchForm, query: Query) -> HttpResponse:
+        """Show the index's order, or the better one: where it is asked for, or known already.
+
+        503 with the index's order where too many others wait for a better one. Raises
+        SearchUnavailable.
+        """
+        wait = None
+        if token := form.value("rerank"):
+            try:
+                if better := _improve(token, query):
+                    return self.show(form, answer=better)
+            except Busy as fault:
+                wait = fault.retry_after
+        found = recall(answer(replace(query, rerank=False)))
+        response = self.show(form, answer=found, status=503 if wait else 200)
+        if wait:
+            response.headers["Retry-After"] = str(wait)
+        return response
 
     def build_query(self, form: SearchForm) -> Query:
         """What the form asks, checked. Raises InvalidQuery."""
@@ -120,10 +141,19 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         status: int = 200,
     ) -> HttpResponse:
         """Render the page; `answer` without hits and with `unavailable` is a question kept."""
+        token, late = "", form.value("rerank")
+        offered = answer is not None and is_offered(answer)
+        if answer and answer.query and (offered or answer.query.image is not None):
+            token = tickets.issue(answer)
         if answer and answer.query and answer.query.image is not None:
-            form = form.change(query=tickets.issue(answer), like=None)
+            form = form.change(query=token, like=None)
         context = self.get_context_data(
-            form=form, answer=answer, fault=fault, unavailable=unavailable
+            form=form,
+            answer=answer,
+            fault=fault,
+            unavailable=unavailable,
+            better_url=form.link({"rerank": token}) if offered else "",
+            late=bool(late),
         )
         response = self.render_to_response(context, status=status)
         patch_cache_control(response, private=True)
@@ -158,6 +188,25 @@ def _reuse(query: Query, kept: Query | None) -> Query:
     if kept is None or (kept.text, kept.without) != (query.text, query.without):
         return query
     return replace(query, vector=kept.vector)
+
+
+def _improve(token: str, query: Query) -> Answer | None:
+    """The late order of this very question; None where the token stands for another, or none.
+
+    Raises Busy.
+    """
+    try:
+        if not _is_same(tickets.redeem(token, user=query.user), query):
+            return None
+        return tickets.rerank(token, user=query.user)
+    except tickets.TicketError:
+        return None
+
+
+def _is_same(one: Query, other: Query) -> bool:
+    names = ("text", "without", "filters", "like", "limit", "offset")
+    pictures = [normalise(query.image) if query.image else None for query in (one, other)]
+    return pictures[0] == pictures[1] and all(getattr(one, n) == getattr(other, n) for n in names)
 
 
 def page_links(form: SearchForm, answer: Answer | None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from django.http import QueryDict
 from django.urls import reverse
@@ -16,7 +16,7 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.filters import FilterSpec, specs
 from mmsearch_app.query import Answer, Hit
 
-__all__ = ["AnswerSerializer", "PageQuestion", "PictureQuestion", "Question"]
+__all__ = ["AnswerSerializer", "PageQuestion", "PictureQuestion", "Question", "RerankStatus"]
 
 OWN = ("text", "like", "without", "limit", "rerank", "image")
 """Fields that every shop has; a filter of such a name cannot be used by API."""
@@ -178,10 +178,13 @@ class HitSerializer(serializers.Serializer[Hit]):
     reason = serializers.CharField(help_text="Why it is here, where a model says so.")
 
 
-class Rerank(TypedDict):
-    """Whether a better order exists or can be had, and where."""
+RerankStatus: TypeAlias = Literal["off", "pending", "done", "failed"]
 
-    status: Literal["off", "pending", "done"]
+
+class Rerank(TypedDict):
+    """Whether a better order exists or can be had, and where; `notes` say why it failed."""
+
+    status: RerankStatus
     url: str | None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from django.db import transaction
 from django.http import QueryDict
@@ -30,10 +30,11 @@ from mmsearch_app.api.serializers import (
     PageQuestion,
     PictureQuestion,
     Question,
+    RerankStatus,
 )
 from mmsearch_app.api.throttles import SearchThrottle
-from mmsearch_app.conf import get_reranker
 from mmsearch_app.query import Answer
+from mmsearch_app.reranking import is_offered, recall
 from mmsearch_app.searching import answer, search
 
 __all__ = ["HealthView", "PageView", "PublicView", "RerankView", "SearchView"]
@@ -64,9 +65,7 @@ class PublicView(APIView):
         response.headers.setdefault("Cache-Control", "private, no-store")
         return super().finalize_response(request, response, *args, **kwargs)
 
-    def respond(
-        self, found: Answer, *, token: str, rerank: Literal["off", "pending", "done"]
-    ) -> Response:
+    def respond(self, found: Answer, *, token: str, rerank: RerankStatus) -> Response:
         """The answer as JSON."""
         context = {"request": self.request, "token": token, "rerank": rerank}
         return Response(AnswerSerializer(found, context=context).data)
@@ -81,11 +80,18 @@ class SearchView(PublicView):
         operation_id="search",
     )
     def post(self, request: Request) -> Response:
-        """Answer in the index's order at once; a better order can be had at `rerank.url`."""
+        """Answer in the index's order at once; a better order can be had at `rerank.url`.
+
+        Where that was made before, for the same question and the same pictures, it is here.
+        """
         asked = _read(request)
         wanted = asked.pop("rerank")
         found = search(**asked, rerank=False, user=request.user)
-        return self.respond(found, token=tickets.issue(found), rerank=_offer() if wanted else "off")
+        token = tickets.issue(found)
+        if not wanted:
+            return self.respond(found, token=token, rerank="off")
+        found = recall(found)
+        return self.respond(found, token=token, rerank=_status(found))
 
 
 class PageView(PublicView):
@@ -100,8 +106,8 @@ class PageView(PublicView):
         asked.is_valid(raise_exception=True)
         offset = asked.validated_data["offset"]
         query = tickets.redeem(token, user=request.user)
-        found = answer(replace(query, offset=offset, rerank=False))
-        return self.respond(found, token=token, rerank="off" if offset else _offer())
+        found = recall(answer(replace(query, offset=offset, rerank=False)))
+        return self.respond(found, token=token, rerank=_status(found))
 
 
 class RerankView(PublicView):
@@ -109,9 +115,14 @@ class RerankView(PublicView):
 
     @documented(problems=(404, 410, 429, 503), operation_id="search_rerank")
     def get(self, request: Request, token: str) -> Response:
-        """Rank once, then always answer the same; without a reranker in the index's order."""
+        """Rank once, then always answer the same; without a reranker in the index's order.
+
+        Where the reranker fails, too, with the status "failed" and a note that says why: asking
+        again tries again. 503 with `Retry-After` where too many others wait for it.
+        """
         found = tickets.rerank(token, user=request.user)
-        return self.respond(found, token=token, rerank="done" if get_reranker() else "off")
+        status = _status(found)
+        return self.respond(found, token=token, rerank="failed" if status == "pending" else status)
 
 
 class HealthView(PublicView):
@@ -126,8 +137,10 @@ class HealthView(PublicView):
         return Response(health.document(), status=200 if health.ok else 503)
 
 
-def _offer() -> Literal["off", "pending"]:
-    return "pending" if get_reranker() else "off"
+def _status(found: Answer) -> RerankStatus:
+    if found.ranked_by == "reranker":
+        return "done"
+    return "pending" if is_offered(found) else "off"
 
 
 def _read(request: Request) -> dict[str, Any]:

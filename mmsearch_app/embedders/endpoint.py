@@ -29,15 +29,25 @@ MAX_BYTES = 16 * 1024 * 1024
 
 
 class ServerError(RuntimeError):
-    """The server cannot be reached, fails, or answers nonsense; the message holds no secret."""
+    """The server cannot be reached, fails, or answers nonsense; the message holds no secret.
+
+    `status` is the one that it answered with where that was the trouble, else None.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class _PassingError(Exception):
     """Worth another attempt, after `wait` seconds if the server named a time."""
 
-    def __init__(self, message: str, *, wait: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, wait: float | None = None, status: int | None = None
+    ) -> None:
         super().__init__(message)
         self.wait = wait
+        self.status = status
 
 
 class Endpoint:
@@ -89,7 +99,7 @@ class Endpoint:
                     wait = FIRST_WAIT * 2 ** (attempt - 1) * jitter
                 if attempt == attempts or time.monotonic() + wait >= deadline:
                     msg = f"{self.url} {failure} (attempt {attempt})."
-                    raise ServerError(msg) from None
+                    raise ServerError(msg, status=failure.status) from None
                 time.sleep(wait)
         msg = f"attempts must be at least 1, not {attempts}."
         raise ValueError(msg)
@@ -132,13 +142,13 @@ class Endpoint:
         if status in PASSING:
             wait = _parse_wait(answer.headers.get("Retry-After", ""))
             msg = f"answered {status}: {self._excerpt(data)}"
-            raise _PassingError(msg, wait=wait)
+            raise _PassingError(msg, wait=wait, status=status)
         if answer.has_redirect_location:
             msg = f"{self.url} answered {status}, a redirect: name the final address."
             raise ServerError(msg)
         if not answer.is_success:
             msg = f"{self.url} answered {status}: {self._excerpt(data)}"
-            raise ServerError(msg)
+            raise ServerError(msg, status=status)
 
     def _excerpt(self, data: bytes) -> str:
         """The server's own words, short, and without the key should it repeat it."""

@@ -51,6 +51,8 @@ class OpenAICompatibleEmbedder:
     numbers that are not finite, or with nonsense.
     """
 
+    batches_itself = True
+
     def __init__(
         self,
         *,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mmsearch_app.indexes import milvus_file
 from mmsearch_app.indexes.base import IndexFault, IndexMissing, IndexUnavailable
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ NOT_LOADED = 101
 
 # Keyed by process as well: after a fork, a lock of the parent may be held for ever.
 _locks: dict[tuple[int, str], threading.RLock] = {}
-_holders: Counter[tuple[int, str]] = Counter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +101,7 @@ class Connection:
                 except IndexUnavailable as error:
                     if getattr(error.__cause__, "code", None) == NOT_LOADED and not loaded:
                         loaded = True
-                        self._invoke(opened, "load_collection", args[0])
+                        self._load(opened, args[0])
                     elif self._opened is opened:
                         raise
 
@@ -114,7 +113,15 @@ class Connection:
         with self._alone(), _faults(f"Milvus at {self.place}"):
             opened.client.close()
             if self.path:
-                _release(self.path)
+                milvus_file.release(self.path)
+
+    def _load(self, opened: _Opened, collection: str) -> None:
+        try:
+            self._invoke(opened, "load_collection", collection)
+        except IndexUnavailable:
+            if not self.path or not milvus_file.discard_sidecars(self.path, collection):
+                raise
+            self._invoke(opened, "load_collection", collection)
 
     def _invoke(self, opened: _Opened, method: str, *args: Any, **options: Any) -> Any:
         with _faults(f"Milvus at {self.place}, {method}"):
@@ -135,7 +142,7 @@ class Connection:
 
         _quieten()
         if self.path:
-            _claim(self.path)
+            milvus_file.claim(self.path)
         try:
             with _faults(f"Milvus at {self.place}, opening"):
                 # A client of its own: the shared ones are never closed.
@@ -144,7 +151,7 @@ class Connection:
         except IndexFault as error:
             if not self.path:
                 raise
-            _release(self.path)
+            milvus_file.release(self.path)
             msg = (
                 f"Milvus Lite cannot open {self.path}. One process at a time can: stop the "
                 "other one (a worker, a shell, a second runserver) or use a Milvus server."
@@ -173,10 +180,12 @@ def _faults(what: str) -> Iterator[None]:
     try:
         yield
     except MilvusException as error:
+        # Milvus Lite lets a traceback follow.
+        reason = error.message.partition("\n")[0]
         if error.code in NOT_FOUND:
-            raise IndexMissing(f"{what}: {error.message}") from error
+            raise IndexMissing(f"{what}: {reason}") from error
         hint = " Is it running, are uri and token right?" if error.code == NOT_CONNECTED else ""
-        raise IndexUnavailable(f"{what}: {error.message}.{hint}") from error
+        raise IndexUnavailable(f"{what}: {reason}.{hint}") from error
     except RpcError as error:
         code = getattr(error, "code", lambda: None)()
         raise IndexUnavailable(f"{what}: {getattr(code, 'name', error)}.") from error
@@ -187,37 +196,3 @@ def _quieten() -> None:
     """These log a traceback of every error before they raise it; ours say it once."""
     for name in ("pymilvus.decorators", "milvus_lite.server_manager"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _claim(path: str) -> None:
-    _disown_after_fork()
-    _holders[os.getpid(), path] += 1
-
-
-def _release(path: str) -> None:
-    from milvus_lite.server_manager import server_manager_instance
-
-    holder = (os.getpid(), path)
-    _holders[holder] -= 1
-    if _holders[holder] <= 0:
-        del _holders[holder]
-        server_manager_instance.release_server(path)
-
-
-@cache
-def _disown_after_fork() -> None:
-    """Let no child use the embedded server of its parent.
-
-    The child would write past the lock above, keep the file locked after the parent's end,
-    and at its own end flush into files that the parent has open.
-    """
-    from milvus_lite.server_manager import server_manager_instance
-
-    def disown() -> None:
-        with suppress(AttributeError, OSError):
-            for _, database, _ in server_manager_instance._servers.values():
-                os.close(database._lock_fd)
-                database._lock_fd = None
-        server_manager_instance._servers = {}
-
-    os.register_at_fork(after_in_child=disown)

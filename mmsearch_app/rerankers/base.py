@@ -25,6 +25,11 @@ class Ranking:
     """What the model sees in the query picture; plain text written by a model."""
     repairs: int = 0
     """How many corrections the model's reply needed to become complete."""
+    agreement: float | None = None
+    """Kendall's tau (-1 to 1) of the orders that the model gave when asked several times with
+    the candidates shuffled, or None where it was asked once. Guesses agree at about 0."""
+    no_good_match: bool = False
+    """Whether the model finds that not even the best candidate is what was asked for."""
 
     def __post_init__(self) -> None:
         if sorted(self.order) != list(range(len(self.order))):

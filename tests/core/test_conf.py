@@ -95,7 +95,6 @@ def test_a_page_above_the_most_that_may_be_asked_for_is_refused() -> None:
     "part",
     [
         None,
-        "mmsearch_app.testing.TestingEmbedder",
         {},
         {"OPTIONS": {}},
         {"BACKEND": "a.b", "OPTION": {}},
@@ -105,7 +104,7 @@ def test_a_page_above_the_most_that_may_be_asked_for_is_refused() -> None:
 )
 def test_a_part_is_a_dict_with_a_backend_and_options(part: Any) -> None:
     message = refusal(EMBEDDER=part)
-    assert "MMSEARCH['EMBEDDER'] must be a dict with BACKEND" in message
+    assert "MMSEARCH['EMBEDDER'] must be a preset's name or a dict with BACKEND" in message
 
 
 @pytest.mark.parametrize(

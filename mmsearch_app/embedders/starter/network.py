@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,14 +36,20 @@ class SameConv(nn.Conv2d):
     """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1):
-        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
-        self.spare = kernel - stride
+        before, odd = divmod(kernel - stride, 2)
+        super().__init__(
+            inputs, outputs, kernel, stride=stride, padding=before, groups=groups, bias=False
+        )
+        self.odd = odd
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (n, c, h, w) whose sides are multiples of the stride."""
-        if self.spare:
-            before, after = self.spare // 2, self.spare - self.spare // 2
-            x = functional.pad(x, (before, after, before, after))
+        if self.odd:
+            before, after = self.padding[0], self.padding[0] + 1
+            padded = functional.pad(x, (before, after, before, after))
+            return functional.conv2d(
+                padded, self.weight, self.bias, self.stride, groups=self.groups
+            )
         return super().forward(x)
 
 
@@ -113,3 +120,14 @@ class EfficientNetLite0(nn.Module):
         names = {".".join(p.removeprefix("_") for p in k.split(".")): k for k in published}
         ours = {name: published[key] for name, key in names.items()}
         self.load_state_dict(ours, strict=True, assign=True)
+
+    def fuse(self) -> None:
+        """Fold every normalisation into the convolution before it: the same function, faster."""
+        pairs = [(self, "conv_stem", "bn0"), (self, "conv_head", "bn1")]
+        for block in self.blocks:
+            pairs += [(block, "expand_conv", "bn0")] if block.expands else []
+            pairs += [(block, "depthwise_conv", "bn1"), (block, "project_conv", "bn2")]
+        for module, convolution, norm in pairs:
+            fused = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+            setattr(module, convolution, fused)
+            setattr(module, norm, nn.Identity())

@@ -44,7 +44,9 @@ class Vision:
             self.network = EfficientNetLite0()
         file = io.BytesIO(weights.CLASSIFIER.read())
         self.network.load(torch.load(file, map_location="cpu", weights_only=True))
-        self.network.requires_grad_(requires_grad=False).train(mode=False).to(device)
+        self.network.requires_grad_(requires_grad=False).train(mode=False)
+        self.network.fuse()
+        self.network.to(device, memory_format=torch.channels_last)
 
     def see(self, images: Sequence[Image.Image], sights: Sequence[Sight], *, batch: int) -> Seen:
         """Look at RGB pictures of any size, `batch` at a time."""

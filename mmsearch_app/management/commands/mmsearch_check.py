@@ -9,8 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from mmsearch_app import images, ledger
-from mmsearch_app.conf import get_embedder, get_index, get_reranker
+from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
 from mmsearch_app.embedders.base import Content
+from mmsearch_app.embedders.presets import find_preset
 from mmsearch_app.sources import registry
 
 
@@ -53,7 +54,9 @@ def _embedder() -> str:
     if vectors.shape != (1, embedder.dimension):
         msg = f"returned shape {vectors.shape} instead of {(1, embedder.dimension)}"
         raise ValueError(msg)
-    return f"{type(embedder).__name__}, {embedder.dimension} dimensions, {embedder.fingerprint}"
+    preset = get_settings().EMBEDDER.PRESET
+    chosen = find_preset(preset).describe() if preset else type(embedder).__name__
+    return f"{chosen}, {embedder.dimension} dimensions, {embedder.fingerprint}"
 
 
 def _index() -> str:
