@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lint screenshot benchmarks clean
+.PHONY: demo test lint screenshot tables benchmarks clean
 
 demo: $(VENV)/.starter ## set up and run the example shop with a working search
 	$(BIN)/python manage.py demo --port $(PORT)
@@ -30,6 +30,17 @@ $(VENV)/.starter: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.starter
+
+screenshot: $(VENV)/.dev ## the README's picture
+	$(BIN)/python docs/screenshot.py
+
+tables: $(VENV)/.dev ## the README's tables
+	$(BIN)/python docs/tables.py
+
+benchmarks: $(VENV)/.dev ## every figure of the README and more
+	$(BIN)/python -m benchmarks.starter
+	$(BIN)/python -m benchmarks.index
+	$(BIN)/python -m benchmarks.ledger
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) var build dist *.egg-info

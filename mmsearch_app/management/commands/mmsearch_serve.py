@@ -1,0 +1,136 @@
+"""A model server for processes that share one model."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from pprint import pformat
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from mmsearch_app.conf import build_embedder, get_embedder, get_settings
+from mmsearch_app.embedders.base import Content, Embedder
+from mmsearch_app.embedders.batching import Batcher
+from mmsearch_app.usage import measure
+
+
+class Command(BaseCommand):
+    """Listens once the model is loaded; Ctrl-C or SIGTERM lets running requests finish."""
+
+    help = (
+        "Serve a model at /v1/embeddings in OpenAI's shape, pictures included, so that several "
+        "processes use one copy of it. Needs the extra: pip install 'mmsearch[serve]'."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """What to serve, and where."""
+        parser.add_argument(
+            "model",
+            nargs="?",
+            help="a preset's name or the dotted path of an embedder; default: that of the settings",
+        )
+        parser.add_argument(
+            "--options",
+            type=json.loads,
+            default={},
+            help='the model\'s, as JSON: {"device": "cuda"}',
+        )
+        parser.add_argument("--name", help="what clients call the model; default: its own")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8600)
+        parser.add_argument(
+            "--key-env",
+            default="MMSEARCH_SERVE_KEY",
+            help="the environment variable that holds the bearer token (MMSEARCH_SERVE_KEY)",
+        )
+        parser.add_argument(
+            "--max-requests", type=int, default=64, help="at work at the same time (64)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Load, say how to reach it, serve."""
+        try:
+            import uvicorn
+
+            from mmsearch_app.serving.application import Service, make_application
+        except ImportError as error:
+            raise CommandError(f"{error}. pip install 'mmsearch[serve]'") from error
+        embedder = self._load(options["model"], options["options"])
+        settings = get_settings()
+        service = Service(
+            batcher=Batcher(embedder, most=settings.QUERY_BATCH, seconds=settings.QUERY_SECONDS),
+            name=options["name"] or _name(options["model"], embedder),
+            key=_read_key(options["key_env"], options["host"]),
+            max_bytes=settings.MAX_IMAGE_BYTES * 3 // 2,
+            max_requests=options["max_requests"],
+        )
+        self._tell(service.model, embedder, options)
+        uvicorn.run(
+            make_application(service),
+            host=options["host"],
+            port=options["port"],
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=30,
+        )
+
+    def _load(self, model: str | None, options: dict[str, Any]) -> Embedder:
+        """The embedder, loaded completely: what is not listening cannot answer half-loaded."""
+        try:
+            embedder = _build(model, options)
+            if getattr(embedder, "batches_itself", False):
+                msg = f"{type(embedder).__name__} asks a server already: name a model to serve."
+                raise CommandError(msg)
+            load = getattr(embedder, "warm_up", None)
+            usage = measure(load or (lambda: embedder.embed_queries([Content(text="a")])))
+        except (ImproperlyConfigured, ImportError, OSError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{type(embedder).__name__} is loaded: {usage}.")
+        return embedder
+
+    def _tell(self, model: str, embedder: Embedder, options: dict[str, Any]) -> None:
+        host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
+        base_url = f"http://{host}:{options['port']}/v1"
+        client = {"base_url": base_url, "model": model, "dimension": embedder.dimension}
+        if os.environ.get(options["key_env"]):
+            client |= {"api_key_env": options["key_env"]}
+        backend = "mmsearch_app.embedders.openai.OpenAICompatibleEmbedder"
+        setting = pformat({"BACKEND": backend, "OPTIONS": client}, sort_dicts=False)
+        self.stdout.write(f'Use it with MMSEARCH["EMBEDDER"] =\n{setting}')
+
+
+def _build(model: str | None, options: dict[str, Any]) -> Embedder:
+    if model is None:
+        if options:
+            msg = "--options belong to a model that is named here; else they are in the settings."
+            raise CommandError(msg)
+        return get_embedder()
+    return build_embedder({"BACKEND" if "." in model else "PRESET": model, "OPTIONS": options})
+
+
+def _name(model: str | None, embedder: Embedder) -> str:
+    configured = get_settings().EMBEDDER.PRESET if model is None else model
+    return configured.rpartition(".")[2] or type(embedder).__name__
+
+
+def _read_key(variable: str, host: str) -> str:
+    """The bearer token. Raises CommandError where others could reach a server that has none."""
+    key = os.environ.get(variable, "")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise CommandError(f"{variable} holds characters that no bearer token has.")
+    if not key and not _is_loopback(host):
+        msg = f"{host} can be reached from other machines: set {variable} to a long random word."
+        raise CommandError(msg)
+    return key
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,241 @@
+"""Queries of several threads: joined while the embedder is busy, and never mixed up."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from django.test import override_settings
+
+from mmsearch_app.conf import get_batcher, get_embedder
+from mmsearch_app.embedders.base import Content
+from mmsearch_app.embedders.batching import Batcher
+from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
+
+
+class Gated:
+    """Counts its runs; each waits until it is let through. "bad" words make a run fail."""
+
+    dimension = TestingEmbedder.dimension
+    fingerprint = "gated"
+
+    def __init__(self, *, opened: bool = False) -> None:
+        self.model = TestingEmbedder()
+        self.runs: list[list[str | None]] = []
+        self.begun = threading.Semaphore(0)
+        self.gate = threading.Semaphore(10_000 if opened else 0)
+
+    def embed_documents(self, contents: Sequence[Content]) -> Any:
+        return self.model.embed_documents(contents)
+
+    def embed_queries(self, contents: Sequence[Content]) -> Any:
+        self.runs.append([content.text for content in contents])
+        self.begun.release()
+        assert self.gate.acquire(timeout=20)
+        for content in contents:
+            if content.text and "bad" in content.text:
+                raise ValueError(content.text)
+        return self.model.embed_queries(contents)
+
+
+class Crowd:
+    """Callers in threads of their own, started one after the other."""
+
+    def __init__(self, embedder: Any, **options: Any) -> None:
+        self.embedder = embedder
+        self.batcher = Batcher(embedder, **({"most": 16, "seconds": 20.0} | options))
+        self.pool = ThreadPoolExecutor(32)
+
+    def ask(self, *texts: str) -> Future[Any]:
+        contents = [Content(text=text) for text in texts]
+        return self.pool.submit(self.batcher.embed_queries, contents)
+
+    def ask_first(self, text: str) -> Future[Any]:
+        """Returns once this query is being embedded."""
+        asked = self.ask(text)
+        assert self.embedder.begun.acquire(timeout=20)
+        return asked
+
+    def ask_waiting(self, *texts: str) -> list[Future[Any]]:
+        """One caller for each; returns once all of them wait, in this order."""
+        asked = []
+        for text in texts:
+            count = len(self.batcher._waiting)
+            asked.append(self.ask(text))
+            until(lambda count=count: len(self.batcher._waiting) == count + 1)
+        return asked
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def expected(*texts: str) -> Any:
+    return TestingEmbedder().embed_queries([Content(text=text) for text in texts])
+
+
+def test_a_lone_query_goes_at_once() -> None:
+    crowd = Crowd(Gated(opened=True))
+    times = []
+    for _ in range(100):
+        start = time.perf_counter()
+        crowd.batcher.embed_queries([Content(text="mug")])
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.002  # the quickest: this machine may be busy, but never waits
+    assert crowd.embedder.runs == [["mug"]] * 100
+
+
+def test_who_comes_meanwhile_goes_together_next() -> None:
+    crowd = Crowd(Gated())
+    asked = [crowd.ask_first("a"), *crowd.ask_waiting("b", "c", "d")]
+    crowd.embedder.gate.release(2)
+    for text, future in zip("abcd", asked, strict=True):
+        np.testing.assert_array_equal(future.result(20), expected(text))
+    assert crowd.embedder.runs == [["a"], ["b", "c", "d"]]
+
+
+def test_a_run_is_never_larger_than_allowed() -> None:
+    crowd = Crowd(Gated(), most=2)
+    asked = [crowd.ask_first("a"), *crowd.ask_waiting("b", "c", "d")]
+    crowd.embedder.gate.release(3)
+    assert all(future.result(20) is not None for future in asked)
+    assert crowd.embedder.runs == [["a"], ["b", "c"], ["d"]]
+
+
+def test_one_caller_with_more_than_allowed_goes_alone() -> None:
+    crowd = Crowd(Gated(opened=True), most=2)
+    np.testing.assert_array_equal(crowd.ask("a", "b", "c").result(20), expected("a", "b", "c"))
+    assert crowd.embedder.runs == [["a", "b", "c"]]
+
+
+def test_an_error_reaches_the_one_who_caused_it() -> None:
+    crowd = Crowd(Gated(opened=True))
+    crowd.embedder.gate = threading.Semaphore(0)
+    first = crowd.ask_first("a")
+    good, bad, fine = crowd.ask_waiting("good", "bad", "fine")
+    crowd.embedder.gate.release(10)
+    np.testing.assert_array_equal(first.result(20), expected("a"))
+    np.testing.assert_array_equal(good.result(20), expected("good"))
+    np.testing.assert_array_equal(fine.result(20), expected("fine"))
+    with pytest.raises(ValueError, match=r"^bad$"):
+        bad.result(20)
+    assert crowd.embedder.runs[:2] == [["a"], ["good", "bad", "fine"]]
+    assert sorted(crowd.embedder.runs[2:]) == [["bad"], ["fine"], ["good"]]
+
+
+def test_a_lone_error_is_raised_without_a_second_try() -> None:
+    crowd = Crowd(Gated(opened=True))
+    with pytest.raises(ValueError, match="bad"):
+        crowd.batcher.embed_queries([Content(text="bad")])
+    assert crowd.embedder.runs == [["bad"]]
+    np.testing.assert_array_equal(crowd.ask("good").result(20), expected("good"))
+
+
+def test_too_few_vectors_are_never_dealt_out() -> None:
+    class Short(Gated):
+        def embed_queries(self, contents: Sequence[Content]) -> Any:
+            return super().embed_queries(contents)[: 1 if len(contents) > 1 else None]
+
+    crowd = Crowd(Short())
+    asked = [crowd.ask_first("a"), *crowd.ask_waiting("b", "c")]
+    crowd.embedder.gate.release(10)
+    for text, future in zip("abc", asked, strict=True):
+        np.testing.assert_array_equal(future.result(20), expected(text))
+
+
+def test_a_query_that_waits_too_long_is_told_and_leaves_the_line() -> None:
+    crowd = Crowd(Gated(), seconds=0.05)
+    first = crowd.ask_first("a")
+    (late,) = crowd.ask_waiting("late")
+    with pytest.raises(TimeoutError, match=r"busy with other queries for 0\.05 seconds"):
+        late.result(20)
+    crowd.embedder.gate.release(1)
+    assert first.result(20) is not None
+    assert crowd.embedder.runs == [["a"]]
+    assert not crowd.batcher._waiting
+
+
+def test_who_is_interrupted_while_leading_leaves_nobody_behind() -> None:
+    class Interrupted(Gated):
+        def embed_queries(self, contents: Sequence[Content]) -> Any:
+            vectors = super().embed_queries(contents)
+            if len(self.runs) == 1:
+                raise KeyboardInterrupt
+            return vectors
+
+    crowd = Crowd(Interrupted())
+    first = crowd.ask_first("a")
+    (second,) = crowd.ask_waiting("b")
+    crowd.embedder.gate.release(10)
+    with pytest.raises(KeyboardInterrupt):
+        first.result(20)
+    np.testing.assert_array_equal(second.result(20), expected("b"))
+
+
+def test_many_threads_get_their_own_vectors() -> None:
+    class Slow(TestingEmbedder):
+        runs = 0
+
+        def embed_queries(self, contents: Sequence[Content]) -> Any:
+            self.runs += 1
+            time.sleep(0.002)
+            return super().embed_queries(contents)
+
+    crowd = Crowd(Slow())
+    texts = [f"word{number} and more" for number in range(300)]
+    asked = [crowd.ask(text) for text in texts]
+    for text, future in zip(texts, asked, strict=True):
+        np.testing.assert_array_equal(future.result(20), expected(text))
+    assert crowd.embedder.runs < 150
+
+
+def test_an_embedder_that_batches_itself_is_not_held_up() -> None:
+    class Server(Gated):
+        batches_itself = True
+
+    crowd = Crowd(Server())
+    asked = [crowd.ask_first("a"), crowd.ask_first("b")]
+    crowd.embedder.gate.release(2)
+    assert all(future.result(20) is not None for future in asked)
+    assert sorted(crowd.embedder.runs) == [["a"], ["b"]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_does_not_wait_for_its_parents_threads() -> None:
+    crowd = Crowd(Gated())
+    first = crowd.ask_first("a")
+    child = os.fork()
+    if child == 0:
+        crowd.embedder.gate = threading.Semaphore(10)
+        vectors = crowd.batcher.embed_queries([Content(text="b")])
+        os._exit(0 if np.array_equal(vectors, expected("b")) else 1)
+    deadline, status = time.monotonic() + 20, None
+    while status is None and time.monotonic() < deadline:
+        done, code = os.waitpid(child, os.WNOHANG)
+        status = code if done else None
+        time.sleep(0.01)
+    crowd.embedder.gate.release(1)
+    assert first.result(20) is not None
+    if status is None:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    assert status == 0
+
+
+def test_the_batcher_of_the_settings_is_one_and_has_their_embedder() -> None:
+    with override_settings(MMSEARCH={**IN_MEMORY, "QUERY_BATCH": 5, "QUERY_SECONDS": 2.0}):
+        batcher = get_batcher()
+        assert batcher is get_batcher()
+        assert batcher.embedder is get_embedder()
+        assert (batcher.most, batcher.seconds) == (5, 2.0)
+    assert get_batcher().most == 16
