@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 PARTS = {
-    "EMBEDDER": ("`\"starter\"`", "A preset's name, or `BACKEND` and `OPTIONS`."),
+    "EMBEDDER": ('`"starter"`', "A preset's name, or `BACKEND` and `OPTIONS`."),
     "INDEX": ("`MilvusIndex`", "`BACKEND` and `OPTIONS`: `uri`, `token`, `collection`, …"),
     "RERANKER": ("`None`", "`BACKEND` and `OPTIONS`."),
 }

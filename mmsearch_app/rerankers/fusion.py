@@ -8,15 +8,18 @@ from statistics import fmean, pstdev
 
 __all__ = ["fuse", "fuse_scores", "measure_agreement", "trust"]
 
-_DAMPING = 60
+_DAMPING = 2
+"""60 is for lists of a thousand: of nine it makes a sum of ranks, in which five of seven may
+pass the best of the index. On the oracle of the tests both gain the same."""
 
 
 def fuse(order: Sequence[int], *, weight: float) -> tuple[int, ...]:
     """Weighted reciprocal rank fusion of `order` with the identity, the order of the index.
 
     `order` is a permutation of range(n), `weight` (0 to 1) the share of the reranker. Returns
-    a permutation, best first; ties go to the index. With a weight below 1 a confused model
-    cannot bury a strong match. Source: Cormack, Clarke and Buettcher, SIGIR 2009, k = 60.
+    a permutation, best first; ties go to the index. With a weight of at most one half a confused
+    model cannot bury a strong match: the best of the index stays among the first four.
+    Source: Cormack, Clarke and Buettcher, SIGIR 2009, with a damping for short lists.
     Raises ValueError when `order` is no permutation or the weight is out of range.
     """
     if sorted(order) != list(range(len(order))):

@@ -40,12 +40,13 @@ class SameConv(nn.Conv2d):
         super().__init__(
             inputs, outputs, kernel, stride=stride, padding=before, groups=groups, bias=False
         )
-        self.odd = odd
+        self.margin = before
+        self.odd = bool(odd)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (n, c, h, w) whose sides are multiples of the stride."""
         if self.odd:
-            before, after = self.padding[0], self.padding[0] + 1
+            before, after = self.margin, self.margin + 1
             padded = functional.pad(x, (before, after, before, after))
             return functional.conv2d(
                 padded, self.weight, self.bias, self.stride, groups=self.groups
@@ -123,7 +124,10 @@ class EfficientNetLite0(nn.Module):
 
     def fuse(self) -> None:
         """Fold every normalisation into the convolution before it: the same function, faster."""
-        pairs = [(self, "conv_stem", "bn0"), (self, "conv_head", "bn1")]
+        pairs: list[tuple[nn.Module, str, str]] = [
+            (self, "conv_stem", "bn0"),
+            (self, "conv_head", "bn1"),
+        ]
         for block in self.blocks:
             pairs += [(block, "expand_conv", "bn0")] if block.expands else []
             pairs += [(block, "depthwise_conv", "bn1"), (block, "project_conv", "bn2")]

@@ -46,7 +46,7 @@ class Vision:
         self.network.load(torch.load(file, map_location="cpu", weights_only=True))
         self.network.requires_grad_(requires_grad=False).train(mode=False)
         self.network.fuse()
-        self.network.to(device, memory_format=torch.channels_last)
+        self.network.to(device)
 
     def see(self, images: Sequence[Image.Image], sights: Sequence[Sight], *, batch: int) -> Seen:
         """Look at RGB pictures of any size, `batch` at a time."""
