@@ -1,0 +1,209 @@
+"""Every engine that the index promises to work with, each started once."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mmsearch_app.indexes.base import Generation, Index, IndexUnavailable
+from mmsearch_app.indexes.memory import MemoryIndex
+from mmsearch_app.indexes.milvus import MilvusIndex
+from tests.indexes.kit import record
+
+ENGINES = ("memory", "lite-file", "lite-server", "milvus")
+
+
+class LiteServer:
+    """`milvus-lite server` on the loopback, which can be stopped and started again."""
+
+    def __init__(self, data: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{port}"
+        self._command = [sys.executable, "-m", "milvus_lite", "server", "--host", "127.0.0.1"]
+        self._command += ["--port", str(port), "--data-dir", str(data)]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for(self.uri)
+
+    def stop(self) -> None:
+        # Nothing but SIGINT makes it close its files.
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=20)
+
+
+def wait_for(uri: str, *, seconds: float = 60) -> None:
+    index = MilvusIndex(uri=uri, timeout=2)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            index.describe()
+            return index.close()
+        except IndexUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def lite_server(tmp_path: Path) -> Iterator[LiteServer]:
+    server = LiteServer(tmp_path / "served")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def lite_server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = LiteServer(tmp_path_factory.mktemp("served"))
+    yield server.uri
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Milvus server, reachable from here only."""
+    shelter = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
+    shelter += ["--mount-proc"]
+    if find_spec("milvus") is None:
+        pytest.skip("the package milvus (a Milvus server) is not installed")
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare, which keeps the Milvus server off the network, is not installed")
+    allowed = subprocess.run([*shelter, "true"], capture_output=True, text=True, check=False)
+    if allowed.returncode:
+        pytest.skip(f"no network namespace for the Milvus server: {allowed.stderr.strip()}")
+    script = Path(__file__).with_name("sheltered_milvus.py")
+    data = tmp_path_factory.mktemp("milvus")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        descriptor = listener.fileno()
+        port = listener.getsockname()[1]
+        with subprocess.Popen(
+            [*shelter, sys.executable, str(script), str(data), str(descriptor)],
+            pass_fds=[descriptor],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n", "the Milvus server did not start"
+            yield f"http://127.0.0.1:{port}"
+            server.communicate(timeout=30)
+    shutil.rmtree(data)
+
+
+@pytest.fixture(scope="session")
+def uri_of(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str | Path]:
+    """The address of an engine, started when first asked for; a Lite file is a new one."""
+
+    def uri(engine: str) -> str | Path:
+        if engine == "lite-file":
+            return tmp_path_factory.mktemp("lite") / "index.db"
+        return str(request.getfixturevalue(f"{engine.replace('-', '_')}_uri"))
+
+    return uri
+
+
+def make_milvus(uri: str | Path, **options: object) -> MilvusIndex:
+    """An index with a collection of its own; a search shows what was just written."""
+    collection = f"test_{uuid.uuid4().hex}"
+    return MilvusIndex(**{"uri": uri, "collection": collection, "consistency": "Strong", **options})
+
+
+@contextmanager
+def opened(uri: str | Path, **options: object) -> Iterator[MilvusIndex]:
+    """An index that is cleared away at the end."""
+    index = make_milvus(uri, **options)
+    yield index
+    live = index.live()
+    for generation in index.generations():
+        if generation != live:
+            index.drop(generation.name)
+    index.close()
+
+
+@pytest.fixture(scope="session")
+def kept(uri_of: Callable[[str], str | Path]) -> Iterator[Callable[[str, str], Index]]:
+    """One index for each purpose and engine: a server takes 3 s to load a collection."""
+    made: dict[tuple[str, str], Index] = {}
+
+    def keep(purpose: str, engine: str) -> Index:
+        if (purpose, engine) not in made:
+            memory = engine == "memory"
+            made[purpose, engine] = MemoryIndex() if memory else make_milvus(uri_of(engine))
+        return made[purpose, engine]
+
+    yield keep
+    for index in made.values():
+        index.close()
+
+
+@pytest.fixture(params=ENGINES)
+def fresh(request: pytest.FixtureRequest, uri_of: Callable[[str], str | Path]) -> Iterator[Index]:
+    """An index without any generation."""
+    if request.param == "memory":
+        yield MemoryIndex()
+        return
+    with opened(uri_of(request.param)) as index:
+        yield index
+
+
+@pytest.fixture(params=ENGINES)
+def index(request: pytest.FixtureRequest, kept: Callable[[str, str], Index]) -> Index:
+    """An index that other tests have used; what they promoted is live."""
+    return kept("writing", request.param)
+
+
+@pytest.fixture
+def generation(index: Index) -> Generation:
+    """A generation of four dimensions without any record, for a few.
+
+    Milvus 2.3 searches thousands of rows, even deleted ones, by a rough index until it has
+    sealed them: `roomy` is for tests that write so many.
+    """
+    for generation in index.generations():
+        if generation.dimension == 4 and generation.fingerprint == "emptied":
+            index.delete(list(index.ids(generation=generation.name)), generation=generation.name)
+            return generation
+    return index.create(fingerprint="emptied", dimension=4)
+
+
+@pytest.fixture
+def roomy(index: Index) -> Generation:
+    return index.create(fingerprint="roomy", dimension=4)
+
+
+@pytest.fixture(params=ENGINES)
+def filled(
+    request: pytest.FixtureRequest, kept: Callable[[str, str], Index]
+) -> tuple[Index, Generation]:
+    """A shop of five products that the tests only read."""
+    index = kept("reading", request.param)
+    for generation in index.generations():
+        return index, generation
+    generation = index.create(fingerprint="model@1/4", dimension=4)
+    index.upsert(
+        [
+            record("mug", kind=["mug", "gift"], price=9.5, stock=3, sale=True),
+            record("cup", kind=["mug"], price=10, stock=0, sale=False),
+            record("lamp", kind=["lamp"], price=10.0, stock=1, label="1"),
+            record("set", kind=["set", "gift"], price=[5, 25.5], stock=-2, label="true"),
+            record("bare"),
+        ],
+        generation=generation.name,
+    )
+    return index, generation

@@ -1,0 +1,265 @@
+"""Milvus Lite: one process, one writer, and what was acknowledged survives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mmsearch_app.indexes.base import Generation, IndexUnavailable
+from mmsearch_app.indexes.milvus import MilvusIndex
+from tests.indexes.kit import ROOT, record, records, run_python, unit, units, where
+
+OPEN = """
+import sys
+from mmsearch_app.indexes.milvus import MilvusIndex
+from tests.indexes.kit import record, records
+index = MilvusIndex(uri=sys.argv[1], timeout=5)
+"""
+
+LIST = OPEN + "print(*index.ids(generation=sys.argv[2]))"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "shop.db"
+
+
+@pytest.fixture
+def index(path: Path) -> Iterator[MilvusIndex]:
+    index = MilvusIndex(uri=path)
+    yield index
+    index.close()
+
+
+@pytest.fixture
+def generation(index: MilvusIndex) -> Generation:
+    return index.create(fingerprint="model@1", dimension=4)
+
+
+def kill_after(path: Path, work: str) -> str:
+    """Kill a process, without warning, once `work` is done; answers its generation."""
+    code = (
+        OPEN
+        + "name = index.create(fingerprint='m', dimension=4).name\n"
+        + work
+        + "\nprint(name, flush=True)\nsys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return name
+
+
+def test_what_was_written_survives_a_kill(path: Path) -> None:
+    name = kill_after(path, "index.upsert(records(300), generation=name)")
+    index = MilvusIndex(uri=path)
+    assert set(index.ids(generation=name)) == {r.id for r in records(300)}
+    assert len(index.vectors([r.id for r in records(300)], generation=name)) == 300
+    index.close()
+
+
+def test_what_was_deleted_stays_deleted_after_a_kill(path: Path) -> None:
+    work = (
+        "index.upsert(records(300), generation=name)\n"
+        "index.delete([r.id for r in records(299)], generation=name)"
+    )
+    name = kill_after(path, work)
+    index = MilvusIndex(uri=path)
+    assert list(index.ids(generation=name)) == ["r00299"]
+    index.close()
+
+
+def test_threads_that_wrote_at_once_lost_nothing_to_a_kill(path: Path) -> None:
+    work = """
+import threading
+import time
+def write(prefix):
+    stored = records(600, prefix=prefix)
+    for start in range(0, 600, 30):
+        index.upsert(stored[start:start + 30], generation=name)
+threads = [threading.Thread(target=write, args=(p,)) for p in "abc"]
+[t.start() for t in threads]
+[t.join() for t in threads]"""
+    name = kill_after(path, work)
+    index = MilvusIndex(uri=path)
+    assert set(index.ids(generation=name)) == {
+        r.id for prefix in "abc" for r in records(600, prefix=prefix)
+    }
+    index.close()
+
+
+def test_a_promotion_survives_a_kill(path: Path) -> None:
+    name = kill_after(path, "index.promote(name)")
+    index = MilvusIndex(uri=path)
+    live = index.live()
+    assert live is not None
+    assert live.name == name
+    index.close()
+
+
+def test_an_index_that_a_kill_tore_is_built_again(
+    path: Path, index: MilvusIndex, generation: Generation
+) -> None:
+    index.upsert(records(300), generation=generation.name)
+    deadline = time.monotonic() + 30
+    while not (torn := list(path.rglob("*.idx"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    index.close()
+    for file in torn:
+        file.write_bytes(file.read_bytes()[:100])
+    assert torn
+    assert len(index.search(unit(1, 0, 0, 0), generation=generation.name, limit=300)) == 300
+
+
+def test_a_second_process_is_told_who_is_in_the_way(
+    path: Path, index: MilvusIndex, generation: Generation
+) -> None:
+    done = run_python(LIST, str(path), generation.name)
+    assert done.returncode == 1
+    assert f"IndexUnavailable: Milvus Lite cannot open {path}. One process" in done.stderr
+
+
+def test_closing_lets_another_process_in(
+    path: Path, index: MilvusIndex, generation: Generation
+) -> None:
+    index.upsert([record("a")], generation=generation.name)
+    index.close()
+    done = run_python(LIST, str(path), generation.name)
+    assert (done.returncode, done.stdout) == (0, "a\n"), done.stderr
+
+
+def test_after_the_other_process_the_index_opens_again(
+    path: Path, index: MilvusIndex, generation: Generation
+) -> None:
+    index.close()
+    code = OPEN + "index.upsert([record('b')], generation=sys.argv[2])"
+    assert run_python(code, str(path), generation.name).returncode == 0
+    assert list(index.ids(generation=generation.name)) == ["b"]
+
+
+def test_two_indexes_of_one_process_share_a_file(
+    path: Path, index: MilvusIndex, generation: Generation
+) -> None:
+    other = MilvusIndex(uri=str(path))
+    other.upsert([record("a")], generation=generation.name)
+    assert list(index.ids(generation=generation.name)) == ["a"]
+    other.close()
+    index.upsert([record("b")], generation=generation.name)
+    assert set(index.ids(generation=generation.name)) == {"a", "b"}
+
+
+def test_a_reader_misses_no_row_while_others_are_written(
+    index: MilvusIndex, generation: Generation
+) -> None:
+    index.upsert([record("first", product="first")], generation=generation.name)
+    written = ["first"]
+    missed: list[set[str]] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            expected = set(written)
+            missed.append(expected - set(index.ids(generation=generation.name)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for start in range(0, 600, 20):
+        batch = records(600)[start : start + 20]
+        index.upsert(batch, generation=generation.name)
+        written.extend(r.id for r in batch)
+    done.set()
+    reader.join()
+    assert len(missed) > 5
+    assert not set().union(*missed)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_keeps_off_the_file_of_its_parent(
+    index: MilvusIndex, generation: Generation
+) -> None:
+    index.upsert([record("a")], generation=generation.name)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            index.upsert([record("b")], generation=generation.name)
+            os.write(writer, b"written")
+        except IndexUnavailable as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        assert "One process at a time" in answer.read()
+    index.upsert([record("c")], generation=generation.name)
+    assert set(index.ids(generation=generation.name)) == {"a", "c"}
+
+
+def test_a_child_that_ends_in_order_does_no_harm(path: Path) -> None:
+    """Its interpreter runs the exit functions that it inherited."""
+    code = (
+        OPEN
+        + """
+import os
+name = index.create(fingerprint="m", dimension=4).name
+index.upsert(records(50), generation=name)
+child = os.fork()
+if child == 0:
+    sys.exit()
+os.waitpid(child, 0)
+index.upsert([record("last")], generation=name)
+index.close()
+print(name)
+"""
+    )
+    done = run_python(code, str(path))
+    assert done.returncode == 0, done.stderr
+    index = MilvusIndex(uri=path)
+    assert index.count(generation=done.stdout.strip()) == 51
+    index.close()
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    index = MilvusIndex(uri=tmp_path / "missing" / "shop.db")
+    with pytest.raises(IndexUnavailable, match=r"missing/shop\.db"):
+        index.live()
+
+
+def test_a_filter_that_few_pictures_fulfil_loses_none_of_them(index: MilvusIndex) -> None:
+    """The graph of Milvus Lite does: 1 of 20 came back out of 20,000."""
+    generation = index.create(fingerprint="model@1", dimension=16)
+    stored = [
+        record(f"r{n}", vector, rare=n % 250 == 0)
+        for n, vector in enumerate(units(3000, dimension=16))
+    ]
+    index.upsert(stored, generation=generation.name)
+    # The graph is there after opening anew.
+    index.close()
+    matches = index.search(
+        stored[7].vector,
+        generation=generation.name,
+        limit=24,
+        conditions=[where("rare", "in", True)],
+    )
+    assert len(matches) == 12
+
+
+def test_a_file_is_not_shared_and_has_a_single_writer(index: MilvusIndex) -> None:
+    assert (index.shared, index.single_writer) == (False, True)

@@ -1,0 +1,55 @@
+"""What `MilvusIndex` does before it connects: nothing but checking its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmsearch_app.indexes.milvus import MilvusIndex
+from tests.indexes.kit import run_python
+
+
+def test_making_one_loads_no_client_and_opens_no_file(tmp_path: Path) -> None:
+    code = """
+import sys
+from mmsearch_app.indexes.milvus import MilvusIndex
+MilvusIndex(uri=sys.argv[1]).close()
+print(sorted({"pymilvus", "milvus_lite", "grpc", "pandas"} & set(sys.modules)))
+"""
+    done = run_python(code, str(tmp_path / "shop.db"))
+    assert (done.stdout, list(tmp_path.iterdir())) == ("[]\n", []), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "lesson"),
+    [
+        ({"uri": "shop.sqlite"}, "ends in .db"),
+        ({"uri": "localhost:19530"}, "start with one of http:"),
+        ({"index_type": "hnsw"}, "take one of .*'HNSW'"),
+        ({"index_type": "DISKANN"}, "not possible in Milvus Lite"),
+        ({"consistency": "strong"}, "take one of .*'Strong'"),
+        ({"collection": "product images"}, "letters, digits and _"),
+        ({"collection": ""}, "letters, digits and _"),
+        ({"timeout": 0}, "above 0"),
+    ],
+)
+def test_a_wrong_option_value_is_refused_with_the_right_ones(
+    options: dict[str, object], lesson: str
+) -> None:
+    with pytest.raises(ValueError, match=lesson):
+        MilvusIndex(**options)  # type: ignore[arg-type]
+
+
+def test_a_server_takes_what_milvus_lite_does_not() -> None:
+    MilvusIndex(uri="http://milvus:19530", index_type="DISKANN")
+
+
+def test_a_file_stays_the_same_when_the_folder_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    index = MilvusIndex(uri="shop.db")
+    monkeypatch.chdir("/")
+    assert str(tmp_path / "shop.db") in index.describe()
+    index.close()
