@@ -75,7 +75,7 @@ class Settings:
     """How strongly unwanted words push away."""
     RERANK_LIMIT: int = 9
     """How many of the first hits the reranker looks at."""
-    RERANK_WEIGHT: float = 0.7
+    RERANK_WEIGHT: float = 0.5
     """The reranker's share when its order is fused with that of the index, 0 to 1."""
     RERANK_FUSION: str = "ranks"
     """What is fused: "ranks", or "scores" (its grades, where it gives any, and the cosines)."""

@@ -185,9 +185,11 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
 
 def _reuse(query: Query, kept: Query | None) -> Query:
     """The same with the vector of the question before, where nothing that it stands for changed."""
-    if kept is None or (kept.text, kept.without) != (query.text, query.without):
+    if kept is None:
         return query
-    return replace(query, vector=kept.vector)
+    query = replace(query, image=kept.image)  # which knows its own bytes
+    same = (kept.text, kept.without) == (query.text, query.without)
+    return replace(query, vector=kept.vector) if same else query
 
 
 def _improve(token: str, query: Query) -> Answer | None:

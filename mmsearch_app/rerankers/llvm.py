@@ -1,0 +1,207 @@
+"""A vision-language model as a reranker: the class that a setting names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+from django.utils.module_loading import import_string
+
+from mmsearch_app.embedders.base import Content
+from mmsearch_app.rerankers import prompts
+from mmsearch_app.rerankers.base import Ranking
+from mmsearch_app.rerankers.collage import GENERIC, LAYOUTS, Layout
+from mmsearch_app.rerankers.forms import LABELS
+from mmsearch_app.rerankers.fusion import measure_agreement
+from mmsearch_app.rerankers.local import LocalVLM
+from mmsearch_app.rerankers.modes import MODES, Judgement, Mode
+from mmsearch_app.rerankers.modes.base import SENTENCE
+from mmsearch_app.rerankers.parsing import clean
+from mmsearch_app.rerankers.presets import PRESETS, Preset
+from mmsearch_app.rerankers.scene import Scene
+from mmsearch_app.rerankers.vlm import ModelFailed, Prompt, VisionLanguageModel
+from mmsearch_app.rerankers.windows import judge_in_windows
+
+__all__ = ["VisionReranker"]
+
+
+class VisionReranker:
+    """Asks a model for an order of all candidates; the order is complete whatever it replies.
+
+    `preset` is a name of `presets.PRESETS`. `model` says how to reach the model: nothing (the
+    preset's, in this process), a name of the hub, `{"BACKEND": dotted path, "OPTIONS": {…}}`,
+    or an object (see `vlm.VisionLanguageModel`). What follows replaces what the preset says.
+
+    `mode` is a name of `modes.MODES`. `window` is how many candidates one prompt shows at
+    most; more are asked about in several. `caption` asks for a caption of the query picture
+    first; None leaves that to the mode. `reason` asks for a reason where it costs extra.
+    `language`, such as "German", is that of the reason. `layout` is a name of `LAYOUTS`.
+    `rounds` asks so many times, the candidates shuffled, and reports the agreement. With
+    `good` (0 to 10), no candidate with at least that grade means that there is no good match.
+    """
+
+    def __init__(
+        self,
+        *,
+        preset: str = "",
+        model: VisionLanguageModel | Mapping[str, Any] | str | None = None,
+        mode: str | None = None,
+        window: int = 9,
+        caption: bool | None = None,
+        reason: bool = True,
+        language: str = "",
+        layout: str | None = None,
+        rounds: int = 1,
+        good: float | None = None,
+        **options: Any,
+    ) -> None:
+        known = _look_up("preset", preset, PRESETS) if preset else None
+        self.model = _reach(model, known, options)
+        chosen = mode or (known.mode if known else "grades")
+        self.mode: Mode = _look_up("mode", chosen, MODES)()
+        usual = known.layout if known else GENERIC
+        self.layout: Layout = _look_up("layout", layout, LAYOUTS) if layout else usual
+        self.caption = self.mode.captions if caption is None else caption
+        self.reason = reason
+        self.language = language
+        self.rounds = rounds
+        self.good = good
+        self.window = window
+        self._check()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Model, mode, prompts and every option that changes a reply."""
+        options = [self.caption, self.reason, self.language, self.rounds, self.good, self.window]
+        asked = [self.mode.name, prompts.VERSION, self.layout.name, *options]
+        digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]
+        return f"{self.model.fingerprint}/{self.mode.name}-{prompts.VERSION}/{digest}"
+
+    def rerank(self, query: Content, candidates: Sequence[Content]) -> Ranking:
+        """Order all candidates. Raises what the model raises, ModelFailed above all."""
+        if not candidates:
+            return Ranking(order=())
+        self._require_logits()
+        scene = Scene(
+            query=query,
+            candidates=tuple(candidates),
+            layout=self.layout,
+            caption=self._describe(query),
+            language=self.language,
+        )
+        if len(candidates) == 1 and not self.mode.graded:
+            return Ranking(order=(0,), caption=scene.caption)
+        return self._conclude(scene, [self._ask(scene, turn) for turn in range(self.rounds)])
+
+    def warm_up(self) -> None:
+        """Load or connect, and answer once."""
+        self.model.warm_up()
+        self._require_logits()
+
+    def _describe(self, query: Content) -> str:
+        if not self.caption or query.image is None:
+            return ""
+        prompt = Prompt(parts=(query.image, prompts.CAPTION))
+        return clean(self.model.generate([prompt], max_tokens=SENTENCE)[0])
+
+    def _ask(self, scene: Scene, turn: int) -> Judgement:
+        """The judgement of one round, by the places of the scene. Round 0 is not shuffled."""
+        shuffled = list(range(len(scene.candidates)))
+        if turn:
+            random.Random(turn).shuffle(shuffled)  # noqa: S311 - the same each time, so cacheable
+        found = judge_in_windows(
+            self.mode,
+            self.model,
+            scene.of(shuffled),
+            size=self.window,
+            reason=self.reason and not turn,
+        )
+        grades = None
+        if found.grades is not None:
+            back = sorted(range(len(shuffled)), key=lambda shown: shuffled[shown])
+            grades = tuple(found.grades[shown] for shown in back)
+        order = tuple(shuffled[shown] for shown in found.order)
+        return replace(found, order=order, grades=grades)
+
+    def _conclude(self, scene: Scene, rounds: Sequence[Judgement]) -> Ranking:
+        places = range(len(scene.candidates))
+        given = [judgement.grades for judgement in rounds if judgement.grades is not None]
+        grades = tuple(fmean(row[place] for row in given) for place in places) if given else None
+        order = rounds[0].order if len(rounds) == 1 else _combine(rounds, grades)
+        best = max(grades) if grades else None
+        return Ranking(
+            order=order,
+            grades=grades,
+            reason=_reason_for(order[0], rounds),
+            caption=scene.caption,
+            repairs=sum(judgement.repairs for judgement in rounds),
+            agreement=measure_agreement([j.order for j in rounds]) if len(rounds) > 1 else None,
+            no_good_match=self.good is not None and best is not None and best < self.good,
+        )
+
+    def _require_logits(self) -> None:
+        if self.mode.needs_logits and not self.model.capabilities.logits:
+            msg = f"Mode {self.mode.name!r} reads logits, which this model does not give: "
+            raise ModelFailed(msg + "take mode 'grades'.")
+
+    def _check(self) -> None:
+        most = min(self.layout.capacity, len(LABELS)) if self.mode.collages else len(LABELS)
+        if not 2 <= self.window <= most:
+            msg = f"window must be from 2 to {most} with layout {self.layout.name!r}, not "
+            raise ValueError(f"{msg}{self.window}.")
+        if self.rounds < 1:
+            msg = f"rounds must be at least 1, not {self.rounds}."
+            raise ValueError(msg)
+        if self.good is not None and not self.mode.graded:
+            msg = f"good needs grades, which mode {self.mode.name!r} does not give."
+            raise ValueError(msg)
+
+
+def _reach(
+    model: VisionLanguageModel | Mapping[str, Any] | str | None,
+    preset: Preset | None,
+    options: Mapping[str, Any],
+) -> VisionLanguageModel:
+    if options and model is not None and not isinstance(model, str):
+        msg = f"{', '.join(sorted(options))}: such options belong to the model, not beside it."
+        raise TypeError(msg)
+    if isinstance(model, Mapping):
+        reached: VisionLanguageModel = import_string(model["BACKEND"])(**model.get("OPTIONS", {}))
+        return reached
+    if model is not None and not isinstance(model, str):
+        return model
+    usual: dict[str, Any] = {}
+    if preset is not None:
+        usual = {"processing": preset.processing, "max_images": preset.max_images}
+        if not model and "path" not in options:
+            usual["model"] = preset.repository
+    if model:
+        usual["model"] = model
+    return LocalVLM(**(usual | dict(options)))
+
+
+def _look_up(option: str, name: str, known: Mapping[str, Any]) -> Any:
+    if name not in known:
+        msg = f"{option} must be one of {', '.join(sorted(known))}, not {name!r}."
+        raise ValueError(msg)
+    return known[name]
+
+
+def _combine(rounds: Sequence[Judgement], grades: Sequence[float] | None) -> tuple[int, ...]:
+    """By mean grade, else by mean rank (Borda's count); ties stand as in the index."""
+    count = len(rounds[0].order)
+    ranks = [fmean(judgement.order.index(place) for judgement in rounds) for place in range(count)]
+    best = [-grade for grade in grades] if grades is not None else ranks
+    return tuple(sorted(range(count), key=lambda place: (best[place], ranks[place], place)))
+
+
+def _reason_for(winner: int, rounds: Sequence[Judgement]) -> str:
+    """The reason of a round that had the same winner; a reason for another one would mislead."""
+    fitting = (j.reason for j in rounds if j.order[0] == winner and j.reason)
+    return next(fitting, "")

@@ -1,0 +1,138 @@
+"""A vision-language model in this process: any native family of transformers, or Phi-3 Vision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from mmsearch_app.embedders.extras import needing
+from mmsearch_app.embedders.runtime import Precision
+from mmsearch_app.embedders.weights import Release, digest_files, fetch
+from mmsearch_app.rerankers.vlm import Capabilities, Form, Prompt
+
+if TYPE_CHECKING:
+    from mmsearch_app.rerankers.network import LoadedModel
+
+__all__ = ["LocalVLM"]
+
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+VERSION = "local-1"
+
+
+class LocalVLM:
+    """A model of the hub or, by `path`, of a folder; code that comes with a model is never run.
+
+    Nothing is loaded and torch is not imported before the first call or `warm_up`. The model
+    loads once, under a lock, and answers one call at a time; a failed attempt is repeated by
+    the next call. Only `warm_up` downloads anything, unless `local_files_only`.
+
+    `device` is "auto" (the GPU if there is one) or a name that torch knows; `attention` an
+    implementation that transformers knows, None lets it choose. `batch_size` prompts go
+    through the model together. `temperature` 0 is greedy; above, replies are sampled, which
+    are then no longer the same each time. `max_images` is how many pictures a prompt may have;
+    `processing` goes to the model's processor, for instance the size at which it sees pictures.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "",
+        path: str | os.PathLike[str] | None = None,
+        revision: str = "main",
+        local_files_only: bool = False,
+        device: str = "auto",
+        dtype: Precision = "bfloat16",
+        attention: str | None = None,
+        batch_size: int = 4,
+        temperature: float = 0.0,
+        max_images: int = 1,
+        processing: Mapping[str, Any] | None = None,
+    ) -> None:
+        if bool(model) == (path is not None):
+            msg = "Give `model`, a name of the hub such as 'HuggingFaceM4/Idefics3-8B-Llama3', "
+            raise ValueError(msg + "or `path`, a folder; one of the two.")
+        if batch_size < 1 or max_images < 1 or temperature < 0:
+            msg = "batch_size and max_images must be at least 1 and temperature at least 0."
+            raise ValueError(msg)
+        self.path = None if path is None else Path(path)
+        self.release = Release(
+            repository=model, revision=revision, required=("config.json",), optional=FILES
+        )
+        self.local_files_only = local_files_only
+        self.device = device
+        self.dtype: Precision = dtype
+        self.attention = attention
+        self.batch_size = batch_size
+        self.temperature = temperature
+        self.processing = dict(processing or {})
+        self.capabilities = Capabilities(logits=True, constrained=True, max_images=max_images)
+        self._lock = Lock()
+        self._model: LoadedModel | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of a folder the content counts, not the place."""
+        origin = self.release.name if self.path is None else digest_files(_files(self.path))
+        options = [self.temperature, self.dtype, self.processing]
+        digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+        return f"{origin}/{VERSION}/{digest}"
+
+    def generate(
+        self, prompts: Sequence[Prompt], *, max_tokens: int, form: Form | None = None
+    ) -> list[str]:
+        """One reply a prompt; with a form, complete whenever `max_tokens` leaves room for it."""
+        grammar = None if form is None else form.grammar
+        replies: list[str] = []
+        with self._lock:
+            model = self._loaded(download=False)
+            for batch in self._batches(prompts):
+                replies += model.generate(
+                    batch, max_tokens=max_tokens, grammar=grammar, temperature=self.temperature
+                )
+        return replies
+
+    def score(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...]]:
+        """The logits of the words' first tokens, one row a prompt."""
+        rows: list[tuple[float, ...]] = []
+        with self._lock:
+            model = self._loaded(download=False)
+            for batch in self._batches(prompts):
+                rows += model.score(batch, words)
+        return rows
+
+    def warm_up(self) -> None:
+        """Download what is missing, load, and answer once."""
+        with self._lock:
+            self._loaded(download=not self.local_files_only).warm_up()
+
+    def _batches(self, prompts: Sequence[Prompt]) -> list[Sequence[Prompt]]:
+        """Prompts with as many pictures each: some processors take no others together."""
+        alike = len({len(prompt.pictures) for prompt in prompts}) == 1
+        size = self.batch_size if alike else 1
+        return [prompts[start : start + size] for start in range(0, len(prompts), size)]
+
+    def _loaded(self, *, download: bool) -> LoadedModel:
+        if self._model is None:
+            with needing("models"):
+                from mmsearch_app.rerankers.network import load
+
+            folder = self.path or fetch(self.release, download=download)
+            self._model = load(
+                folder,
+                device=self.device,
+                dtype=self.dtype,
+                attention=self.attention,
+                processing=self.processing,
+            )
+        return self._model
+
+
+def _files(folder: Path) -> list[Path]:
+    """What decides about the replies, in a fixed order."""
+    return sorted({file for pattern in FILES for file in folder.glob(pattern)})

@@ -1,0 +1,58 @@
+"""What a mode is: one question to a model, and what its reply says of the candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from mmsearch_app.rerankers import prompts
+from mmsearch_app.rerankers.parsing import clean
+from mmsearch_app.rerankers.scene import Scene
+from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
+
+__all__ = ["Judgement", "Mode", "explain"]
+
+SENTENCE = 80
+"""Tokens of a sentence that is not held to a form."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a model thinks of the candidates of one scene."""
+
+    order: tuple[int, ...]
+    """A permutation of the candidates' places, best first."""
+    grades: tuple[float, ...] | None = None
+    """0 to 10 by candidate, comparable between scenes of one query; None: the order alone."""
+    reason: str = ""
+    repairs: int = 0
+
+
+class Mode(Protocol):
+    """A way to ask. Holds nothing of a query; called from several threads."""
+
+    name: ClassVar[str]
+    needs_logits: ClassVar[bool]
+    """Whether the model must have `capabilities.logits`."""
+    captions: ClassVar[bool]
+    """Whether a caption of the query picture is asked for beforehand."""
+    collages: ClassVar[bool]
+    """Whether all candidates are shown in one prompt, so that their number is limited."""
+    graded: ClassVar[bool]
+    """Whether it gives grades, by which candidates of several scenes can be compared."""
+
+    def judge(self, model: VisionLanguageModel, scene: Scene, *, reason: bool) -> Judgement:
+        """Order all candidates of the scene, whatever the model replies.
+
+        `reason` asks for a reason where it costs extra. Raises what the model raises.
+        """
+        ...
+
+
+def explain(model: VisionLanguageModel, scene: Scene, place: int) -> str:
+    """One sentence of the model about the candidate that won."""
+    shown = scene.show_pair(place, model.capabilities)
+    asked = prompts.ask_for_reason(
+        scene.words, scene.titles[place], pictured=scene.pictured, language=scene.language
+    )
+    return clean(model.generate([Prompt(parts=(*shown, asked))], max_tokens=SENTENCE)[0])

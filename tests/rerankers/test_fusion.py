@@ -1,0 +1,110 @@
+"""Fusion never falls far below the index, whatever the reranker says."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from mmsearch_app.rerankers.fusion import fuse, fuse_scores, measure_agreement, trust
+from tests.rerankers.oracle import Oracle, compare, questions
+
+ASKED = questions(200, noise=0.2)
+HALF = 0.5
+GUESSES_COST = 0.02
+"""nDCG that half a weight for pure guesses may cost at most."""
+BIAS_COSTS = 0.04
+"""The same for guesses under a strong bias to the last candidates."""
+SPITE_COSTS = 0.11
+"""The same for a reranker that turns the truth round."""
+
+
+@pytest.mark.parametrize("by_scores", [False, True], ids=["ranks", "scores"])
+@pytest.mark.parametrize("lies", [0.0, 0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize("bias", [0.0, 5.0])
+def test_a_lying_reranker_costs_no_more_than_the_bound(
+    *, lies: float, bias: float, by_scores: bool
+) -> None:
+    oracle = Oracle(lies=lies, bias=bias)
+
+    index, _, fused = compare(oracle, ASKED, weight=HALF, by_scores=by_scores)
+
+    assert fused >= index - GUESSES_COST
+
+
+@pytest.mark.parametrize("by_scores", [False, True], ids=["ranks", "scores"])
+def test_a_bias_against_the_index_costs_no_more_than_the_bound(*, by_scores: bool) -> None:
+    index, alone, fused = compare(
+        Oracle(lies=1.0, bias=-10), ASKED, weight=HALF, by_scores=by_scores
+    )
+
+    assert index - BIAS_COSTS <= fused
+    assert alone < index - BIAS_COSTS
+
+
+@pytest.mark.parametrize("by_scores", [False, True], ids=["ranks", "scores"])
+def test_even_spite_costs_no_more_than_the_bound(*, by_scores: bool) -> None:
+    index, alone, fused = compare(Oracle(spite=True), ASKED, weight=HALF, by_scores=by_scores)
+
+    assert index - SPITE_COSTS <= fused
+    assert alone < index - SPITE_COSTS
+
+
+@pytest.mark.parametrize("by_scores", [False, True], ids=["ranks", "scores"])
+@pytest.mark.parametrize("lies", [0.0, 0.25])
+def test_a_mostly_honest_reranker_gains(*, lies: float, by_scores: bool) -> None:
+    index, _, fused = compare(Oracle(lies=lies), ASKED, weight=HALF, by_scores=by_scores)
+
+    assert fused > index + 0.01
+
+
+def test_half_a_weight_keeps_the_best_of_the_index_among_the_first_four() -> None:
+    for order in permutations(range(7)):
+        assert fuse(order, weight=HALF).index(0) < 4
+    for last in range(2, 26):
+        for head in permutations(range(1, min(last, 6))):
+            order = (*head, *range(1 + len(head), last), 0)
+            assert fuse(order, weight=HALF).index(0) < 4
+
+
+def test_a_candidate_that_both_put_first_stays_first() -> None:
+    for order in permutations(range(1, 6)):
+        assert fuse((0, *order), weight=0.7)[0] == 0
+
+
+def test_scores_are_standardised_before_they_are_added() -> None:
+    """The index is sure of its first, the grades hardly prefer the second."""
+    assert fuse_scores([0.9, 0.2, 0.1], [5.0, 5.1, 5.0], weight=0.2)[0] == 0
+    assert fuse_scores([0.31, 0.3, 0.1], [1.0, 9.0, 0.0], weight=0.5)[0] == 1
+
+
+def test_equal_grades_leave_the_order_of_the_index() -> None:
+    assert fuse_scores([0.9, 0.5, 0.1], [5, 5, 5], weight=1.0) == (0, 1, 2)
+    assert fuse_scores([], [], weight=0.5) == ()
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1])
+def test_a_weight_out_of_range_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match="weight must be from 0 to 1"):
+        fuse_scores([1.0], [1.0], weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("orders", "agreement"),
+    [
+        ([(0, 1, 2), (0, 1, 2)], 1.0),
+        ([(0, 1, 2), (2, 1, 0)], -1.0),
+        ([(0, 1, 2), (0, 2, 1)], 1 / 3),
+        ([(0, 1, 2)], 1.0),
+        ([(0,), (0,)], 1.0),
+    ],
+)
+def test_agreement_is_kendall_s_tau(orders: list[tuple[int, ...]], agreement: float) -> None:
+    assert measure_agreement(orders) == pytest.approx(agreement)
+
+
+@pytest.mark.parametrize(("agreement", "weight"), [(None, 0.6), (1.0, 0.6), (0.5, 0.3), (-1, 0)])
+def test_a_reranker_is_trusted_as_far_as_it_agrees_with_itself(
+    agreement: float | None, weight: float
+) -> None:
+    assert trust(0.6, agreement) == pytest.approx(weight)
