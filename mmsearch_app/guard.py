@@ -1,0 +1,165 @@
+"""What keeps a slow, failing or crowded reranker from harming the shop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from mmsearch_app.query import SearchUnavailable
+from mmsearch_app.rerankers.deadline import until
+
+__all__ = ["Busy", "Guard", "Resting", "TooSlow"]
+
+FAILURES = 3
+"""Failures in a row after which the reranker is left alone."""
+
+T = TypeVar("T")
+
+
+class Busy(SearchUnavailable):
+    """All places and the whole queue are taken."""
+
+    retry_after = 5
+
+
+class TooSlow(TimeoutError):
+    """Not ready at the deadline."""
+
+
+class Resting(Exception):
+    """It failed several times in a row, or hangs in all places, and is left alone for a while."""
+
+
+@dataclass(eq=False, slots=True)
+class _Flight(Generic[T]):
+    """One piece of work under way, for all who asked for the same."""
+
+    deadline: float
+    landed: Future[T] = field(default_factory=Future)
+    begun: bool = False
+    judged: bool = False
+    """Whether it was counted, as a success or a failure."""
+
+
+class Guard(Generic[T]):
+    """Runs work in threads of its own: some at once, some waiting, each within a deadline.
+
+    At most `places` pieces of work run at the same time and `queue` more wait; one that hangs
+    keeps its place, so that a hanging model never costs more threads than that, and where all
+    places hang nobody waits any more. Who asks for what is under way already waits for it with
+    the others. After three failures in a row (an
+    exception, or a deadline missed while at work) nothing runs for `pause` seconds; then one
+    piece of work is let through, and its outcome decides. One per process.
+    """
+
+    def __init__(self, *, places: int, queue: int, pause: float) -> None:
+        self.places = places
+        self.queue = queue
+        self.pause = pause
+        self._lock = threading.Lock()
+        self._free = threading.Semaphore(places)
+        self._flights: dict[str, _Flight[T]] = {}
+        self._failures = 0
+        self._rests_until = 0.0
+        self._trial: _Flight[T] | None = None
+
+    def check(self, key: str) -> None:
+        """Raise what `run` would raise at once, Busy or Resting, before anything is prepared."""
+        with self._lock:
+            self._admit(key)
+
+    def run(self, key: str, work: Callable[[], T], *, deadline: float) -> T:
+        """The result of `work`, or that of the same `key` under way, by `deadline` (monotonic).
+
+        Raises Busy, Resting, TooSlow, and whatever `work` raises. Work that misses its
+        deadline is not stopped; it can read the deadline (`rerankers.deadline`) and stop.
+        """
+        with self._lock:
+            self._admit(key)
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = self._begin(key, work, deadline)
+        if flight.deadline < time.monotonic():  # it hangs: waiting with the others is no use
+            deadline = 0.0
+        try:
+            return flight.landed.result(timeout=max(0.0, deadline - time.monotonic()))
+        except TimeoutError as error:
+            if flight.landed.done() and flight.landed.exception() is error:
+                raise
+            self._judge(flight, failed=True)
+            msg = "The reranker did not answer in time."
+            raise TooSlow(msg) from None
+
+    def _admit(self, key: str) -> None:
+        if key in self._flights:
+            return
+        if self._failures >= FAILURES and (self._trial or time.monotonic() < self._rests_until):
+            msg = f"The reranker rests after {self._failures} failures in a row."
+            raise Resting(msg)
+        now = time.monotonic()
+        if sum(f.begun and f.deadline < now for f in self._flights.values()) >= self.places:
+            msg = "The reranker hangs in all of its places."
+            raise Resting(msg)
+        if len(self._flights) >= self.places + self.queue:
+            msg = "Too many better orders are being made at the same time."
+            raise Busy(msg)
+
+    def _begin(self, key: str, work: Callable[[], T], deadline: float) -> _Flight[T]:
+        flight: _Flight[T] = _Flight(deadline=deadline)
+        self._flights[key] = flight
+        if self._failures >= FAILURES:
+            self._trial = flight
+        # A daemon, unlike the threads of an executor: one that hangs must not keep the process.
+        threading.Thread(
+            target=self._fly, args=(key, work, flight), name="mmsearch-rerank", daemon=True
+        ).start()
+        return flight
+
+    def _fly(self, key: str, work: Callable[[], T], flight: _Flight[T]) -> None:
+        if not self._free.acquire(timeout=max(0.0, flight.deadline - time.monotonic())):
+            self._land(key, flight, error=TooSlow("The reranker was busy with others."))
+            return
+        try:
+            flight.begun = True
+            with until(flight.deadline):
+                result = work()
+        except BaseException as error:
+            self._free.release()
+            self._land(key, flight, error=error)
+        else:
+            self._free.release()
+            self._land(key, flight, result=result)
+
+    def _land(
+        self,
+        key: str,
+        flight: _Flight[T],
+        *,
+        result: T | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        late = time.monotonic() > flight.deadline
+        self._judge(flight, failed=error is not None or late)
+        with self._lock:
+            del self._flights[key]
+        if error is not None:
+            flight.landed.set_exception(error)
+        else:
+            flight.landed.set_result(result)  # type: ignore[arg-type]
+
+    def _judge(self, flight: _Flight[T], *, failed: bool) -> None:
+        """Count a flight once. One that never got a place says nothing about the model."""
+        with self._lock:
+            is_trial = self._trial is flight
+            if flight.judged or not (flight.begun or is_trial):
+                return
+            flight.judged = True
+            self._failures = self._failures + 1 if failed else 0
+            if failed:
+                self._rests_until = time.monotonic() + self.pause
+            if is_trial:
+                self._trial = None
