@@ -17,6 +17,10 @@ from mmsearch_app.sources import ImageSource, find_rows, registry
 
 __all__ = ["register_all"]
 
+_TAKEN = frozenset(
+    ["text", "image", "like", "without", "limit", "rerank", "query", "offset", "page"]
+)
+
 
 def register_all() -> None:
     """Called once at start-up."""
@@ -59,7 +63,7 @@ def _check_thread() -> Iterator[CheckMessage]:
 
 
 def check_sources(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """E002 to E005: a source cannot work. W003: there is none."""
+    """E002 to E005, E007: a source cannot work. W003: there is none."""
     if not len(registry):
         hint = "Write a module mmsearch.py in an app and register an ImageSource there."
         return [Warning("No image source is registered.", hint=hint, id="mmsearch_app.W003")]
@@ -89,6 +93,7 @@ def _check_source(source: ImageSource) -> Iterable[CheckMessage]:
             id="mmsearch_app.E004",
         )
     yield from _check_paths(source)
+    yield from _check_names(source)
     yield from _check_dependencies(source)
 
 
@@ -101,6 +106,15 @@ def _check_paths(source: ImageSource) -> Iterator[CheckMessage]:
                 hint=f"{source.model._meta.label} has no such field, property or method.",
                 id="mmsearch_app.E002",
             )
+
+
+def _check_names(source: ImageSource) -> Iterator[CheckMessage]:
+    for name in sorted(_TAKEN.intersection(source.filters)):
+        yield Error(
+            f"{source!r}: a filter cannot be called {name!r}: the page and the API use that name.",
+            hint=f"Choose another name than {', '.join(sorted(_TAKEN))}.",
+            id="mmsearch_app.E007",
+        )
 
 
 def _leads_somewhere(model: Any, dotted: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -43,6 +44,7 @@ _BOUNDS = {
 }
 """Of numbers; others are at least 1 where they are whole, and at least 0 where not."""
 _CHOICES = {"RERANK_FUSION": ("ranks", "scores")}
+_RATE = re.compile(r"[1-9][0-9]*/(s|m|h|d)[a-z]*")
 _built: dict[str, Any] = {}
 _building = threading.RLock()
 
@@ -151,7 +153,7 @@ def _load() -> Settings:
 
 def _typed(key: str, value: object, default: object) -> object:
     if key == "THROTTLE_RATE":
-        valid = value is None or isinstance(value, str)
+        valid = value is None or (isinstance(value, str) and bool(_RATE.fullmatch(value)))
     elif key in _CHOICES:
         valid = value in _CHOICES[key]
     elif isinstance(default, bool):

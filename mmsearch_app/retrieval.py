@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Wanted", "hydrate", "retrieve", "searchable"]
 
+log = logging.getLogger(__name__)
 _MOST = 16_384
 """The most that one search of a Milvus server returns."""
 
@@ -52,7 +54,8 @@ def searchable() -> Generation:
     ours = [made for made in index.generations() if made.fingerprint == fingerprint]
     ours = [made for made in ours if made.name not in set(filling)]
     if live is None or not ours:
-        msg = "The search index is not built yet for this model: run mmsearch_reindex."
+        log.warning("No index was made by the configured embedder yet: run mmsearch_reindex")
+        msg = "The search is not built yet; please come back in a while."
         raise SearchUnavailable(msg)
     return ours[-1]
 

@@ -1,10 +1,14 @@
 """Settings of the tests: the example shop with parts that need no weights and no server."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("SHOP_DATA", tempfile.mkdtemp(prefix="mmsearch-tests-"))
+if "SHOP_DATA" not in os.environ:
+    os.environ["SHOP_DATA"] = tempfile.mkdtemp(prefix="mmsearch-tests-")
+    atexit.register(shutil.rmtree, os.environ["SHOP_DATA"], ignore_errors=True)
 
 from example_shop.settings import *  # noqa: F403
 from example_shop.settings import DATA_DIR, DATABASES, INSTALLED_APPS

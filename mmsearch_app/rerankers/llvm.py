@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from mmsearch_app.rerankers.local import LocalVLM
 from mmsearch_app.rerankers.modes import MODES, Judgement, Mode
 from mmsearch_app.rerankers.modes.base import SENTENCE
 from mmsearch_app.rerankers.parsing import clean
-from mmsearch_app.rerankers.presets import PRESETS, Preset
+from mmsearch_app.rerankers.presets import PRESETS
 from mmsearch_app.rerankers.scene import Scene
 from mmsearch_app.rerankers.vlm import ModelFailed, Prompt, VisionLanguageModel
 from mmsearch_app.rerankers.windows import judge_in_windows
@@ -36,7 +37,8 @@ class VisionReranker:
 
     `preset` is a name of `presets.PRESETS`. `model` says how to reach the model: nothing (the
     preset's, in this process), a name of the hub, `{"BACKEND": dotted path, "OPTIONS": {…}}`,
-    or an object (see `vlm.VisionLanguageModel`). What follows replaces what the preset says.
+    or an object (see `vlm.VisionLanguageModel`). A backend that takes a `preset` is given
+    the same. What follows replaces what the preset says.
 
     `mode` is a name of `modes.MODES`. `window` is how many candidates one prompt shows at
     most; more are asked about in several. `caption` asks for a caption of the query picture
@@ -62,7 +64,7 @@ class VisionReranker:
         **options: Any,
     ) -> None:
         known = _look_up("preset", preset, PRESETS) if preset else None
-        self.model = _reach(model, known, options)
+        self.model = _reach(model, preset, options)
         chosen = mode or (known.mode if known else "grades")
         self.mode: Mode = _look_up("mode", chosen, MODES)()
         usual = known.layout if known else GENERIC
@@ -163,24 +165,30 @@ class VisionReranker:
             raise ValueError(msg)
 
 
+def _takes_preset(backend: Any) -> bool:
+    return "preset" in inspect.signature(backend).parameters
+
+
 def _reach(
     model: VisionLanguageModel | Mapping[str, Any] | str | None,
-    preset: Preset | None,
+    preset: str,
     options: Mapping[str, Any],
 ) -> VisionLanguageModel:
     if options and model is not None and not isinstance(model, str):
         msg = f"{', '.join(sorted(options))}: such options belong to the model, not beside it."
         raise TypeError(msg)
     if isinstance(model, Mapping):
-        reached: VisionLanguageModel = import_string(model["BACKEND"])(**model.get("OPTIONS", {}))
+        backend = import_string(model["BACKEND"])
+        usual: dict[str, Any] = {"preset": preset} if preset and _takes_preset(backend) else {}
+        reached: VisionLanguageModel = backend(**(usual | dict(model.get("OPTIONS", {}))))
         return reached
     if model is not None and not isinstance(model, str):
         return model
-    usual: dict[str, Any] = {}
-    if preset is not None:
-        usual = {"processing": preset.processing, "max_images": preset.max_images}
+    usual = {}
+    if known := PRESETS.get(preset):
+        usual = {"processing": known.processing, "max_images": known.max_images}
         if not model and "path" not in options:
-            usual["model"] = preset.repository
+            usual["model"] = known.repository
     if model:
         usual["model"] = model
     return LocalVLM(**(usual | dict(options)))

@@ -175,3 +175,9 @@ def test_w004_sqlite_without_immediate_transactions(monkeypatch: pytest.MonkeyPa
 @pytest.mark.postgres
 def test_postgresql_needs_no_mode() -> None:
     assert checks.check_database(None, databases=["default"]) == []
+
+
+def test_e007_a_filter_called_as_a_field_of_the_page() -> None:
+    found = of_source(Poster, image="picture", filters={"text": "name", "tag": "tags.name"})
+    assert ids(found) == ["E007"]
+    assert "'text'" in str(found[0].msg)

@@ -53,6 +53,8 @@ def test_something_else_than_a_dict_is_refused(value: Any) -> None:
         ("MIN_SCORE", None),
         ("WORKER_THREAD", 1),
         ("THROTTLE_RATE", 60),
+        ("THROTTLE_RATE", "often"),
+        ("THROTTLE_RATE", "60/fortnight"),
         ("BATCH_SIZE", [32]),
     ],
 )

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,31 +163,6 @@ def test_two_indexes_of_one_process_share_a_file(
     assert set(index.ids(generation=generation.name)) == {"a", "b"}
 
 
-def test_a_reader_misses_no_row_while_others_are_written(
-    index: MilvusIndex, generation: Generation
-) -> None:
-    index.upsert([record("first", product="first")], generation=generation.name)
-    written = ["first"]
-    missed: list[set[str]] = []
-    done = threading.Event()
-
-    def read() -> None:
-        while not done.is_set():
-            expected = set(written)
-            missed.append(expected - set(index.ids(generation=generation.name)))
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for start in range(0, 600, 20):
-        batch = records(600)[start : start + 20]
-        index.upsert(batch, generation=generation.name)
-        written.extend(r.id for r in batch)
-    done.set()
-    reader.join()
-    assert len(missed) > 5
-    assert not set().union(*missed)
-
-
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_keeps_off_the_file_of_its_parent(
     index: MilvusIndex, generation: Generation
@@ -210,30 +184,6 @@ def test_a_forked_child_keeps_off_the_file_of_its_parent(
         assert "One process at a time" in answer.read()
     index.upsert([record("c")], generation=generation.name)
     assert set(index.ids(generation=generation.name)) == {"a", "c"}
-
-
-def test_a_child_that_ends_in_order_does_no_harm(path: Path) -> None:
-    """Its interpreter runs the exit functions that it inherited."""
-    code = (
-        OPEN
-        + """
-import os
-name = index.create(fingerprint="m", dimension=4).name
-index.upsert(records(50), generation=name)
-child = os.fork()
-if child == 0:
-    sys.exit()
-os.waitpid(child, 0)
-index.upsert([record("last")], generation=name)
-index.close()
-print(name)
-"""
-    )
-    done = run_python(code, str(path))
-    assert done.returncode == 0, done.stderr
-    index = MilvusIndex(uri=path)
-    assert index.count(generation=done.stdout.strip()) == 51
-    index.close()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -255,3 +255,12 @@ def test_one_candidate_and_none_are_answered() -> None:
 
     assert VisionReranker(model=model).rerank(QUERIES["both"], []).order == ()
     assert VisionReranker(model=model).rerank(QUERIES["both"], products(1)).grades == (3,)
+
+
+def test_a_preset_reaches_a_model_behind_a_server() -> None:
+    server = {
+        "BACKEND": "mmsearch_app.rerankers.chat.ChatVLM",
+        "OPTIONS": {"base_url": "http://127.0.0.1:1/v1"},
+    }
+    named = VisionReranker(preset="phi3-vision", model=server)
+    assert "Phi-3-vision" in named.model.fingerprint
