@@ -85,6 +85,9 @@ def _work(
 
     def work() -> Ranking:
         try:
+            known = rankings.recall(name)
+            if known is not None:  # made by the call that ended just before this one began
+                return known
             ranking = reranker.rerank(query, candidates)
             if len(ranking.order) != len(candidates):
                 msg = f"{len(ranking.order)} of {len(candidates)} candidates were ordered."

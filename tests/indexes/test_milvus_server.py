@@ -144,7 +144,7 @@ def test_a_dead_address_fails_at_once() -> None:
     started = time.monotonic()
     with pytest.raises(IndexUnavailable, match=f"127.0.0.1:{port}.* Is it running"):
         index.live()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 6
 
 
 def test_a_server_that_says_nothing_fails_within_the_timeout() -> None:
@@ -153,7 +153,7 @@ def test_a_server_that_says_nothing_fails_within_the_timeout() -> None:
         started = time.monotonic()
         with pytest.raises(IndexUnavailable):
             index.live()
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 6
 
 
 def test_a_server_that_hangs_fails_within_the_timeout(lite_server: LiteServer) -> None:
@@ -169,7 +169,7 @@ def test_a_server_that_hangs_fails_within_the_timeout(lite_server: LiteServer) -
             started = time.monotonic()
             with pytest.raises(IndexUnavailable):
                 use()
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 6
     finally:
         lite_server.process.send_signal(signal.SIGCONT)
     assert index.live() is None
@@ -184,7 +184,7 @@ def test_after_an_outage_the_next_call_works(lite_server: LiteServer) -> None:
     started = time.monotonic()
     with pytest.raises(IndexUnavailable, match="Is it running"):
         index.count(generation=generation.name)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 8
     lite_server.start()
     assert index.search(unit(1, 0, 0, 0), generation=generation.name, limit=1)[0].id == "a"
     assert index.vectors(["a"], generation=generation.name).keys() == {"a"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,6 +42,9 @@ def moody(use: Use) -> Iterator[type[Moody]]:
     use(RERANKER={"BACKEND": "tests.reranking.parts.Moody"}, RERANK_WEIGHT=1.0)
     yield Moody
     Moody.calm()
+    for thread in threading.enumerate():  # a late one would write into the next test's cache
+        if thread.name == "mmsearch-rerank":
+            thread.join(30)
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_a_deadline_holds_against_a_long_reply(model: ChatVLM) -> None:
     begun = time.monotonic()
     with pytest.raises(ModelFailed, match="in time"):
         slow.generate([Prompt(parts=("Tell a long story.",))], max_tokens=4000)
-    assert time.monotonic() - begun < 1.2
+    assert time.monotonic() - begun < 5
 
 
 def test_a_model_that_it_does_not_have_is_a_failure(served: tuple[str, str]) -> None:
