@@ -68,11 +68,8 @@ def _picture(value: Any) -> Image.Image | None:
     if isinstance(value, str):
         msg = "A picture is given as bytes, a file or a PIL image, never as a path or address."
         raise InvalidQuery(msg, field="image")
-    settings = get_settings()
     try:
-        return images.open_image(
-            value, max_bytes=settings.MAX_IMAGE_BYTES, max_pixels=settings.MAX_IMAGE_PIXELS
-        )
+        return images.open_image(value)
     except images.InvalidImage as error:
         raise InvalidQuery(str(error), field="image") from error
 

@@ -164,18 +164,10 @@ def _sort(prepared: Prepared, entry: Entry, row: Model, read: bytes | Exception 
 def _document(
     source: ImageSource, entry: Entry, row: Model, product: str, data: bytes, digest: str
 ) -> Document:
-    settings = get_settings()
     title = source.get_title(row)
     return Document(
         entry=entry,
-        content=Content(
-            image=images.open_image(
-                data,
-                max_bytes=settings.MAX_SOURCE_BYTES,
-                max_pixels=settings.MAX_IMAGE_PIXELS,
-            ),
-            text=title or None,
-        ),
+        content=Content(image=images.open_stored(data), text=title or None),
         digest=digest,
         identity=hashlib.sha256(f"{digest}\0{title}".encode()).hexdigest(),
         product=product,

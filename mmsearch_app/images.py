@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     Source: TypeAlias = bytes | IO[bytes] | File[bytes]
 
-__all__ = ["InvalidImage", "digest", "encode_jpeg", "open_image", "read_bytes"]
+__all__ = ["InvalidImage", "digest", "encode_jpeg", "open_image", "open_stored", "read_bytes"]
 
+Cap: TypeAlias = Literal["MAX_IMAGE_BYTES", "MAX_IMAGE_PIXELS", "MAX_SOURCE_BYTES"]
 Code: TypeAlias = Literal["empty", "too_large", "too_many_pixels", "unsupported", "broken"]
 
 CHUNK = 1 << 20
@@ -83,6 +84,11 @@ def open_image(
         return _decode(data, pixels, longest_side)
 
 
+def open_stored(source: Source) -> Image.Image:
+    """Open a picture of the shop's own, which may have `MAX_SOURCE_BYTES`; see `open_image`."""
+    return open_image(source, max_bytes=_cap(None, "MAX_SOURCE_BYTES"))
+
+
 def read_bytes(source: Source, *, max_bytes: int) -> bytes:
     """Read the whole file once, from its start, or refuse it with InvalidImage.
 
@@ -135,7 +141,7 @@ def _from_start(source: IO[bytes] | File[bytes]) -> AbstractContextManager[IO[by
     return nullcontext(source)
 
 
-def _cap(given: int | None, name: Literal["MAX_IMAGE_BYTES", "MAX_IMAGE_PIXELS"]) -> int:
+def _cap(given: int | None, name: Cap) -> int:
     if given is not None:
         return given
     from mmsearch_app.conf import get_settings

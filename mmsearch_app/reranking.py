@@ -151,15 +151,11 @@ def _ask(query: Query) -> Content:
 
 def _content(hit: Hit) -> Content:
     """What the model sees of a hit; words alone where the picture cannot be read."""
-    settings = get_settings()
     file = registry.get(hit.source).get_file(hit.image)
     if file is None:
         return Content(text=hit.title)
     try:
-        data = images.read_bytes(file, max_bytes=settings.MAX_SOURCE_BYTES)
-        picture = images.open_image(
-            data, max_bytes=settings.MAX_SOURCE_BYTES, max_pixels=settings.MAX_IMAGE_PIXELS
-        )
+        picture = images.open_stored(file)
     except Exception as error:  # storages raise anything
         log.warning("The picture of %r cannot be read for the reranker: %s", hit.image, error)
         return Content(text=hit.title)

@@ -99,16 +99,12 @@ def _stored(product: Model, generation: Generation) -> NDArray[np.float32] | Non
 
 def _own_picture(product: Model) -> Image:
     """The product's first usable picture. Raises InvalidQuery where there is none."""
-    settings = get_settings()
     for source, row in _rows(product):
         file = source.get_file(row)
         if file is None:
             continue
         try:
-            data = images.read_bytes(file, max_bytes=settings.MAX_SOURCE_BYTES)
-            return images.open_image(
-                data, max_bytes=settings.MAX_SOURCE_BYTES, max_pixels=settings.MAX_IMAGE_PIXELS
-            )
+            return images.open_stored(file)
         except Exception as error:  # storages raise anything; try the next one
             log.warning("%s of %r cannot be read: %s", file, product, error)
     msg = "This product has no picture to start from; give words or a picture."

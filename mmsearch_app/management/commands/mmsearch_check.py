@@ -77,7 +77,7 @@ def _storage() -> str:
         row = source.fetch().order_by("pk").first()
         file = source.get_file(row) if row is not None else None
         if file:
-            images.open_image(images.read_bytes(file, max_bytes=2**31))
+            images.open_stored(file)
             read.append(source.name)
     return f"read a picture of {', '.join(read) or 'no source: there are none yet'}"
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from mmsearch_app.rerankers import prompts
 from mmsearch_app.rerankers.parsing import clean
 from mmsearch_app.rerankers.scene import Scene
-from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
+from mmsearch_app.rerankers.vlm import Form, Prompt, VisionLanguageModel
 
-__all__ = ["Judgement", "Mode", "explain"]
+__all__ = ["Judgement", "Mode", "ask_about_all", "explain"]
 
 SENTENCE = 80
 """Tokens of a sentence that is not held to a form."""
@@ -47,6 +48,22 @@ class Mode(Protocol):
         `reason` asks for a reason where it costs extra. Raises what the model raises.
         """
         ...
+
+
+def ask_about_all(
+    model: VisionLanguageModel, scene: Scene, ask: Callable[..., str], form: Form
+) -> str:
+    """The model's reply to one question about all candidates, worded by `ask`."""
+    asked = ask(
+        scene.words,
+        scene.titles,
+        scene.labels,
+        caption=scene.caption,
+        pictured=scene.pictured,
+        language=scene.language,
+    )
+    prompt = Prompt(parts=(*scene.show_all(model.capabilities), asked))
+    return model.generate([prompt], max_tokens=form.grammar.longest + 1, form=form)[0]
 
 
 def explain(model: VisionLanguageModel, scene: Scene, place: int) -> str:

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from mmsearch_app.rerankers import prompts
 from mmsearch_app.rerankers.forms import ranking_form
-from mmsearch_app.rerankers.modes.base import Judgement
+from mmsearch_app.rerankers.modes.base import Judgement, ask_about_all
 from mmsearch_app.rerankers.parsing import read_ranking
 from mmsearch_app.rerankers.scene import Scene
-from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
+from mmsearch_app.rerankers.vlm import VisionLanguageModel
 
 __all__ = ["Listwise"]
 
@@ -26,16 +26,7 @@ class Listwise:
 
     def judge(self, model: VisionLanguageModel, scene: Scene, *, reason: bool) -> Judgement:
         """The reason comes with the list, asked for or not."""
-        asked = prompts.ask_for_ranking(
-            scene.words,
-            scene.titles,
-            scene.labels,
-            caption=scene.caption,
-            pictured=scene.pictured,
-            language=scene.language,
-        )
         form = ranking_form(len(scene.candidates))
-        prompt = Prompt(parts=(*scene.show_all(model.capabilities), asked))
-        replies = model.generate([prompt], max_tokens=form.grammar.longest + 1, form=form)
-        found = read_ranking(replies[0], scene.labels)
+        reply = ask_about_all(model, scene, prompts.ask_for_ranking, form)
+        found = read_ranking(reply, scene.labels)
         return Judgement(order=found.order, reason=found.reason, repairs=found.repairs)
