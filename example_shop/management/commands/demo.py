@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from argparse import BooleanOptionalAction
 from typing import Any
@@ -33,6 +34,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prepare, say where the shop is, and serve it until Ctrl-C."""
+        if options["serve"]:
+            _heed_signals()
         try:
             self._prepare(limit=options["limit"], jobs=options["jobs"])
         except KeyboardInterrupt:
@@ -78,6 +81,12 @@ class Command(BaseCommand):
         for label, question in _questions():
             say(f"  {label}\n    {address}{reverse('mmsearch:search')}?{urlencode(question)}")
         say("")
+
+
+def _heed_signals() -> None:
+    """End on SIGTERM as on Ctrl-C, also in the background, where a shell has SIGINT ignored."""
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.default_int_handler)
 
 
 def _questions() -> list[tuple[str, dict[str, Any]]]:
