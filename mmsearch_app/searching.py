@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from mmsearch_app.asking import build_query
+from mmsearch_app.clock import Clock
 from mmsearch_app.conf import get_settings
 from mmsearch_app.digests import digests_of
 from mmsearch_app.filters import parse
@@ -113,21 +113,6 @@ def _wanted(query: Query) -> Wanted:
         without_products=(product_key(query.like),),
         without_digests=digests_of(query.like),
     )
-
-
-class Clock:
-    """Measures stages: `with clock("embed"): ...`."""
-
-    def __init__(self) -> None:
-        self.milliseconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.milliseconds[stage] = round((time.perf_counter() - start) * 1000, 1)
 
 
 @cache

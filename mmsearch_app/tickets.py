@@ -17,6 +17,7 @@ from django.core import signing
 from django.core.cache import cache
 
 from mmsearch_app import images
+from mmsearch_app.clock import Clock
 from mmsearch_app.conf import get_embedder, get_reranker, get_settings
 from mmsearch_app.filters import parse
 from mmsearch_app.indexes.base import Match
@@ -98,15 +99,22 @@ def rerank(token: str, *, user: Any = None) -> Answer:
     of the index, with a note that says why. Raises Expired or Forged, and SearchUnavailable
     where too many others wait for the reranker.
     """
-    name = _name(token)
-    kept = _kept(name)
-    query = _query(kept, user)
-    hits = hydrate(kept.matches, Wanted(wishes=parse(query.filters), user=user))
-    found = Answer(hits=tuple(hits), query=query, more=kept.more)
-    reranker = get_reranker()
-    if reranker is None:
-        return found
-    key = f"{_key(name)}:{reranker.fingerprint}"
+    clock = Clock()
+    with clock("total"):
+        name = _name(token)
+        kept = _kept(name)
+        query = _query(kept, user)
+        with clock("hydrate"):
+            hits = hydrate(kept.matches, Wanted(wishes=parse(query.filters), user=user))
+        found = Answer(hits=tuple(hits), query=query, more=kept.more)
+        reranker = get_reranker()
+        if reranker is not None:
+            with clock("rerank"):
+                found = _ranked(f"{_key(name)}:{reranker.fingerprint}", found)
+    return replace(found, timings=clock.milliseconds)
+
+
+def _ranked(key: str, found: Answer) -> Answer:
     ranked: Answer | None = cache.get(key)
     if ranked is None:
         better = rerank_answer(found, refuse=True)

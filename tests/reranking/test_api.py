@@ -36,6 +36,7 @@ def test_first_pending_then_done(mugs: Mugs) -> None:
     assert late["rerank"]["status"] == "done"
     assert products(late) == [*reversed(products(first))]
     assert late["results"][0]["reason"] == "It is <b>best</b>."
+    assert set(late["timings"]) == {"hydrate", "rerank", "total"}
 
 
 def test_a_question_asked_before_has_the_better_order_at_once(mugs: Mugs) -> None:
