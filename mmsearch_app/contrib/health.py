@@ -1,0 +1,45 @@
+"""A check for django-health-check (4 or later): would a search work now?"""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+from asgiref.sync import sync_to_async
+
+from mmsearch_app.api.health import Health, examine
+from mmsearch_app.embedders.extras import needing
+
+with needing("health"):
+    from health_check.base import HealthCheck
+    from health_check.exceptions import ServiceUnavailable
+
+__all__ = ["ProductSearch"]
+
+
+@dataclasses.dataclass
+class ProductSearch(HealthCheck):  # type: ignore[misc]
+    """The index is live, was made by the configured model, and the ledger can be read.
+
+    Named "mmsearch_app.contrib.health.ProductSearch" in `HealthCheckView.checks`. Pictures that
+    wait are no illness.
+    """
+
+    timeout: timedelta = dataclasses.field(default=timedelta(seconds=5), repr=False)
+
+    async def run(self) -> None:
+        """Raises ServiceUnavailable, with a sentence fit for anyone; causes go to the log."""
+        # Not in the executor's thread, whose connection to the database nobody would close.
+        health = await sync_to_async(examine)()
+        if not health.ok:
+            raise ServiceUnavailable(_explain(health))
+
+
+def _explain(health: Health) -> str:
+    if health.index != "live":
+        return f"the search index is {health.index}"
+    if health.model == "differs":
+        return "the search index was made by another model; run mmsearch_reindex"
+    if health.model != "matches":
+        return "the embedding model is unavailable"
+    return "the ledger cannot be read"

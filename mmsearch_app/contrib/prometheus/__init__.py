@@ -1,0 +1,1 @@
+"""Figures for Prometheus: `INSTALLED_APPS += ["mmsearch_app.contrib.prometheus"]`."""

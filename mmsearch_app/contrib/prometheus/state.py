@@ -1,0 +1,103 @@
+"""The state of ledger, index, rebuild and reranker, read when Prometheus asks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from django.db import DatabaseError
+from django.db.models import Min
+from django.utils import timezone
+
+from mmsearch_app import ledger
+from mmsearch_app.api.health import examine
+from mmsearch_app.conf import get_guard, get_settings
+from mmsearch_app.embedders.extras import needing
+from mmsearch_app.models import Entry, Rebuild
+
+with needing("prometheus"):
+    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.registry import Collector
+
+__all__ = ["StateCollector"]
+
+log = logging.getLogger(__name__)
+
+_HELP = {
+    "entries": "Pictures in the ledger by state.",
+    "oldest_waiting_seconds": "Age of the oldest change that is not in the index yet; 0: none.",
+    "rebuild_open": "Whether a rebuild is asked for or at work.",
+    "rebuild_pictures": "Pictures of the open rebuild.",
+    "rebuild_pictures_done": "Those of them that the new index holds.",
+    "index_live": "Whether there is an index that can be searched.",
+    "index_matches_model": "Whether the configured model made it.",
+    "reranker_resting": "Whether the reranker is left alone after failures, in this process.",
+    "reranker_failures": "Failures of the reranker in a row, in this process.",
+    "reranker_under_way": "Reranks that run or wait for a place, in this process.",
+}
+_LABELS = {"entries": ["state"]}
+_Reading = tuple[str, float, list[str]]
+"""Name, value and the values of the labels."""
+
+
+class StateCollector(Collector):
+    """What cannot be read now is left out of the answer, and the log says why."""
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The names alone: a registry asks for them at start-up, when nothing may be read."""
+        yield from _families().values()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Ask the database, the index and the guard."""
+        families = _families()
+        for name, value, labels in (*_of_database(), *_of_index(), *_of_reranker()):
+            families[name].add_metric(labels, value)
+        yield from families.values()
+
+
+def _families() -> dict[str, GaugeMetricFamily]:
+    return {
+        name: GaugeMetricFamily(f"mmsearch_{name}", text, labels=_LABELS.get(name, []))
+        for name, text in _HELP.items()
+    }
+
+
+def _of_database() -> list[_Reading]:
+    try:
+        return [*_of_ledger(), *_of_rebuild()]
+    except DatabaseError:
+        log.exception("The ledger cannot be read")
+        return []
+
+
+def _of_ledger() -> Iterator[_Reading]:
+    for state, count in ledger.counts().items():
+        yield "entries", count, [state]
+    due = Entry.objects.filter(due_at__isnull=False)
+    oldest = due.aggregate(oldest=Min("marked_at"))["oldest"]
+    waited = (timezone.now() - oldest).total_seconds() if oldest else 0.0
+    yield "oldest_waiting_seconds", max(0.0, waited), []
+
+
+def _of_rebuild() -> Iterator[_Reading]:
+    row = Rebuild.objects.filter(open=True).first()
+    yield "rebuild_open", row is not None, []
+    if row is not None:
+        yield "rebuild_pictures", row.total, []
+        yield "rebuild_pictures_done", row.done, []
+
+
+def _of_index() -> Iterator[_Reading]:
+    health = examine()
+    yield "index_live", health.index == "live", []
+    if health.model in ("matches", "differs"):
+        yield "index_matches_model", health.model == "matches", []
+
+
+def _of_reranker() -> Iterator[_Reading]:
+    if get_settings().RERANKER is None:
+        return
+    load = get_guard().load()
+    yield "reranker_resting", load.resting, []
+    yield "reranker_failures", load.failures, []
+    yield "reranker_under_way", load.under_way, []

@@ -1,0 +1,2 @@
+"""django.tasks, or its backport, wakes workers:
+`INSTALLED_APPS += ["mmsearch_app.contrib.tasks"]`."""

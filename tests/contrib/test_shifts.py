@@ -1,0 +1,190 @@
+"""Pokes that lead to one task at a time, and shifts that lose nothing and end."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from mmsearch_app.contrib import shifts as shifts_module
+from mmsearch_app.contrib.flag import WORKING, Flag
+from mmsearch_app.contrib.shifts import Shifts
+from mmsearch_app.models import Entry, Rebuild, State
+from mmsearch_app.reindex import request
+from tests.core.conftest import EmbedderWithMoods, Sell
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shared_cache")]
+
+
+class Queue(Shifts):
+    """Keeps its messages in a list, as a broker without workers would."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        super().__init__(queue="tests", enqueue=lambda: self.sent.append("drain"))
+
+
+@pytest.fixture
+def queue() -> Queue:
+    return Queue()
+
+
+def waiting() -> int:
+    return Entry.objects.filter(state=State.PENDING).count()
+
+
+def test_a_burst_of_pokes_sends_one_message(queue: Queue) -> None:
+    for _ in range(50):
+        queue.poke()
+    assert queue.sent == ["drain"]
+
+
+def test_the_processes_of_a_shop_send_one_message_together() -> None:
+    queues = [Queue(), Queue()]
+    for queue in queues:
+        queue.poke()
+    assert [queue.sent for queue in queues] == [["drain"], []]
+
+
+def test_a_poke_after_the_shift_sends_again(queue: Queue, sell: Sell) -> None:
+    sell()
+    queue.poke()
+    assert queue.work().startswith("1 indexed")
+    queue.poke()
+    assert queue.sent == ["drain", "drain"]
+
+
+def test_what_is_saved_during_a_shift_sends_nothing_and_is_indexed_by_it(
+    queue: Queue, sell: Sell, embedder: EmbedderWithMoods
+) -> None:
+    def save_another() -> None:
+        embedder.before = None
+        sell("blue mug")
+        queue.poke()
+
+    embedder.before = save_another
+    sell()
+    queue.work()
+    assert (queue.sent, waiting()) == ([], 0)
+
+
+def test_what_is_saved_when_a_shift_has_seen_nothing_more_is_not_lost(
+    queue: Queue, sell: Sell
+) -> None:
+    class Late(Flag):
+        def lower(self) -> None:
+            sell()
+            queue.poke()
+            assert queue.sent == []  # the flag is still up
+            super().lower()
+
+    queue.flag = Late(key=queue.flag.key)
+    queue.work()
+    assert waiting() == 0
+
+
+def test_a_shift_hands_over_until_nothing_waits(queue: Queue, sell: Sell, use: Any) -> None:
+    use(BATCH_SIZE=1)
+    sell(pictures=9)
+    left = []
+    queue.sent.append("drain")
+    while queue.sent:
+        queue.sent.pop()
+        queue.work(seconds=0)
+        left.append(waiting())
+    assert left == [5, 1, 0, 0]
+
+
+def test_a_shift_finds_another_one_at_work_and_leaves_it_alone(queue: Queue, sell: Sell) -> None:
+    sell()
+    queue.flag.write(WORKING)
+    assert queue.work() == "Another shift is at work."
+    assert waiting() == 1
+
+
+def test_an_outage_of_the_model_ends_the_shift_and_sends_nothing(
+    queue: Queue, sell: Sell, embedder: EmbedderWithMoods
+) -> None:
+    sell()
+    embedder.down = True
+    assert "stopped" in queue.work()
+    assert (queue.sent, waiting()) == ([], 1)
+
+
+def test_a_shift_advances_a_rebuild_and_leaves_it_to_the_next_one(
+    queue: Queue, sell: Sell, use: Any
+) -> None:
+    use(BATCH_SIZE=1)
+    sell(pictures=9)
+    queue.work()
+    row = request()
+    done = []
+    while row.open:
+        queue.sent.clear()
+        queue.work(seconds=0)
+        row.refresh_from_db()
+        done.append((row.done, row.total))
+        assert row.lease_until is None
+    assert done == [(4, 9), (8, 9), (9, 9)]
+    assert not Rebuild.objects.filter(open=True).exists()
+
+
+def test_a_queue_that_is_away_raises_nothing_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise ConnectionError("nobody listens")
+
+    queue = Shifts(queue="tests", enqueue=fail)
+    caplog.set_level(logging.INFO, logger=shifts_module.__name__)
+    for _ in range(3):
+        queue.poke()
+        queue.flag.lower()
+        queue._rests_until = 0.0
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "nobody listens" in caplog.text
+
+
+def test_after_a_failure_nothing_is_sent_for_a_while() -> None:
+    tried: list[int] = []
+
+    def fail() -> None:
+        tried.append(1)
+        raise ConnectionError
+
+    queue = Shifts(queue="tests", enqueue=fail)
+    for _ in range(3):
+        queue.poke()
+        queue.flag.lower()
+    assert tried == [1]
+
+
+def test_with_a_cache_of_one_process_every_poke_is_sent(queue: Queue, settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    queue.poke()
+    queue.poke()
+    assert queue.sent == ["drain", "drain"]
+
+
+def test_without_its_cache_a_shop_still_sends_and_works(
+    queue: Queue, settings: Any, sell: Sell
+) -> None:
+    sell()
+    settings.CACHES = {"default": {"BACKEND": "tests.contrib.test_shifts.CacheThatIsAway"}}
+    queue.poke()
+    queue.poke()
+    assert queue.sent == ["drain", "drain"]
+    assert queue.work().startswith("1 indexed")
+
+
+class CacheThatIsAway:
+    """Every verb fails, as when no server listens."""
+
+    def __init__(self, location: str, options: dict[str, Any]) -> None:
+        """As Django calls it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("close", "clear"):  # at the end of a request, and of a test
+            return lambda *_, **__: None
+        raise ConnectionError("no cache")
