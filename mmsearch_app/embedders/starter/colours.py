@@ -1,8 +1,10 @@
 """Colour as a shop names it: a soft histogram over named colours and their families.
 
 Pixels and names go the same way: to CIELAB, then a Gaussian share for each of the thirty named
-colours, so that near shades share mass. Shares of one family (navy, blue and sky blue) are
-added up beside them: "blue" finds navy, only after blue itself.
+colours, so that near shades share mass. Light and shadow wash colours out, and people name a
+thing by its colourful part: pixels are made purer, and the colourful ones count more. Shares of
+one family (navy, blue and sky blue) are added up beside them: "blue" finds navy, only after blue
+itself.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ __all__ = ["SIZE", "colours_of", "known_names", "name_histogram"]
 
 SPREAD = 11.0  # standard deviation of a named colour, in CIELAB units
 LIGHTNESS = 0.7  # a shade of an object is nearer to it than another hue is
+PURER = 1.25  # times as far from grey as a picture shows it is the colour that is named
+COLOURFUL = 10.0  # CIELAB units of chroma with which a pixel counts double
 FAMILIES = 13
 NAMED = 30
 SIZE = NAMED + FAMILIES
@@ -82,8 +86,10 @@ def _block(histogram: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def colours_of(sight: Sight) -> NDArray[np.float32]:
     """The colours of the object in a picture; shape (43,), length 1."""
-    weights = sight.weights.reshape(-1)
-    return _block(weights @ _shares(sight.lab.reshape(-1, 3)) / weights.sum())
+    lab = sight.lab.reshape(-1, 3)
+    chroma = np.linalg.norm(lab[:, 1:], axis=1)
+    weights = sight.weights.reshape(-1) * (1 + chroma / COLOURFUL)
+    return _block(weights @ _shares(lab * [1.0, PURER, PURER]) / weights.sum())
 
 
 def name_histogram(names: Iterable[str]) -> NDArray[np.float32]:

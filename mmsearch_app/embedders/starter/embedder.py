@@ -12,7 +12,7 @@ import numpy as np
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.starter.blocks import SIZES, Blocks, Words, ask, nothing, unit
 from mmsearch_app.embedders.starter.colours import colours_of, name_histogram
-from mmsearch_app.embedders.starter.foreground import find_object
+from mmsearch_app.embedders.starter.foreground import find_object, frame_object
 from mmsearch_app.embedders.starter.options import Options
 from mmsearch_app.embedders.starter.swatches import patterns_named
 from mmsearch_app.embedders.starter.weights import INSTALL, PartMissing
@@ -94,8 +94,9 @@ class StarterEmbedder:
         images = [content.image for content in contents if content.image is not None]
         if not images:
             return [None] * len(contents)
-        sights = [find_object(image) for image in images]
-        meanings, seen = self._load().see(images, sights)
+        framed = [frame_object(image, find_object(image)) for image in images]
+        near, sights = zip(*framed, strict=True)
+        meanings, seen = self._load().see(near, sights)
         rows = zip(meanings, seen.shapes, seen.textures, map(colours_of, sights), strict=True)
         blocks = iter([Blocks(meaning=m, shape=s, texture=t, colour=c) for m, s, t, c in rows])
         return [None if content.image is None else next(blocks) for content in contents]

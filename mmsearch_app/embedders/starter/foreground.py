@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Sight", "find_object"]
+__all__ = ["Sight", "find_object", "frame_object"]
 
 SIDE = 64  # pixels of the longer side
 NEAR = 7.0  # CIELAB units within which a pixel is still background
 FIT = 12.0  # CIELAB units within which a border pixel shapes the background
 LEAST = 0.03  # share of the picture below which the mask is not believed
+SMALL = 0.5  # share of the picture below which an object is brought nearer
+AROUND = 1.15  # sides of the frame round such an object
+STRAY = 0.02  # share of the mask that the frame may leave out at each side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,37 @@ def find_object(image: Image.Image) -> Sight:
     mask = ~_reach_from_border(distance < near)
     middle = _middle(mask.shape)
     return Sight(lab=lab, weights=middle * mask if mask.mean() >= LEAST else middle)
+
+
+def frame_object(image: Image.Image, sight: Sight) -> tuple[Image.Image, Sight]:
+    """The square round an object that is small in its picture; else the picture as it is."""
+    height, width = sight.weights.shape
+    left, right, top, bottom = _frame(sight.weights > 0)
+    if (right - left) * (bottom - top) >= SMALL * height * width:
+        return image, sight
+    x, y = image.width / width, image.height / height
+    box = (round(left * x), round(top * y), round(right * x), round(bottom * y))
+    seen = (slice(top, bottom), slice(left, right))
+    return image.crop(box), Sight(lab=sight.lab[seen], weights=sight.weights[seen])
+
+
+def _frame(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom of a square round the mask, as far as the picture goes."""
+    (left, right), (top, bottom) = (_extent(mask.sum(axis=axis)) for axis in (0, 1))
+    half = AROUND * max(right - left, bottom - top) / 2
+    height, width = mask.shape
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return (*_span(x, half, width), *_span(y, half, height))
+
+
+def _extent(counts: NDArray[np.int_]) -> tuple[int, int]:
+    share = np.cumsum(counts) / counts.sum()
+    first, last = np.searchsorted(share, (STRAY, 1 - STRAY))
+    return int(first), int(last) + 1
+
+
+def _span(middle: float, half: float, size: int) -> tuple[int, int]:
+    return max(0, math.floor(middle - half)), min(size, math.ceil(middle + half))
 
 
 def _rim(shape: tuple[int, ...]) -> NDArray[np.bool_]:

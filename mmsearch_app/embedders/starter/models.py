@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
 from mmsearch_app.embedders.starter.sentences import Sentences
+from mmsearch_app.embedders.starter.shopwords import put_plainly
 from mmsearch_app.embedders.starter.vision import Seen, Vision
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from mmsearch_app.embedders.starter.foreground import Sight
     from mmsearch_app.embedders.starter.options import Options
 
-__all__ = ["Models", "read_class_names"]
+__all__ = ["Models", "read_names"]
+
+KIND_SHARE: Final = 0.5  # of what a class is a kind of, beside its own names
 
 
 class Models:
@@ -38,7 +41,8 @@ class Models:
 
     def say(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The meaning of texts, relative to the usual thing's; shape (n, 384), length 1."""
-        return _units(self.sentences.embed(texts, batch_size=self.batch) - self.usual)
+        plain = [put_plainly(text) for text in texts]
+        return _units(self.sentences.embed(plain, batch_size=self.batch) - self.usual)
 
     def see(
         self, images: Sequence[Image], sights: Sequence[Sight]
@@ -58,20 +62,28 @@ class Models:
         return self.vision.pattern_textures()
 
     def _embed_class_names(self) -> NDArray[np.float32]:
-        """Each class as the mean of its synonyms, (1000, 384), length 1."""
-        synonyms = [names.split(", ") for names in read_class_names()]
-        vectors = self.sentences.embed(
-            [name for names in synonyms for name in names], batch_size=64
-        )
-        counts = [len(names) for names in synonyms]
-        starts = np.cumsum([0, *counts[:-1]])
-        return _units(np.add.reduceat(vectors, starts, axis=0))
+        """Each class as its names and, less, what it is a kind of, (1000, 384), length 1.
+
+        A sweatshirt is a kind of pullover: shoppers say such words and the classes do not.
+        """
+        names, kinds = (self._embed_means(read_names(of)) for of in ("classes", "kinds"))
+        return _units(names + KIND_SHARE * kinds)
+
+    def _embed_means(self, names: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+        """The mean of each list of names, at length 1."""
+        places = {name: at for at, name in enumerate({n for group in names for n in group})}
+        vectors = self.sentences.embed(list(places), batch_size=64)
+        means = [vectors[[places[name] for name in group]].mean(axis=0) for group in names]
+        return _units(np.array(means))
 
 
-def read_class_names() -> list[str]:
-    """The 1,000 class names in the classifier's order, synonyms separated by commas."""
-    text = files(__package__).joinpath("data/imagenet1k_classes.txt").read_text("utf-8")
-    return [line.split("\t")[1] for line in text.splitlines()]
+def read_names(of: str) -> list[list[str]]:
+    """Synonyms of each of ImageNet's 1,000 "classes", or of their "kinds", as the classifier goes.
+
+    A class's kind is its hypernym in WordNet 3.0 (Fellbaum, 1998).
+    """
+    text = files(__package__).joinpath(f"data/imagenet1k_{of}.txt").read_text("utf-8")
+    return [line.split("\t")[1].split(", ") for line in text.splitlines()]
 
 
 def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from mmsearch_app.embedders.starter import weights
 
 __all__ = ["Options"]
 
-VERSION: Final = 1  # of the preprocessing and the mixing: raise it when vectors change
+VERSION: Final = 2  # of the preprocessing and the mixing: raise it when vectors change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

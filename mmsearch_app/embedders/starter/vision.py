@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,7 +25,9 @@ __all__ = ["Seen", "Vision"]
 
 SIDE = 224
 NARROW = 0.9  # a picture more oblong than this is looked at twice
-TEMPERATURE = 2.0  # softens the posteriors: what else it might be tells what it is like
+TEMPERATURE = 1.75  # softens the posteriors: what else it might be tells what it is like
+
+BLANK = ("#ffffff", "#f0f0f0", "#808080", "#000000")  # what product pictures have behind things
 
 
 class Seen(NamedTuple):
@@ -63,6 +66,7 @@ class Vision:
         if oblong:
             middles = self.network(self._pixels([_middle(images[i]) for i in oblong]))
             logits[oblong] = (logits[oblong] + middles[0]) / 2
+        logits = logits - self.habit
         masks = torch.stack([_square_mask(sight) for sight in sights]).to(self.device)
         masks = functional.adaptive_avg_pool2d(masks, textures.shape[-2:])
         rows = (
@@ -71,6 +75,16 @@ class Vision:
             functional.normalize((textures * masks).sum((2, 3))),
         )
         return Seen(*(row.cpu().numpy() for row in rows))
+
+    @cached_property
+    def habit(self) -> torch.Tensor:
+        """The logits (1000,) where there is nothing to see, which say nothing of a picture.
+
+        A classifier prefers some classes whatever it is shown; taking that off is contextual
+        calibration (Zhao et al., ICML 2021).
+        """
+        blank = [Image.new("RGB", (SIDE, SIDE), grey) for grey in BLANK]
+        return self.network(self._pixels(blank))[0].mean(0)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def pattern_textures(self) -> dict[str, NDArray[np.float32]]:
