@@ -117,6 +117,17 @@ class Index(Protocol):
         """Make it the live one, in one atomic step."""
         ...
 
+    def settle(self, *, generation: str) -> Iterator[float]:
+        """Have a generation that is not live searched as well as it ever will be.
+
+        For the time between a fill and its promotion, where an engine answers from a makeshift
+        until its real index is built. Yields what share of that is done, 0 to 1, each time
+        after a short call at most, and ends when all is done; how long to wait in between, and
+        for how long at all, is up to the caller. Meanwhile it can be written to, and perhaps
+        not be searched. What is written meanwhile need not be settled.
+        """
+        ...
+
     def drop(self, name: str) -> None:
         """Delete a generation that is not live; a missing one is no error."""
         ...
@@ -141,8 +152,12 @@ class Index(Protocol):
         limit: int,
         conditions: Sequence[Condition] = (),
         exclude_products: Sequence[str] = (),
+        exclude_ids: Sequence[str] = (),
     ) -> list[Match]:
-        """The `limit` nearest products, best first, each by its best picture."""
+        """The `limit` nearest products, best first, each by its best picture.
+
+        With `exclude_ids` those pictures count for nothing, the others of their products do.
+        """
         ...
 
     def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:

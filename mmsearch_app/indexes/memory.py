@@ -74,6 +74,12 @@ class MemoryIndex:
         with self._lock:
             self._live = self._shelf(name).generation.name
 
+    def settle(self, *, generation: str) -> Iterator[float]:
+        """Nothing to wait for: every search looks at every record."""
+        with self._lock:
+            self._shelf(generation)
+            return iter(())
+
     def drop(self, name: str) -> None:
         with self._lock:
             if name == self._live:
@@ -106,17 +112,20 @@ class MemoryIndex:
         limit: int,
         conditions: Sequence[Condition] = (),
         exclude_products: Sequence[str] = (),
+        exclude_ids: Sequence[str] = (),
     ) -> list[Match]:
         with self._lock:
             shelf = self._shelf(generation)
             dimension = shelf.generation.dimension
             unit = check_query(vector, dimension=dimension, limit=limit)
-            excluded = set(exclude_products)
+            excluded, hidden = set(exclude_products), set(exclude_ids)
             found: list[Match] = []
             for score, record, facets in shelf.ranked(unit):
                 if len(found) == limit:
                     break
-                if record.product in excluded or not all(matches(facets, c) for c in conditions):
+                if record.product in excluded or record.id in hidden:
+                    continue
+                if not all(matches(facets, condition) for condition in conditions):
                     continue
                 excluded.add(record.product)
                 found.append(_match(record, score))

@@ -10,7 +10,8 @@ import numpy as np
 
 from mmsearch_app.indexes.base import Match
 from mmsearch_app.indexes.milvus_connection import Connection
-from mmsearch_app.indexes.milvus_expressions import one_of, quote, select
+from mmsearch_app.indexes.milvus_expressions import one_of, quote
+from mmsearch_app.indexes.milvus_filters import select
 from mmsearch_app.indexes.milvus_generations import Generations
 from mmsearch_app.indexes.milvus_schema import METRIC, batches, check_options, make_row
 from mmsearch_app.indexes.records import check_query, check_record
@@ -33,7 +34,8 @@ SPARE = 4
 class MilvusIndex:
     """`Index` in Milvus. A generation is a collection, `collection` names the alias.
 
-    - `uri`: a path that ends in .db (Milvus Lite), or an http(s) address.
+    - `uri`: a path that ends in .db (Milvus Lite), from BASE_DIR where the settings have one,
+      or an http(s) address.
     - `token`: `user:password` or an API key; `database`: empty for the default one.
     - `timeout`: seconds for each call.
     - `index_type`, `index_params`, `search_params`: as Milvus documents them. Milvus Lite
@@ -56,9 +58,7 @@ class MilvusIndex:
         search_params: Mapping[str, Any] | None = None,
         consistency: str = "Bounded",
     ) -> None:
-        self._connection = Connection(
-            uri=os.fspath(uri), token=token, database=database, timeout=timeout
-        )
+        self._connection = Connection(uri=uri, token=token, database=database, timeout=timeout)
         self.shared = self._connection.path is None
         check_options(
             collection=collection,
@@ -95,30 +95,36 @@ class MilvusIndex:
     def promote(self, name: str) -> None:
         self._generations.promote(name)
 
+    def settle(self, *, generation: str) -> Iterator[float]:
+        return self._generations.settle(generation)
+
     def drop(self, name: str) -> None:
         self._generations.drop(name)
 
     def upsert(self, records: Sequence[Record], *, generation: str) -> None:
-        known = self._generations.find(generation)
+        known, flat = self._generations.find(generation), self._generations.is_flat(generation)
         # The last of equal ids: a server would keep all that come in one call.
         rows = {
             record.id: make_row(
                 record,
                 check_record(record, dimension=known.dimension),
                 fingerprint=known.fingerprint,
+                flat=flat,
             )
             for record in records
         }
+        # In Lite every insert replaces, and an upsert would keep dynamic fields of before.
+        write = "insert" if flat else "upsert"
         with self._connection.turn():
             for batch in batches([*rows.values()], dimension=known.dimension):
-                self._connection.call("upsert", generation, data=batch)
-            self._settle(generation)
+                self._connection.call(write, generation, data=batch)
+            self._secure(generation)
 
     def delete(self, ids: Sequence[str], *, generation: str) -> None:
         with self._connection.turn():
             for batch in batches(ids):
                 self._connection.call("delete", generation, filter=one_of("id", batch))
-            self._settle(generation)
+            self._secure(generation)
 
     def search(
         self,
@@ -128,6 +134,7 @@ class MilvusIndex:
         limit: int,
         conditions: Sequence[Condition] = (),
         exclude_products: Sequence[str] = (),
+        exclude_ids: Sequence[str] = (),
     ) -> list[Match]:
         """Search until `limit` products are found or nothing is left.
 
@@ -135,11 +142,17 @@ class MilvusIndex:
         groups after the limit. A round leaves out the products of the earlier ones.
         """
         dimension = self._generations.find(generation).dimension
+        flat = self._generations.is_flat(generation)
         unit = check_query(vector, dimension=dimension, limit=limit)
         best: dict[str, Match] = {}
         wanted = limit * SPARE
         while len(best) < limit:
-            expression = select(conditions, without=[*exclude_products, *best])
+            expression = select(
+                conditions,
+                flat=flat,
+                without=[*exclude_products, *best],
+                without_ids=exclude_ids,
+            )
             asked = min(wanted, MAX_LIMIT)
             hits = self._hits(unit, generation, expression, limit=asked)
             for match in hits:
@@ -175,7 +188,7 @@ class MilvusIndex:
             last = rows[-1]["id"]
 
     def count(self, *, generation: str) -> int:
-        return int(self._rows(generation, "", "count(*)")[0]["count(*)"])
+        return self._generations.count(generation)
 
     def describe(self) -> str:
         place = self._connection.place
@@ -214,7 +227,7 @@ class MilvusIndex:
             **options,
         )
 
-    def _settle(self, generation: str) -> None:
+    def _secure(self, generation: str) -> None:
         """Write what was acknowledged to disk; a server has done so already."""
         if self._connection.lite:
             self._connection.call("flush", generation)

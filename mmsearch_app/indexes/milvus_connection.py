@@ -12,6 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 from mmsearch_app.indexes import milvus_file
 from mmsearch_app.indexes.base import IndexFault, IndexMissing, IndexUnavailable
 
@@ -39,6 +41,12 @@ class _Opened:
     version: str
 
 
+def _anchor(path: str) -> str:
+    """The path from the project's folder, wherever a command or a server is started."""
+    base = getattr(settings, "BASE_DIR", "") if settings.configured else ""
+    return os.path.abspath(os.path.join(base, path))
+
+
 class Connection:
     """Calls of a `MilvusClient`, opened by the first call in each process.
 
@@ -46,12 +54,11 @@ class Connection:
     writers lose acknowledged rows, and readers miss the rows being flushed.
     """
 
-    def __init__(self, *, uri: str, token: str, database: str, timeout: float) -> None:
-        self.path = None if urlsplit(uri).scheme in SCHEMES else os.path.abspath(uri)
-        if self.path and not uri.endswith(".db"):
-            known = ", ".join(f"{scheme}:" for scheme in SCHEMES)
-            msg = f"uri={uri!r} must be a path that ends in .db or start with one of {known}"
-            raise ValueError(msg)
+    def __init__(
+        self, *, uri: str | os.PathLike[str], token: str, database: str, timeout: float
+    ) -> None:
+        uri = _read_uri(uri)
+        self.path = None if urlsplit(uri).scheme in SCHEMES else _anchor(uri)
         self.timeout = timeout
         self._options: dict[str, Any] = {
             "uri": self.path or uri,
@@ -107,10 +114,12 @@ class Connection:
 
     def close(self) -> None:
         """Release the client and, with the last user of a file in this process, the file."""
-        opened, self._opened = self._opened, None
-        if opened is None or opened.pid != os.getpid():
+        if self._opened is None:
             return
         with self._alone(), _faults(f"Milvus at {self.place}"):
+            opened, self._opened = self._opened, None
+            if opened is None or opened.pid != os.getpid():
+                return
             opened.client.close()
             if self.path:
                 milvus_file.release(self.path)
@@ -152,10 +161,7 @@ class Connection:
             if not self.path:
                 raise
             milvus_file.release(self.path)
-            msg = (
-                f"Milvus Lite cannot open {self.path}. One process at a time can: stop the "
-                "other one (a worker, a shell, a second runserver) or use a Milvus server."
-            )
+            msg = f"Milvus Lite cannot open {self.path}. {milvus_file.explain(self.path)}"
             raise IndexUnavailable(msg) from error
         return _Opened(client=client, pid=os.getpid(), version=version)
 
@@ -169,6 +175,29 @@ class Connection:
             yield
         finally:
             lock.release()
+
+
+def _read_uri(given: str | os.PathLike[str]) -> str:
+    """Checked without connecting. An address, which may hold a password, is never repeated."""
+    if not isinstance(given, str | os.PathLike):
+        msg = f"uri must be a path or an address, not {type(given).__name__}."
+        raise ValueError(msg)
+    uri = os.fspath(given)
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port  # raises what is wrong with it
+    except ValueError as error:
+        msg = f"uri is no address: {error}."
+        raise ValueError(msg) from error
+    if parts.scheme in SCHEMES:
+        if not (parts.path if parts.scheme == "unix" else parts.hostname):
+            msg = f"uri names no place after {parts.scheme}:"
+            raise ValueError(msg)
+    elif not uri.endswith(".db"):
+        known = ", ".join(f"{scheme}:" for scheme in SCHEMES)
+        msg = f"uri={uri!r} must be a path that ends in .db or start with one of {known}"
+        raise ValueError(msg)
+    return uri
 
 
 @contextmanager

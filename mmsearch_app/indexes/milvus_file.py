@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-__all__ = ["claim", "discard_sidecars", "release"]
+__all__ = ["claim", "discard_sidecars", "explain", "release"]
 
 _holders: Counter[tuple[int, str]] = Counter()
 
@@ -28,6 +28,21 @@ def release(path: str) -> None:
     if _holders[holder] <= 0:
         del _holders[holder]
         server_manager_instance.release_server(path)
+
+
+def explain(path: str) -> str:
+    """Why Milvus Lite does not open the file, as far as can be seen from here."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"There is no folder {folder}."
+    if Path(path).is_file():
+        return "It is a plain file, of something else: name another path."
+    if not os.access(path if Path(path).exists() else folder, os.W_OK):
+        return "This user may not write there."
+    return (
+        "One process at a time can: stop the other one (a worker, a shell, a second runserver) "
+        "or use a Milvus server."
+    )
 
 
 def discard_sidecars(path: str, collection: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mmsearch_app.indexes.base import IndexMissing, IndexUnavailable
+from mmsearch_app.indexes.milvus_filters import is_flat
 from mmsearch_app.indexes.milvus_schema import (
     FINGERPRINT,
     make_index,
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Generations"]
 
+INDEXED_FROM = 1024
+"""Milvus builds no index over fewer rows: each of them is looked at."""
+LOADING = 0.9
+"""The share of settling that is done when the index is built."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generations:
@@ -30,8 +37,8 @@ class Generations:
     collection: str
     index_type: str
     index_params: Mapping[str, Any]
-    _known: dict[str, Generation] = field(default_factory=dict)
-    """By name; a description never changes, so it is asked for once."""
+    _known: dict[str, tuple[Generation, bool]] = field(default_factory=dict)
+    """By name, with whether it is flat; a description never changes: it is asked for once."""
 
     def live(self) -> Generation | None:
         """Asks every time (0.7 ms in Lite, 2 ms on a server): others may have promoted."""
@@ -45,19 +52,24 @@ class Generations:
 
     def all(self) -> list[Generation]:
         names = self.connection.call("list_collections")
-        own = [name for name in names if is_generation(name, collection=self.collection)]
-        return [self.find(name) for name in sorted(own, key=age_of)]
+        found = []
+        for name in sorted(names, key=age_of):
+            if is_generation(name, collection=self.collection):
+                with suppress(IndexMissing):  # dropped elsewhere since they were listed
+                    found.append(self.find(name))
+        return found
 
     def create(self, *, fingerprint: str, dimension: int) -> Generation:
         name = name_generation(self.collection, fingerprint)
+        lite = self.connection.lite
         # The graph of Lite loses hits under a filter: 1 of 20 came back out of 20,000 rows.
-        exact = self.index_type == "AUTOINDEX" and self.connection.lite
+        exact = lite and self.index_type == "AUTOINDEX"
         index = make_index("FLAT" if exact else self.index_type, self.index_params)
         with self.connection.turn():
             self.connection.call(
                 "create_collection",
                 name,
-                schema=make_schema(dimension),
+                schema=make_schema(dimension, flat=lite),
                 # What reads with `iterator` get, whatever they ask for; visitors ask for less.
                 consistency_level="Strong",
                 properties={FINGERPRINT: fingerprint},
@@ -66,6 +78,26 @@ class Generations:
             self.connection.call("create_index", name, index, sync=False)
             self.connection.call("load_collection", name)
         return self.find(name)
+
+    def settle(self, name: str) -> Iterator[float]:
+        """What a server holds as growing is searched by a rough index, 2.3 finds half of it.
+
+        So it is sealed and, when its index is built, loaded anew: left alone, a server takes it
+        over some ten seconds later and does not say when. Milvus Lite has indexed what it has
+        written.
+        """
+        rows = self.count(name)
+        if self.connection.lite or rows < INDEXED_FROM:
+            return
+        self.connection.call("flush", name, _async=True)
+        while (built := self._built(name, rows)) < 1:
+            yield built * LOADING
+        if name == self._aliased():
+            return  # promoted elsewhere meanwhile: visitors are on it
+        self.connection.call("release_collection", name)
+        self.connection.call("load_collection", name, _async=True)
+        while (state := self.connection.call("get_load_state", name))["state"].name != "Loaded":
+            yield LOADING + (1 - LOADING) * state.get("progress", 0) / 100
 
     def promote(self, name: str) -> None:
         self._known.pop(name, None)
@@ -84,14 +116,39 @@ class Generations:
         self.connection.call("drop_collection", name)
 
     def find(self, name: str) -> Generation:
+        return self._look_up(name)[0]
+
+    def is_flat(self, name: str) -> bool:
+        """How it keeps its filters, see `milvus_filters`."""
+        return self._look_up(name)[1]
+
+    def count(self, name: str) -> int:
+        (row,) = self.connection.call(
+            "query", name, filter="", output_fields=["count(*)"], consistency_level="Strong"
+        )
+        return int(row["count(*)"])
+
+    def _look_up(self, name: str) -> tuple[Generation, bool]:
         known = self._known.get(name)
         if known is None:
-            known = read_generation(self.connection.call("describe_collection", name))
-            if known is None:
+            described = self.connection.call("describe_collection", name)
+            generation = read_generation(described)
+            if generation is None:
                 msg = f"{name} is a collection, but no generation of {self.collection}."
                 raise IndexMissing(msg)
-            self._known[name] = known
+            known = self._known[name] = generation, is_flat(described)
         return known
+
+    def _built(self, name: str, rows: int) -> float:
+        """What share of so many rows is indexed; those deleted meanwhile may never be."""
+        state = self.connection.call("describe_index", name, "vector")
+        if state is None:
+            return 1.0  # somebody dropped the index: none is going to be built
+        indexed, pending = state["indexed_rows"], state["pending_index_rows"]
+        if pending:  # its "state" is Finished all the while
+            return float(indexed / (indexed + pending))
+        rows = min(rows, self.count(name))
+        return min(1.0, indexed / rows) if rows else 1.0
 
     def _aliased(self) -> str | None:
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mmsearch_app.indexes.base import Generation
+from mmsearch_app.indexes.milvus_filters import add_columns, make_columns
 from mmsearch_app.indexes.records import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -60,13 +61,14 @@ def check_options(
         raise ValueError(msg)
 
 
-def make_schema(dimension: int) -> Any:
+def make_schema(dimension: int, *, flat: bool) -> Any:
+    """`flat`: how filters are kept, see `milvus_filters`."""
     from pymilvus import DataType, MilvusClient
 
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     for name, size in {**MAX_BYTES, "fingerprint": 1024}.items():
         schema.add_field(name, DataType.VARCHAR, max_length=size, is_primary=name == "id")
-    schema.add_field("filters", DataType.JSON)
+    add_columns(schema, flat=flat)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
     return schema
 
@@ -75,7 +77,8 @@ def make_index(index_type: str, params: Mapping[str, Any]) -> Any:
     from pymilvus import MilvusClient
 
     index = MilvusClient.prepare_index_params()
-    index.add_index("vector", index_type=index_type, metric_type=METRIC, params=dict(params))
+    options = {"index_type": index_type, "metric_type": METRIC, "params": dict(params)}
+    index.add_index("vector", index_name="vector", **options)
     return index
 
 
@@ -92,15 +95,15 @@ def read_generation(described: Mapping[str, Any]) -> Generation | None:
     )
 
 
-def make_row(record: Record, facets: Facets, *, fingerprint: str) -> dict[str, Any]:
+def make_row(record: Record, facets: Facets, *, fingerprint: str, flat: bool) -> dict[str, Any]:
     return {
         "id": record.id,
         "product": record.product,
         "source": record.source,
         "digest": record.digest,
         "fingerprint": fingerprint,
-        "filters": facets,
         "vector": np.asarray(record.vector, dtype=np.float32),
+        **make_columns(facets, flat=flat),
     }
 
 

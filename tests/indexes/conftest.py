@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from mmsearch_app.indexes.base import Generation, Index, IndexUnavailable
 from mmsearch_app.indexes.memory import MemoryIndex
 from mmsearch_app.indexes.milvus import MilvusIndex
 from tests.indexes.kit import record
+from tests.indexes.milvus_server import find_obstacle, serve
 
 ENGINES = ("memory", "lite-file", "lite-server", "milvus")
 
@@ -77,31 +76,10 @@ def lite_server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Milvus server, reachable from here only."""
-    shelter = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
-    shelter += ["--mount-proc"]
-    if find_spec("milvus") is None:
-        pytest.skip("the package milvus (a Milvus server) is not installed")
-    if shutil.which("unshare") is None:
-        pytest.skip("unshare, which keeps the Milvus server off the network, is not installed")
-    allowed = subprocess.run([*shelter, "true"], capture_output=True, text=True, check=False)
-    if allowed.returncode:
-        pytest.skip(f"no network namespace for the Milvus server: {allowed.stderr.strip()}")
-    script = Path(__file__).with_name("sheltered_milvus.py")
-    data = tmp_path_factory.mktemp("milvus")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        descriptor = listener.fileno()
-        port = listener.getsockname()[1]
-        with subprocess.Popen(
-            [*shelter, sys.executable, str(script), str(data), str(descriptor)],
-            pass_fds=[descriptor],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as server:
-            assert server.stdout is not None
-            assert server.stdout.readline() == b"ready\n", "the Milvus server did not start"
-            yield f"http://127.0.0.1:{port}"
-            server.communicate(timeout=30)
-    shutil.rmtree(data)
+    if obstacle := find_obstacle():
+        pytest.skip(obstacle)
+    with serve(tmp_path_factory.mktemp("milvus")) as uri:
+        yield uri
 
 
 @pytest.fixture(scope="session")

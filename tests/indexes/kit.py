@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch_app.indexes.base import Condition, Record
+from mmsearch_app.indexes.base import Condition, Generation, Index, Record
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,3 +93,13 @@ def run_python(code: str, *arguments: str, timeout: float = 60) -> subprocess.Co
         timeout=timeout,
         check=False,
     )
+
+
+AHEAD = unit(1, 0, 0, 0)
+
+
+def found(index: Index, generation: Generation, *conditions: object, **options: object) -> set[str]:
+    matches = index.search(
+        AHEAD, generation=generation.name, limit=100, conditions=conditions, **options
+    )
+    return {match.id for match in matches}

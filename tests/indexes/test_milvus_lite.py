@@ -134,6 +134,14 @@ def test_a_second_process_is_told_who_is_in_the_way(
     assert f"IndexUnavailable: Milvus Lite cannot open {path}. One process" in done.stderr
 
 
+def test_what_else_is_in_the_way_of_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "plain.db").write_text("of something else")
+    with pytest.raises(IndexUnavailable, match="It is a plain file"):
+        MilvusIndex(uri=tmp_path / "plain.db").live()
+    with pytest.raises(IndexUnavailable, match=r"There is no folder .*nowhere"):
+        MilvusIndex(uri=tmp_path / "nowhere" / "shop.db").live()
+
+
 def test_closing_lets_another_process_in(
     path: Path, index: MilvusIndex, generation: Generation
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,14 @@ print(sorted({"pymilvus", "milvus_lite", "grpc", "pandas"} & set(sys.modules)))
     [
         ({"uri": "shop.sqlite"}, "ends in .db"),
         ({"uri": "localhost:19530"}, "start with one of http:"),
+        ({"uri": "https://"}, "uri names no place after https:"),
+        ({"uri": "http://user:secret@"}, "uri names no place after http:$"),
+        ({"uri": "unix:"}, "uri names no place after unix:"),
+        ({"uri": "http://["}, "uri is no address: Invalid IPv6"),
+        ({"uri": "http://milvus:99999"}, "uri is no address: Port out of range"),
+        ({"uri": 5}, "uri must be a path or an address, not int"),
+        ({"uri": None}, "uri must be a path or an address, not NoneType"),
+        ({"uri": b"shop.db"}, "uri must be a path or an address, not bytes"),
         ({"index_type": "hnsw"}, "take one of .*'HNSW'"),
         ({"index_type": "DISKANN"}, "not possible in Milvus Lite"),
         ({"consistency": "strong"}, "take one of .*'Strong'"),
@@ -41,15 +50,20 @@ def test_a_wrong_option_value_is_refused_with_the_right_ones(
         MilvusIndex(**options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("uri", ["unix:/run/milvus.sock", "tcp://milvus:19530", "http://[::1]:1"])
+def test_an_address_may_be_of_several_kinds(uri: str) -> None:
+    assert MilvusIndex(uri=uri).shared
+
+
 def test_a_server_takes_what_milvus_lite_does_not() -> None:
     MilvusIndex(uri="http://milvus:19530", index_type="DISKANN")
 
 
 def test_a_file_stays_the_same_when_the_folder_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    index = MilvusIndex(uri="shop.db")
+    settings.BASE_DIR = tmp_path
     monkeypatch.chdir("/")
+    index = MilvusIndex(uri="shop.db")
     assert str(tmp_path / "shop.db") in index.describe()
     index.close()
