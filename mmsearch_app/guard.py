@@ -9,10 +9,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from django.utils.translation import gettext
+
+from mmsearch_app.forking import reset_after_fork
 from mmsearch_app.query import SearchUnavailable
 from mmsearch_app.rerankers.deadline import until
 
-__all__ = ["Busy", "Guard", "Resting", "TooSlow"]
+__all__ = ["Busy", "Guard", "Load", "Resting", "TooSlow"]
 
 FAILURES = 3
 """Failures in a row after which the reranker is left alone."""
@@ -34,11 +37,27 @@ class Resting(Exception):
     """It failed several times in a row, or hangs in all places, and is left alone for a while."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How a guard fares, for monitors."""
+
+    under_way: int
+    """Pieces of work that run or wait for a place."""
+    failures: int
+    """In a row."""
+    resting: bool
+    """Whether the reranker is left alone for a while."""
+
+
 @dataclass(eq=False, slots=True)
 class _Flight(Generic[T]):
     """One piece of work under way, for all who asked for the same."""
 
     deadline: float
+    grace: float
+    """Seconds behind the deadline in which what has begun may still end."""
+    fair: bool
+    """Whether it had the time that work needs, so that a failure says something."""
     landed: Future[T] = field(default_factory=Future)
     begun: bool = False
     judged: bool = False
@@ -53,36 +72,42 @@ class Guard(Generic[T]):
     places hang nobody waits any more. Who asks for what is under way already waits for it with
     the others. After three failures in a row (an
     exception, or a deadline missed while at work) nothing runs for `pause` seconds; then one
-    piece of work is let through, and its outcome decides. One per process.
+    piece of work is let through, and its outcome decides. One per process; a forked child
+    begins anew.
     """
 
     def __init__(self, *, places: int, queue: int, pause: float) -> None:
         self.places = places
         self.queue = queue
         self.pause = pause
-        self._lock = threading.Lock()
-        self._free = threading.Semaphore(places)
-        self._flights: dict[str, _Flight[T]] = {}
-        self._failures = 0
-        self._rests_until = 0.0
-        self._trial: _Flight[T] | None = None
+        self._reset()
+        reset_after_fork(self)
 
     def check(self, key: str) -> None:
         """Raise what `run` would raise at once, Busy or Resting, before anything is prepared."""
         with self._lock:
             self._admit(key)
 
-    def run(self, key: str, work: Callable[[], T], *, deadline: float) -> T:
+    def load(self) -> Load:
+        """How it fares at this moment."""
+        with self._lock:
+            return Load(
+                under_way=len(self._flights), failures=self._failures, resting=self._rests()
+            )
+
+    def run(self, key: str, work: Callable[[], T], *, deadline: float, fair: bool = True) -> T:
         """The result of `work`, or that of the same `key` under way, by `deadline` (monotonic).
 
         Raises Busy, Resting, TooSlow, and whatever `work` raises. Work that misses its
-        deadline is not stopped; it can read the deadline (`rerankers.deadline`) and stop.
+        deadline is not stopped; it can read (`rerankers.deadline`) the deadline and the grace,
+        which is as long again, and stop. Not `fair` is what has little time left because
+        something else took it: where it fails, nobody knows about the model.
         """
         with self._lock:
             self._admit(key)
             flight = self._flights.get(key)
             if flight is None:
-                flight = self._begin(key, work, deadline)
+                flight = self._begin(key, work, deadline, fair=fair)
         if flight.deadline < time.monotonic():  # it hangs: waiting with the others is no use
             deadline = 0.0
         try:
@@ -94,10 +119,18 @@ class Guard(Generic[T]):
             msg = "The reranker did not answer in time."
             raise TooSlow(msg) from None
 
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._free = threading.Semaphore(self.places)
+        self._flights: dict[str, _Flight[T]] = {}
+        self._failures = 0
+        self._rests_until = 0.0
+        self._trial: _Flight[T] | None = None
+
     def _admit(self, key: str) -> None:
         if key in self._flights:
             return
-        if self._failures >= FAILURES and (self._trial or time.monotonic() < self._rests_until):
+        if self._rests():
             msg = f"The reranker rests after {self._failures} failures in a row."
             raise Resting(msg)
         now = time.monotonic()
@@ -105,18 +138,24 @@ class Guard(Generic[T]):
             msg = "The reranker hangs in all of its places."
             raise Resting(msg)
         if len(self._flights) >= self.places + self.queue:
-            msg = "Too many better orders are being made at the same time."
+            msg = gettext("Too many better orders are being made at the same time.")
             raise Busy(msg)
 
-    def _begin(self, key: str, work: Callable[[], T], deadline: float) -> _Flight[T]:
-        flight: _Flight[T] = _Flight(deadline=deadline)
-        self._flights[key] = flight
-        if self._failures >= FAILURES:
-            self._trial = flight
+    def _rests(self) -> bool:
+        waits = self._trial is not None or time.monotonic() < self._rests_until
+        return self._failures >= FAILURES and waits
+
+    def _begin(self, key: str, work: Callable[[], T], deadline: float, *, fair: bool) -> _Flight[T]:
+        grace = max(0.0, deadline - time.monotonic())
+        flight: _Flight[T] = _Flight(deadline=deadline, grace=grace, fair=fair)
         # A daemon, unlike the threads of an executor: one that hangs must not keep the process.
+        # It waits for our lock before it ends; where none can start, nothing is left behind.
         threading.Thread(
             target=self._fly, args=(key, work, flight), name="mmsearch-rerank", daemon=True
         ).start()
+        self._flights[key] = flight
+        if self._failures >= FAILURES:
+            self._trial = flight
         return flight
 
     def _fly(self, key: str, work: Callable[[], T], flight: _Flight[T]) -> None:
@@ -125,11 +164,11 @@ class Guard(Generic[T]):
             return
         try:
             flight.begun = True
-            with until(flight.deadline):
+            with until(flight.deadline, grace=flight.grace):
                 result = work()
         except BaseException as error:
             self._free.release()
-            self._land(key, flight, error=error)
+            self._land(key, flight, error=_contain(error))
         else:
             self._free.release()
             self._land(key, flight, result=result)
@@ -140,7 +179,7 @@ class Guard(Generic[T]):
         flight: _Flight[T],
         *,
         result: T | None = None,
-        error: BaseException | None = None,
+        error: Exception | None = None,
     ) -> None:
         late = time.monotonic() > flight.deadline
         self._judge(flight, failed=error is not None or late)
@@ -152,10 +191,12 @@ class Guard(Generic[T]):
             flight.landed.set_result(result)  # type: ignore[arg-type]
 
     def _judge(self, flight: _Flight[T], *, failed: bool) -> None:
-        """Count a flight once. One that never got a place says nothing about the model."""
+        """Count a flight once. One that never got a place says nothing about the model, nor does
+        one that failed because it began with too little time."""
         with self._lock:
             is_trial = self._trial is flight
-            if flight.judged or not (flight.begun or is_trial):
+            tells = flight.begun and (flight.fair or not failed)
+            if flight.judged or not (tells or is_trial):
                 return
             flight.judged = True
             self._failures = self._failures + 1 if failed else 0
@@ -163,3 +204,12 @@ class Guard(Generic[T]):
                 self._rests_until = time.monotonic() + self.pause
             if is_trial:
                 self._trial = None
+
+
+def _contain(error: BaseException) -> Exception:
+    """An error that ends no more than the work: SystemExit would end whoever waits for it."""
+    if isinstance(error, Exception):
+        return error
+    fault = RuntimeError(f"The reranker ended its thread: {error!r}")
+    fault.__cause__ = error
+    return fault

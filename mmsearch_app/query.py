@@ -84,10 +84,16 @@ class Answer:
 
     hits: tuple[Hit, ...] = ()
     ranked_by: Literal["index", "reranker"] = "index"
+    judged: bool = False
+    """Whether a reranker judged the first hits: even where its order counts for nothing, there
+    is no better one to come."""
     reason: str = ""
+    """Why the reranker put first what it put first; the hit that it is about carries it as well.
+    Plain text written by a model; escape it."""
     caption: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
-    """Milliseconds by stage: embed, search, hydrate, rerank, total."""
+    """Milliseconds by stage: embed, search, rerank, total; of a late order hydrate, rerank,
+    total."""
     notes: tuple[str, ...] = ()
     """What an operator or a curious visitor should know: fallbacks, repairs, limits."""
     query: Query | None = None

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from django.core.cache import cache
+from django.utils.translation import get_language
 
-from mmsearch_app import images
-from mmsearch_app.conf import get_settings
-from mmsearch_app.digests import digests_of, digests_of_hits
+from mmsearch_app import images, keeping
+from mmsearch_app.digests import digests_by_row, digests_of_hits
 from mmsearch_app.ledger import key_of
 from mmsearch_app.query import Hit, Query
 from mmsearch_app.rerankers.base import Ranking
@@ -22,47 +20,39 @@ if TYPE_CHECKING:
 
 __all__ = ["keep", "name", "normalise", "recall", "remember_bytes"]
 
-log = logging.getLogger(__name__)
 _BYTES = "mmsearch_jpeg"
 
 
 def name(fingerprint: str, query: Query, hits: Sequence[Hit]) -> str:
-    """One name for one question to one model; "" where a candidate's picture is not known.
+    """One name for one question to one model; "" where a candidate's picture is not known, or
+    the model, which has no fingerprint then.
 
-    Made of the bytes of the query's picture and of the candidates', of all words, and of the
-    reranker's fingerprint. Makes a query a source and opens no candidate's picture.
+    Made of the bytes of the query's picture and of the candidates', of all words, of the active
+    language, in which reasons are given, and of the reranker's fingerprint. Makes a query a
+    source and opens no candidate's picture.
     """
-    digests = digests_of_hits(hits)
+    digests = digests_of_hits(hits) if fingerprint else [""]
     if not all(digests):
         return ""
     candidates = [
         (hit.source, key_of(hit.image.pk), digest, hit.title)
         for hit, digest in zip(hits, digests, strict=True)
     ]
-    question = [fingerprint, query.text, query.without, _name_picture(query), candidates]
-    return hashlib.sha256(json.dumps(question).encode()).hexdigest()
+    asked = [get_language(), query.text, query.without, _name_picture(query)]
+    question = json.dumps([fingerprint, *asked, candidates])
+    return hashlib.sha256(question.encode()).hexdigest()
 
 
 def recall(name: str) -> Ranking | None:
     """The ranking kept under a name, or None; a cache that is away knows none."""
-    if not name:
-        return None
-    try:
-        kept = cache.get(_key(name))
-    except Exception:
-        log.exception("The cache cannot be read")
-        return None
+    kept = keeping.recall(_key(name)) if name else None
     return kept if isinstance(kept, Ranking) else None
 
 
 def keep(name: str, ranking: Ranking) -> None:
     """Keep a ranking as long as the late rerank may be asked for; its caption is personal."""
-    if not name:
-        return
-    try:
-        cache.set(_key(name), ranking, get_settings().RERANK_SECONDS)
-    except Exception:
-        log.exception("The cache cannot be written")
+    if name:
+        keeping.keep(_key(name), ranking)
 
 
 def normalise(image: Image) -> bytes:
@@ -77,16 +67,13 @@ def remember_bytes(image: Image, jpeg: bytes) -> Image:
     return image
 
 
-def _name_picture(query: Query) -> list[str]:
+def _name_picture(query: Query) -> list[object]:
+    """Of a product all rows in their order: the model sees the first that can be read."""
     if query.image is not None:
         return ["image", images.digest(normalise(query.image))]
     if query.like is not None:
-        return ["like", query.like._meta.label, key_of(query.like.pk), *_sorted(query)]
+        return ["like", query.like._meta.label, key_of(query.like.pk), digests_by_row(query.like)]
     return []
-
-
-def _sorted(query: Query) -> list[str]:
-    return sorted(digests_of(query.like))
 
 
 def _key(name: str) -> str:

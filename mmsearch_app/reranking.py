@@ -5,31 +5,34 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from django.db import connections
+from django.utils.translation import get_language, gettext, ngettext, override
 
 from mmsearch_app import images, rankings
 from mmsearch_app.conf import get_guard, get_reranker, get_settings
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.guard import Busy, Resting, TooSlow
 from mmsearch_app.query import Answer, Hit, Query
+from mmsearch_app.registry import registry
 from mmsearch_app.rerankers.base import Ranking, Reranker
 from mmsearch_app.rerankers.fusion import fuse, fuse_scores, trust
 from mmsearch_app.rerankers.parsing import clean
-from mmsearch_app.sources import registry
+from mmsearch_app.texts import in_english, write_number
 from mmsearch_app.vectors import query_content
 
-__all__ = ["is_offered", "recall", "rerank"]
+__all__ = ["identify", "is_offered", "recall", "rerank"]
 
 log = logging.getLogger(__name__)
 
 
 def is_offered(answer: Answer) -> bool:
-    """Whether a better order than this one can be had: of a first page, by the index."""
+    """Whether a better order than this one can be had: of a first page that no model judged."""
     query = answer.query
-    asked = query is not None and query.offset == 0 and answer.ranked_by == "index"
+    asked = query is not None and query.offset == 0 and not answer.judged
     return asked and len(answer.hits) > 1 and get_reranker() is not None
 
 
@@ -46,13 +49,11 @@ def rerank(answer: Answer, *, refuse: bool = False) -> Answer:
         return answer
     first = answer.hits[: get_settings().RERANK_LIMIT]
     try:
-        ranking = _rank(reranker, answer.query, first)
-        return _apply(ranking, answer, first)
+        return _apply(_rank(reranker, answer, answer.query, first), answer, first)
     except Exception as error:
         if refuse and isinstance(error, Busy):
             raise
-        note = f"Ordered by the index: the reranker {_explain(error)}."
-        return replace(answer, notes=(*answer.notes, note))
+        return replace(answer, notes=(*answer.notes, _explain(error)))
 
 
 def recall(answer: Answer) -> Answer:
@@ -61,38 +62,54 @@ def recall(answer: Answer) -> Answer:
     if reranker is None or answer.query is None or not is_offered(answer):
         return answer
     first = answer.hits[: get_settings().RERANK_LIMIT]
-    known = rankings.recall(rankings.name(reranker.fingerprint, answer.query, first))
+    known = rankings.recall(rankings.name(identify(reranker), answer.query, first))
     return answer if known is None else _apply(known, answer, first)
 
 
-def _rank(reranker: Reranker, query: Query, hits: Sequence[Hit]) -> Ranking:
-    deadline = time.monotonic() + get_settings().RERANK_TIMEOUT
-    name = rankings.name(reranker.fingerprint, query, hits)
+def identify(reranker: Reranker) -> str:
+    """Its fingerprint; "" where that cannot be told: its rankings are then kept nowhere."""
+    try:
+        return reranker.fingerprint
+    except Exception:  # a shop's own may raise anything
+        log.exception("The reranker's fingerprint cannot be told")
+        return ""
+
+
+def _rank(reranker: Reranker, answer: Answer, query: Query, hits: Sequence[Hit]) -> Ranking:
+    seconds = get_settings().RERANK_TIMEOUT
+    deadline = time.monotonic() + seconds
+    name = rankings.name(identify(reranker), query, hits)
     known = rankings.recall(name)
     if known is not None:
         return known
     guard, key = get_guard(), name or secrets.token_hex()
     guard.check(key)
     # Here, not in the guard's thread: rows may load more from the request's connection.
-    asked, candidates = _ask(query), [_content(hit) for hit in hits]
-    return guard.run(key, _work(reranker, name, asked, candidates), deadline=deadline)
+    asked, candidates = _ask(query), _look(hits, deadline)
+    fair = deadline - time.monotonic() >= seconds / 2
+    ask = partial(reranker.rerank, asked, candidates)
+    work = _work(ask, name, try_out=partial(_apply, answer=answer, first=hits))
+    return guard.run(key, work, deadline=deadline, fair=fair)
 
 
 def _work(
-    reranker: Reranker, name: str, query: Content, candidates: Sequence[Content]
+    ask: Callable[[], Ranking], name: str, *, try_out: Callable[[Ranking], Answer]
 ) -> Callable[[], Ranking]:
-    """What runs in a thread of its own; a ranking that comes too late is kept all the same."""
+    """What runs in a thread of its own; a ranking that comes too late is kept all the same, one
+    that cannot be applied is not."""
+    language = get_language()
 
     def work() -> Ranking:
         try:
             known = rankings.recall(name)
             if known is not None:  # made by the call that ended just before this one began
                 return known
-            ranking = reranker.rerank(query, candidates)
-            if len(ranking.order) != len(candidates):
-                msg = f"{len(ranking.order)} of {len(candidates)} candidates were ordered."
-                raise ValueError(msg)
-            ranking = replace(ranking, reason=clean(ranking.reason), caption=clean(ranking.caption))
+            with override(language):
+                ranking = ask()
+                ranking = replace(
+                    ranking, reason=clean(ranking.reason), caption=clean(ranking.caption)
+                )
+                try_out(ranking)
             rankings.keep(name, ranking)
             return ranking
         finally:
@@ -101,7 +118,21 @@ def _work(
     return work
 
 
+def _look(hits: Sequence[Hit], deadline: float) -> list[Content]:
+    """What the model sees of all hits. Raises TooSlow where the storage takes all the time."""
+    seen: list[Content] = []
+    for hit in hits:
+        if time.monotonic() >= deadline:
+            msg = f"After {len(seen)} of {len(hits)} pictures from the storage the time was up."
+            raise TooSlow(msg)
+        seen.append(_content(hit))
+    return seen
+
+
 def _apply(ranking: Ranking, answer: Answer, first: Sequence[Hit]) -> Answer:
+    if len(ranking.order) != len(first):
+        msg = f"{len(ranking.order)} of {len(first)} candidates were ordered."
+        raise ValueError(msg)
     settings = get_settings()
     weight = trust(settings.RERANK_WEIGHT, ranking.agreement)
     if settings.RERANK_FUSION == "scores" and ranking.grades is not None:
@@ -109,36 +140,55 @@ def _apply(ranking: Ranking, answer: Answer, first: Sequence[Hit]) -> Answer:
     else:
         order = fuse(ranking.order, weight=weight)
     better = [first[place] for place in order]
+    counts = weight > 0
     if ranking.reason:
         top = first[ranking.order[0]]
         better = [replace(hit, reason=ranking.reason) if hit is top else hit for hit in better]
-    notes = list(answer.notes)
-    if ranking.repairs:
-        notes.append(f"{ranking.repairs} repairs of the reranker's reply.")
-    if ranking.agreement is not None and weight < settings.RERANK_WEIGHT:
-        agreement = f"{ranking.agreement:.2f}"
-        notes.append(f"The reranker agrees with itself by {agreement}: its weight is {weight:.2f}.")
     return replace(
         answer,
         hits=(*better, *answer.hits[len(first) :]),
-        ranked_by="reranker",
-        reason=ranking.reason,
+        ranked_by="reranker" if counts else "index",
+        judged=True,
+        reason=ranking.reason if counts else "",
         caption=ranking.caption,
-        no_good_match=answer.no_good_match or ranking.no_good_match,
-        notes=tuple(notes),
+        no_good_match=answer.no_good_match or (counts and ranking.no_good_match),
+        notes=(*answer.notes, *_remark(ranking, weight)),
     )
+
+
+def _remark(ranking: Ranking, weight: float) -> Iterator[str]:
+    """What is to be known of a ranking, in the language that is active."""
+    if ranking.repairs:
+        note = ngettext(
+            "%(count)d repair of the reranker's reply.",
+            "%(count)d repairs of the reranker's reply.",
+            ranking.repairs,
+        )
+        yield note % {"count": ranking.repairs}
+    if ranking.agreement is not None and weight < get_settings().RERANK_WEIGHT:
+        shares = {"agreement": ranking.agreement, "weight": weight}
+        note = gettext(
+            "The reranker agrees with itself by %(agreement)s: its weight is %(weight)s."
+        )
+        yield note % {name: write_number(share, ".2f") for name, share in shares.items()}
 
 
 def _explain(error: Exception) -> str:
     if isinstance(error, Busy):
-        return "is busy"
+        return gettext("Ordered by the index: the reranker is busy.")
     if isinstance(error, Resting):
-        return "is left alone for a while, for it failed several times"
+        return gettext(
+            "Ordered by the index: the reranker is left alone for a while, for it failed several "
+            "times."
+        )
     if isinstance(error, TooSlow):
         log.warning("The reranker is too slow: %s", error)
-        return f"took longer than {get_settings().RERANK_TIMEOUT:g} seconds"
+        seconds = write_number(get_settings().RERANK_TIMEOUT, "g")
+        note = gettext("Ordered by the index: the reranker took longer than %(seconds)s seconds.")
+        return note % {"seconds": seconds}
     log.error("The reranker failed", exc_info=error)
-    return f"failed ({type(error).__name__})"
+    note = gettext("Ordered by the index: the reranker failed (%(error)s).")
+    return note % {"error": type(error).__name__}
 
 
 def _ask(query: Query) -> Content:
@@ -157,6 +207,7 @@ def _content(hit: Hit) -> Content:
     try:
         picture = images.open_stored(file)
     except Exception as error:  # storages raise anything
-        log.warning("The picture of %r cannot be read for the reranker: %s", hit.image, error)
+        told = in_english(error)
+        log.warning("The picture of %r cannot be read for the reranker: %s", hit.image, told)
         return Content(text=hit.title)
     return Content(image=picture, text=hit.title or None)

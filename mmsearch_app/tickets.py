@@ -14,19 +14,21 @@ from typing import Any
 import numpy as np
 from django.apps import apps
 from django.core import signing
-from django.core.cache import cache
+from django.utils.translation import get_language, gettext
 
-from mmsearch_app import images
+from mmsearch_app import images, keeping
 from mmsearch_app.clock import Clock
-from mmsearch_app.conf import get_embedder, get_reranker, get_settings
+from mmsearch_app.conf import get_embedder, get_reranker
+from mmsearch_app.events import announced
 from mmsearch_app.filters import parse
 from mmsearch_app.indexes.base import Match
-from mmsearch_app.ledger import key_of
+from mmsearch_app.ledger import entry_key, key_of
 from mmsearch_app.query import Answer, Hit, InvalidQuery, Query
 from mmsearch_app.rankings import normalise, remember_bytes
+from mmsearch_app.registry import registry
+from mmsearch_app.reranking import identify
 from mmsearch_app.reranking import rerank as rerank_answer
 from mmsearch_app.retrieval import Wanted, hydrate
-from mmsearch_app.sources import product_key
 
 __all__ = ["Expired", "Forged", "TicketError", "issue", "redeem", "rerank"]
 
@@ -61,7 +63,8 @@ class _Kept:
 def issue(answer: Answer) -> str:
     """Keep the answer's query and the order of its hits; returns the token.
 
-    Raises ValueError for an answer that carries no query.
+    Where the cache is away the token will be too old at once. Raises ValueError for an answer
+    that carries no query.
     """
     query = answer.query
     if query is None:
@@ -83,7 +86,7 @@ def issue(answer: Answer) -> str:
         more=answer.more,
     )
     name = secrets.token_urlsafe(16)
-    cache.set(_key(name), kept, get_settings().RERANK_SECONDS)
+    keeping.keep(_key(name), kept)
     return signing.dumps(name, salt=_SALT)
 
 
@@ -92,8 +95,9 @@ def redeem(token: str, *, user: Any = None) -> Query:
     return _query(_kept(_name(token)), user)
 
 
+@announced("late")
 def rerank(token: str, *, user: Any = None) -> Answer:
-    """The answer behind a token in the reranker's order; the same at every call.
+    """The answer behind a token in the reranker's order; the same at every call in one language.
 
     The work is done once and kept; without a reranker, and where it fails, the order is that
     of the index, with a note that says why. Raises Expired or Forged, and SearchUnavailable
@@ -110,18 +114,21 @@ def rerank(token: str, *, user: Any = None) -> Answer:
         reranker = get_reranker()
         if reranker is not None:
             with clock("rerank"):
-                found = _ranked(f"{_key(name)}:{reranker.fingerprint}", found)
+                model = identify(reranker)
+                found = _ranked(f"{_key(name)}:{get_language()}:{model}" if model else "", found)
     return replace(found, timings=clock.milliseconds)
 
 
 def _ranked(key: str, found: Answer) -> Answer:
-    ranked: Answer | None = cache.get(key)
-    if ranked is None:
-        better = rerank_answer(found, refuse=True)
-        ranked = replace(better, hits=tuple(_bare(hit) for hit in better.hits), query=None)
-        if better.ranked_by == "reranker":
-            cache.set(key, ranked, get_settings().RERANK_SECONDS)
-    return _with_rows(ranked, found)
+    """In the order kept under the key, or else made now and kept; "" keeps nothing."""
+    kept = keeping.recall(key) if key else None
+    if isinstance(kept, Answer):
+        return _with_rows(kept, found)
+    better = rerank_answer(found, refuse=True)
+    if key and better.judged:
+        bare = tuple(_bare(hit) for hit in better.hits)
+        keeping.keep(key, replace(better, hits=bare, query=None))
+    return better
 
 
 def _bare(hit: Hit) -> Any:
@@ -130,17 +137,20 @@ def _bare(hit: Hit) -> Any:
 
 
 def _with_rows(ranked: Answer, found: Answer) -> Answer:
-    """The kept order, with the rows as the shop shows them now."""
+    """The kept order, with the rows as the shop shows them now: what was hidden when the order
+    was made stands behind, what is hidden now takes its reason along."""
     rows = {_match(hit).id: hit for hit in found.hits}
     kept: Any = ranked.hits
-    hits = tuple(replace(rows[key], reason=why) for key, why in kept if key in rows)
-    return replace(ranked, hits=hits, query=found.query)
+    hits = [replace(rows.pop(key), reason=why) for key, why in kept if key in rows]
+    shown = any(hit.reason == ranked.reason for hit in hits)
+    reason = ranked.reason if shown else ""
+    return replace(ranked, hits=(*hits, *rows.values()), query=found.query, reason=reason)
 
 
 def _match(hit: Hit) -> Match:
     return Match(
-        id=f"{hit.source}:{key_of(hit.image.pk)}",
-        product=product_key(hit.product),
+        id=entry_key(hit.source, hit.image.pk),
+        product=registry.get(hit.source).product_key(hit.product),
         source=hit.source,
         score=hit.score,
     )
@@ -152,7 +162,7 @@ def _query(kept: _Kept, user: Any) -> Query:
         label, pk = kept.like
         like = apps.get_model(label)._base_manager.filter(pk=pk).first()
         if like is None:
-            msg = "The product that this search started from is gone."
+            msg = gettext("The product that this search started from is gone.")
             raise Expired(msg)
     same_model = kept.fingerprint == get_embedder().fingerprint
     vector = np.frombuffer(kept.vector, dtype=np.float32) if kept.vector and same_model else None
@@ -166,17 +176,17 @@ def _name(token: str) -> str:
     try:
         return str(signing.loads(token, salt=_SALT))
     except signing.BadSignature as error:
-        msg = "This link was not made by this shop."
+        msg = gettext("This link was not made by this shop.")
         raise Forged(msg) from error
 
 
 def _kept(name: str) -> _Kept:
-    kept: _Kept | None = cache.get(_key(name))
-    if kept is None:
-        msg = "This search is too old; please ask again."
+    kept = keeping.recall(_key(name))
+    if not isinstance(kept, _Kept):
+        msg = gettext("This search is too old; please ask again.")
         raise Expired(msg)
     return kept
 
 
 def _key(name: str) -> str:
-    return f"mmsearch:ticket:{name}"
+    return f"mmsearch:ticket:2:{name}"

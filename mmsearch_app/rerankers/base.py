@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol, runtime_checkable
 
 from mmsearch_app.embedders.base import Content
@@ -32,12 +34,22 @@ class Ranking:
     """Whether the model finds that not even the best candidate is what was asked for."""
 
     def __post_init__(self) -> None:
-        if sorted(self.order) != list(range(len(self.order))):
-            msg = f"order must be a permutation of range({len(self.order)}), not {self.order}"
+        places = range(len(self.order))
+        whole = all(hasattr(place, "__index__") for place in self.order)
+        if not whole or sorted(self.order) != list(places):
+            msg = f"order must be a permutation of {places}, not {self.order}"
             raise ValueError(msg)
         if self.grades is not None and len(self.grades) != len(self.order):
             msg = f"{len(self.grades)} grades for {len(self.order)} candidates"
             raise ValueError(msg)
+        agreement = () if self.agreement is None else (self.agreement,)
+        if not all(map(_is_finite, (*(self.grades or ()), *agreement))):
+            msg = f"grades and agreement must be finite, not {self.grades} and {self.agreement}"
+            raise ValueError(msg)
+
+
+def _is_finite(number: object) -> bool:
+    return isinstance(number, Real) and math.isfinite(number)
 
 
 @runtime_checkable
@@ -48,5 +60,8 @@ class Reranker(Protocol):
     """Names model, revision, prompt and mode: a cached ranking is valid for one only."""
 
     def rerank(self, query: Content, candidates: Sequence[Content]) -> Ranking:
-        """Order all candidates; `Ranking.order` has exactly `len(candidates)` places."""
+        """Order all candidates; `Ranking.order` has exactly `len(candidates)` places.
+
+        Django's active language is the visitor's: that of a good reason.
+        """
         ...

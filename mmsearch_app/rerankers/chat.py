@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmsearch_app.embedders.endpoint import Endpoint, ServerError
+from mmsearch_app.options import require_at_least, require_one_of
 from mmsearch_app.rerankers import messages
-from mmsearch_app.rerankers.deadline import seconds_left
+from mmsearch_app.rerankers.abilities import REFUSED, Abilities, status_of
+from mmsearch_app.rerankers.deadline import last_moment
 from mmsearch_app.rerankers.presets import PRESETS
 from mmsearch_app.rerankers.vlm import Capabilities, ModelFailed, Prompt
 
@@ -22,11 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatVLM"]
 
-VERSION = "chat-1"
+VERSION = "chat-2"
 TOP = 20
 """Most tokens whose log-probabilities a server reports: the usual limit."""
-REFUSED = frozenset({400, 422, 501})
-"""Statuses by which a server says that it does not know a field."""
 PROBED = 64
 """Tokens of a probe."""
 
@@ -43,14 +43,15 @@ class ChatVLM:
     address to fetch.
 
     Whether the server holds a reply to a JSON schema (`structured`) and reports
-    log-probabilities (`logprobs`) is tried out once and remembered; True or False says so
-    beforehand. Nothing relies on it: what comes back is checked by whoever asked.
+    log-probabilities (`logprobs`) is tried out and remembered, a no for ten minutes; True or
+    False says so beforehand. Nothing relies on it: what comes back is checked by whoever asked.
 
-    A call is given `timeout` seconds, all `attempts` included, and less where the one who
-    waits has less time left. `extra` is added to every request, None in it takes a field away:
-    {"max_tokens": None, "max_completion_tokens": 500}. The server's weights cannot be seen from
-    here: change `revision` when they change. The key (`api_key`, or the environment variable
-    `api_key_env`) appears in no message, log or fingerprint and follows no redirect.
+    A prompt is given `timeout` seconds, all `attempts` included; none of a call goes on, or is
+    begun, once the time of the one who waits is over. `extra` is added to every request, None
+    in it takes a field away: {"max_tokens": None, "max_completion_tokens": 500}. The server's
+    weights cannot be seen from here: change `revision` when they change. The key (`api_key`, or
+    the environment variable `api_key_env`) appears in no message, log or fingerprint and follows
+    no redirect.
     """
 
     def __init__(
@@ -72,9 +73,8 @@ class ChatVLM:
         attempts: int = 3,
         timeout: float = 60.0,
     ) -> None:
-        if preset and preset not in PRESETS:
-            msg = f"preset must be one of {', '.join(sorted(PRESETS))}, not {preset!r}."
-            raise ValueError(msg)
+        if preset:
+            require_one_of("preset", preset, sorted(PRESETS))
         known = PRESETS.get(preset)
         self.endpoint = Endpoint(
             base_url.rstrip("/") + "/chat/completions", api_key=api_key, api_key_env=api_key_env
@@ -90,9 +90,7 @@ class ChatVLM:
         self.concurrency = concurrency
         self.attempts = attempts
         self.timeout = timeout
-        self._known = {"structured": structured, "logprobs": logprobs}
-        self._refused: set[str] = set()
-        self._probing = Lock()
+        self._abilities = Abilities(structured=structured, logprobs=logprobs)
         self._check()
 
     @cached_property
@@ -106,7 +104,7 @@ class ChatVLM:
     def capabilities(self) -> Capabilities:
         """Asks the server once for log-probabilities. Raises ModelFailed when it is away."""
         return Capabilities(
-            logits=self._supports("logprobs", self._probe_logprobs),
+            logits=self._abilities.has("logprobs", self._probe_logprobs),
             constrained=False,  # whatever a server promises
             max_images=self.max_images,
             max_pixels=self.max_pixels,
@@ -117,10 +115,9 @@ class ChatVLM:
     ) -> list[str]:
         """One reply a prompt, as the server gave it. Raises ModelFailed."""
         wanted = form
-        if form is not None and not self._supports("structured", self._probe_structured):
+        if form is not None and not self._abilities.has("structured", self._probe_structured):
             wanted = None
-        seconds = self._seconds()
-        return self._each(prompts, lambda p: self._generate(p, max_tokens, wanted, seconds))
+        return self._each(prompts, lambda p, end: self._generate(p, max_tokens, wanted, end))
 
     def score(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...]]:
         """Log-probabilities of each word's first token, among the 20 likeliest; else -inf.
@@ -130,46 +127,30 @@ class ChatVLM:
         if len(set(words)) < len(words):
             msg = f"Words must differ: {list(words)}."
             raise ValueError(msg)
-        seconds = self._seconds()
         asked = {"logprobs": True, "top_logprobs": TOP}
         return self._each(
             prompts,
-            lambda p: messages.read_scores(self._ask(p, 1, asked, seconds=seconds), words),
+            lambda p, end: messages.read_scores(self._ask(p, 1, asked, end=end), words),
         )
 
     def warm_up(self) -> None:
         """Reach the server, try out what it can do, and have it answer once."""
-        self._supports("structured", self._probe_structured)
-        self._supports("logprobs", self._probe_logprobs)
+        self._abilities.has("structured", self._probe_structured)
+        self._abilities.has("logprobs", self._probe_logprobs)
         self.generate([Prompt(parts=("Say hello.",))], max_tokens=8)
 
-    def _generate(self, prompt: Prompt, max_tokens: int, form: Form | None, seconds: float) -> str:
-        if form is not None and form.name not in self._refused:
-            wish = {"response_format": messages.response_format(form.name, form.schema)}
-            try:
-                return messages.read_text(self._ask(prompt, max_tokens, wish, seconds=seconds))
-            except ModelFailed as error:
-                if _status(error) not in REFUSED:
-                    raise
-                self._refused.add(form.name)  # it knows schemas, but not this one
-        return messages.read_text(self._ask(prompt, max_tokens, seconds=seconds))
-
-    def _supports(self, name: str, probe: Callable[[], bool]) -> bool:
-        """What is known of the server, or else tried out now and remembered."""
-        with self._probing:
-            known = self._known[name]
-            if known is not None:
-                return known
-            try:
-                known = probe()
-            except ModelFailed as error:
-                if _status(error) == 500:  # some servers fail over it, others just fail
-                    return False
-                if _status(error) not in REFUSED:
-                    raise
-                known = False
-            self._known[name] = known
-            return known
+    def _generate(self, prompt: Prompt, max_tokens: int, form: Form | None, end: float) -> str:
+        if form is None or self._abilities.refused(form.name):
+            return messages.read_text(self._ask(prompt, max_tokens, end=end))
+        wish = {"response_format": messages.response_format(form.name, form.schema)}
+        try:
+            return messages.read_text(self._ask(prompt, max_tokens, wish, end=end))
+        except ModelFailed as error:
+            if status_of(error) not in REFUSED:
+                raise
+        answer = self._ask(prompt, max_tokens, end=end)
+        self._abilities.refuse(form.name)  # it was the schema then, not the prompt
+        return messages.read_text(answer)
 
     def _probe_structured(self) -> bool:
         """Whether a reply holds a word that only the schema names."""
@@ -177,13 +158,14 @@ class ChatVLM:
         schema = messages.one_of([code])
         prompt = Prompt(parts=("Answer with a JSON object.",))
         wish = {"response_format": messages.response_format("probe", schema)}
-        answer = self._ask(prompt, PROBED, wish, seconds=self._seconds())
+        answer = self._ask(prompt, PROBED, wish, end=self._end(last_moment()))
         return code in messages.read_text(answer)
 
     def _probe_logprobs(self) -> bool:
         prompt = Prompt(parts=("Answer with yes or no.",))
         asked = {"logprobs": True, "top_logprobs": TOP}
-        return messages.has_scores(self._ask(prompt, 1, asked, seconds=self._seconds()))
+        end = self._end(last_moment())
+        return messages.has_scores(self._ask(prompt, 1, asked, end=end))
 
     def _ask(
         self,
@@ -191,7 +173,7 @@ class ChatVLM:
         max_tokens: int,
         more: Mapping[str, Any] | None = None,
         *,
-        seconds: float,
+        end: float,
     ) -> Any:
         if len(prompt.pictures) > self.max_images:
             msg = f"{len(prompt.pictures)} pictures in a prompt; max_images is {self.max_images}."
@@ -207,24 +189,27 @@ class ChatVLM:
         }
         body |= {**(more or {}), **self.extra}
         body = {name: value for name, value in body.items() if value is not None}
+        if (seconds := end - time.monotonic()) <= 0:
+            msg = "No time is left to ask the server."
+            raise ModelFailed(msg)
         try:
             return self.endpoint.post(body, seconds=seconds, attempts=self.attempts)
         except ServerError as error:
             raise ModelFailed(str(error)) from error
 
-    def _seconds(self) -> float:
-        left = seconds_left()
-        if left is not None and left <= 0:
-            msg = "No time is left to ask the server."
-            raise ModelFailed(msg)
-        return self.timeout if left is None else min(self.timeout, left)
+    def _end(self, deadline: float) -> float:
+        """Of a prompt whose turn it is now, a time of `time.monotonic`."""
+        return min(time.monotonic() + self.timeout, deadline)
 
-    def _each(self, prompts: Sequence[Prompt], ask: Callable[[Prompt], T]) -> list[T]:
-        """What each prompt gets, in order; the first failure is raised and ends the rest."""
+    def _each(self, prompts: Sequence[Prompt], ask: Callable[[Prompt, float], T]) -> list[T]:
+        """What each prompt gets by its end, in order; the first failure ends the rest."""
+        deadline = last_moment()  # which the threads do not know
         if len(prompts) < 2:
-            return [ask(prompt) for prompt in prompts]
+            return [ask(prompt, self._end(deadline)) for prompt in prompts]
         with ThreadPoolExecutor(min(self.concurrency, len(prompts))) as pool:
-            begun = [pool.submit(ask, prompt) for prompt in prompts]
+            begun = [
+                pool.submit(lambda p: ask(p, self._end(deadline)), prompt) for prompt in prompts
+            ]
             try:
                 return [future.result() for future in begun]
             except BaseException:
@@ -236,15 +221,7 @@ class ChatVLM:
             msg = "Name the model as the server knows it (`model`), or a `preset`."
             raise ValueError(msg)
         names = ("max_images", "max_bytes", "concurrency", "attempts")
-        for name in names:
-            if getattr(self, name) < 1:
-                msg = f"{name} must be at least 1, not {getattr(self, name)}."
-                raise ValueError(msg)
+        require_at_least(1, **{name: getattr(self, name) for name in names})
         if self.timeout <= 0:
             msg = f"timeout must be above 0 seconds, not {self.timeout}."
             raise ValueError(msg)
-
-
-def _status(error: ModelFailed) -> int | None:
-    """What the server answered, where it answered."""
-    return getattr(error.__cause__, "status", None)

@@ -60,6 +60,8 @@ class Layout:
 
     name: str
     grids: tuple[Grid, ...]
+    window: int = 9
+    """How many candidates are shown at once, unless a setting says otherwise."""
 
     @property
     def capacity(self) -> int:
@@ -78,9 +80,9 @@ class Layout:
         raise ValueError(msg)
 
 
-def _grids(name: str, *sizes: tuple[int, int, int]) -> Layout:
+def _grids(name: str, *sizes: tuple[int, int, int], window: int = 9) -> Layout:
     grids = tuple(Grid(columns=c, rows=r, cell=cell) for c, r, cell in sizes)
-    return Layout(name=name, grids=grids)
+    return Layout(name=name, grids=grids, window=window)
 
 
 PHI3_VISION = _grids("phi3-vision", (2, 2, 672), (4, 3, 336), (4, 4, 336))
@@ -89,8 +91,8 @@ IDEFICS = _grids("idefics3", (2, 2, 728), (4, 3, 364), (4, 4, 364))
 """Idefics3 cuts its picture of 1456 pixels into tiles of 364."""
 SMOL = _grids("smolvlm2", (2, 2, 768), (4, 3, 384), (4, 4, 384))
 """SmolVLM2 2.2B: 1536 pixels in tiles of 384."""
-GEMMA = _grids("gemma3", (2, 2, 448), (3, 3, 298), (4, 4, 224))
-"""Gemma 3 sees one square of 896 pixels."""
+GEMMA = _grids("gemma3", (2, 2, 448), (3, 3, 298), (4, 4, 224), window=8)
+"""Gemma 3 sees one square of 896 pixels; a tenth picture would make all cells a quarter less."""
 GENERIC = _grids("generic", (2, 2, 512), (3, 3, 352), (4, 3, 320), (4, 4, 320), (5, 5, 256))
 """Models that scale pictures by themselves, in multiples of 32 (Qwen-VL)."""
 LAYOUTS = {layout.name: layout for layout in (PHI3_VISION, IDEFICS, SMOL, GEMMA, GENERIC)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from mmsearch_app.rerankers.grammar import SLACK, Grammar, State
+from mmsearch_app.rerankers.vlm import ModelFailed
 
 __all__ = ["Constraint", "Vocabulary"]
 
 KEPT = 4096
+PLACED = 128
 
 
 class Vocabulary:
@@ -31,18 +33,27 @@ class Vocabulary:
         starts = [bisect_left(self._sorted, bytes([byte])) for byte in range(256)]
         self._ranges = list(zip(starts, [*starts[1:], len(usable)], strict=True))
         self._found: OrderedDict[Hashable, Tensor] = OrderedDict()
+        self._placed: OrderedDict[Hashable, Tensor] = OrderedDict()
 
     def allowed(self, grammar: Grammar, state: State) -> Tensor:
         """Ids after which what is written is still the beginning of a complete reply, int64."""
         settled = grammar.settle(state)
-        name = grammar.name(settled)
-        if name not in self._found:
-            ids = list(self._walk(grammar, settled))
-            self._found[name] = torch.tensor(ids, dtype=torch.long)
-            if len(self._found) > KEPT:
-                self._found.popitem(last=False)
-        self._found.move_to_end(name)
-        return self._found[name]
+
+        def walk() -> Tensor:
+            return torch.tensor(list(self._walk(grammar, settled)), dtype=torch.long)
+
+        return _recall(self._found, grammar.name(settled), walk, most=KEPT)
+
+    def allowed_of(self, scores: Tensor, grammar: Grammar, state: State) -> Tensor:
+        """Those that `scores` (rows, vocabulary) have, on their device, where they are kept: a
+        reason may go on with a megabyte of ids at each of its tokens."""
+        name = (grammar.name(grammar.settle(state)), scores.shape[1], scores.device)
+
+        def place() -> Tensor:
+            found = self.allowed(grammar, state)
+            return found[found < scores.shape[1]].to(scores.device)
+
+        return _recall(self._placed, name, place, most=PLACED)
 
     def beginnings(self, word: str) -> list[int]:
         """Tokens that write the word with or without a space before it.
@@ -107,17 +118,17 @@ class Constraint(LogitsProcessor):
         if self._begun is None:
             self._begun = input_ids.shape[1]
         masked = torch.full_like(scores, -torch.inf)
+        self.stops = self.stops.to(scores.device)
         for row, written in enumerate(input_ids[:, self._begun :].tolist()):
-            allowed = self._allowed(tuple(written)).to(scores.device)
-            allowed = allowed[allowed < scores.shape[1]]
+            allowed = self._allowed(tuple(written), scores)
             masked[row, allowed] = torch.nan_to_num(scores[row, allowed], nan=-1e4)
         return masked
 
-    def _allowed(self, written: tuple[int, ...]) -> Tensor:
+    def _allowed(self, written: tuple[int, ...], scores: Tensor) -> Tensor:
         state = self._state(written)
         if state is None:
             return self.stops
-        found = self.vocabulary.allowed(self.grammar, state)
+        found = self.vocabulary.allowed_of(scores, self.grammar, state)
         if self.grammar.done(state):
             return torch.cat([found, self.stops])
         if not len(found):
@@ -133,6 +144,18 @@ class Constraint(LogitsProcessor):
             known = None not in (before, piece)
             self._states[written] = self.grammar.read(piece or b"", before) if known else None
         return self._states[written]
+
+
+def _recall(
+    kept: OrderedDict[Hashable, Tensor], name: Hashable, make: Callable[[], Tensor], *, most: int
+) -> Tensor:
+    """What is kept under that name, else what `make` makes; the longest unused goes."""
+    if name not in kept:
+        kept[name] = make()
+        if len(kept) > most:
+            kept.popitem(last=False)
+    kept.move_to_end(name)
+    return kept[name]
 
 
 def _common(one: bytes, other: bytes) -> int:
@@ -152,6 +175,9 @@ def _after(prefix: bytes) -> bytes:
 
 def _read_pieces(tokenizer: Any) -> Iterable[tuple[int, bytes]]:
     """Token ids with what they write; control tokens write nothing and are left out."""
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        msg = f"{type(tokenizer).__name__} is no fast tokenizer: the model needs a tokenizer.json."
+        raise ModelFailed(msg)
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     byte_level = "ByteLevel" in json.dumps([backend["decoder"], backend["pre_tokenizer"]])
     alphabet = _byte_alphabet()

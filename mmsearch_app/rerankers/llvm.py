@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -12,19 +11,21 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
-from django.utils.module_loading import import_string
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import get_language, get_language_info
 
 from mmsearch_app.embedders.base import Content
+from mmsearch_app.options import require_at_least
 from mmsearch_app.rerankers import prompts
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.rerankers.collage import GENERIC, LAYOUTS, Layout
 from mmsearch_app.rerankers.forms import LABELS
-from mmsearch_app.rerankers.fusion import measure_agreement
-from mmsearch_app.rerankers.local import LocalVLM
+from mmsearch_app.rerankers.fusion import measure_agreement, order_by
 from mmsearch_app.rerankers.modes import MODES, Judgement, Mode
 from mmsearch_app.rerankers.modes.base import SENTENCE
 from mmsearch_app.rerankers.parsing import clean
 from mmsearch_app.rerankers.presets import PRESETS
+from mmsearch_app.rerankers.reaching import look_up, reach
 from mmsearch_app.rerankers.scene import Scene
 from mmsearch_app.rerankers.vlm import ModelFailed, Prompt, VisionLanguageModel
 from mmsearch_app.rerankers.windows import judge_in_windows
@@ -37,15 +38,17 @@ class VisionReranker:
 
     `preset` is a name of `presets.PRESETS`. `model` says how to reach the model: nothing (the
     preset's, in this process), a name of the hub, `{"BACKEND": dotted path, "OPTIONS": {…}}`,
-    or an object (see `vlm.VisionLanguageModel`). A backend that takes a `preset` is given
-    the same. What follows replaces what the preset says.
+    or an object (see `vlm.VisionLanguageModel`). A backend is given of the preset what it takes
+    and is not told otherwise. What follows replaces what the preset says.
 
     `mode` is a name of `modes.MODES`. `window` is how many candidates one prompt shows at
-    most; more are asked about in several. `caption` asks for a caption of the query picture
-    first; None leaves that to the mode. `reason` asks for a reason where it costs extra.
-    `language`, such as "German", is that of the reason. `layout` is a name of `LAYOUTS`.
+    most, by the layout unless given; more are asked about in several. `caption` asks for a
+    caption of the query picture first; None leaves that to the mode. `reason` asks for a
+    reason where it costs extra. `language`, such as "German", is that of reason and caption:
+    the visitor's, unless given; "" leaves it to the model. `layout` is a name of `LAYOUTS`.
     `rounds` asks so many times, the candidates shuffled, and reports the agreement. With
-    `good` (0 to 10), no candidate with at least that grade means that there is no good match.
+    `good` (0 to 10), no candidate with at least that grade means that there is no good match,
+    provided that at least half of them got a grade.
     """
 
     def __init__(
@@ -54,27 +57,27 @@ class VisionReranker:
         preset: str = "",
         model: VisionLanguageModel | Mapping[str, Any] | str | None = None,
         mode: str | None = None,
-        window: int = 9,
+        window: int | None = None,
         caption: bool | None = None,
         reason: bool = True,
-        language: str = "",
+        language: str | None = None,
         layout: str | None = None,
         rounds: int = 1,
         good: float | None = None,
         **options: Any,
     ) -> None:
-        known = _look_up("preset", preset, PRESETS) if preset else None
-        self.model = _reach(model, preset, options)
+        known = look_up("preset", preset, PRESETS) if preset else None
+        self.model = reach(model, preset, options)
         chosen = mode or (known.mode if known else "grades")
-        self.mode: Mode = _look_up("mode", chosen, MODES)()
+        self.mode: Mode = look_up("mode", chosen, MODES)()
         usual = known.layout if known else GENERIC
-        self.layout: Layout = _look_up("layout", layout, LAYOUTS) if layout else usual
+        self.layout: Layout = look_up("layout", layout, LAYOUTS) if layout else usual
         self.caption = self.mode.captions if caption is None else caption
         self.reason = reason
         self.language = language
         self.rounds = rounds
         self.good = good
-        self.window = window
+        self.window = self.layout.window if window is None else window
         self._check()
 
     @cached_property
@@ -90,12 +93,13 @@ class VisionReranker:
         if not candidates:
             return Ranking(order=())
         self._require_logits()
+        language = _visitors_language() if self.language is None else self.language
         scene = Scene(
             query=query,
             candidates=tuple(candidates),
             layout=self.layout,
-            caption=self._describe(query),
-            language=self.language,
+            caption=self._describe(query, language),
+            language=language,
         )
         if len(candidates) == 1 and not self.mode.graded:
             return Ranking(order=(0,), caption=scene.caption)
@@ -106,10 +110,10 @@ class VisionReranker:
         self.model.warm_up()
         self._require_logits()
 
-    def _describe(self, query: Content) -> str:
+    def _describe(self, query: Content, language: str) -> str:
         if not self.caption or query.image is None:
             return ""
-        prompt = Prompt(parts=(query.image, prompts.CAPTION))
+        prompt = Prompt(parts=(query.image, prompts.ask_for_caption(language=language)))
         return clean(self.model.generate([prompt], max_tokens=SENTENCE)[0])
 
     def _ask(self, scene: Scene, turn: int) -> Judgement:
@@ -134,17 +138,19 @@ class VisionReranker:
     def _conclude(self, scene: Scene, rounds: Sequence[Judgement]) -> Ranking:
         places = range(len(scene.candidates))
         given = [judgement.grades for judgement in rounds if judgement.grades is not None]
-        grades = tuple(fmean(row[place] for row in given) for place in places) if given else None
+        grades = tuple(_mean([row[place] for row in given]) for place in places)
         order = rounds[0].order if len(rounds) == 1 else _combine(rounds, grades)
-        best = max(grades) if grades else None
+        known = [grade for grade in grades if grade is not None]
         return Ranking(
             order=order,
-            grades=grades,
+            grades=tuple(grade or 0.0 for grade in grades) if known else None,
             reason=_reason_for(order[0], rounds),
             caption=scene.caption,
             repairs=sum(judgement.repairs for judgement in rounds),
-            agreement=measure_agreement([j.order for j in rounds]) if len(rounds) > 1 else None,
-            no_good_match=self.good is not None and best is not None and best < self.good,
+            agreement=_agree(rounds) if len(rounds) > 1 else None,
+            no_good_match=self.good is not None
+            and len(known) * 2 >= len(places)
+            and max(known) < self.good,
         )
 
     def _require_logits(self) -> None:
@@ -157,56 +163,41 @@ class VisionReranker:
         if not 2 <= self.window <= most:
             msg = f"window must be from 2 to {most} with layout {self.layout.name!r}, not "
             raise ValueError(f"{msg}{self.window}.")
-        if self.rounds < 1:
-            msg = f"rounds must be at least 1, not {self.rounds}."
-            raise ValueError(msg)
+        require_at_least(1, rounds=self.rounds)
         if self.good is not None and not self.mode.graded:
             msg = f"good needs grades, which mode {self.mode.name!r} does not give."
             raise ValueError(msg)
 
 
-def _takes_preset(backend: Any) -> bool:
-    return "preset" in inspect.signature(backend).parameters
+def _visitors_language() -> str:
+    """The English name of the language that is active; "" for none, as outside of Django."""
+    try:
+        return str(get_language_info(get_language() or "")["name"])
+    except (KeyError, ImproperlyConfigured):
+        return ""
 
 
-def _reach(
-    model: VisionLanguageModel | Mapping[str, Any] | str | None,
-    preset: str,
-    options: Mapping[str, Any],
-) -> VisionLanguageModel:
-    if options and model is not None and not isinstance(model, str):
-        msg = f"{', '.join(sorted(options))}: such options belong to the model, not beside it."
-        raise TypeError(msg)
-    if isinstance(model, Mapping):
-        backend = import_string(model["BACKEND"])
-        usual: dict[str, Any] = {"preset": preset} if preset and _takes_preset(backend) else {}
-        reached: VisionLanguageModel = backend(**(usual | dict(model.get("OPTIONS", {}))))
-        return reached
-    if model is not None and not isinstance(model, str):
-        return model
-    usual = {}
-    if known := PRESETS.get(preset):
-        usual = {"processing": known.processing, "max_images": known.max_images}
-        if not model and "path" not in options:
-            usual["model"] = known.repository
-    if model:
-        usual["model"] = model
-    return LocalVLM(**(usual | dict(options)))
+def _mean(grades: Sequence[float | None]) -> float | None:
+    known = [grade for grade in grades if grade is not None]
+    return fmean(known) if known else None
 
 
-def _look_up(option: str, name: str, known: Mapping[str, Any]) -> Any:
-    if name not in known:
-        msg = f"{option} must be one of {', '.join(sorted(known))}, not {name!r}."
-        raise ValueError(msg)
-    return known[name]
-
-
-def _combine(rounds: Sequence[Judgement], grades: Sequence[float] | None) -> tuple[int, ...]:
+def _combine(rounds: Sequence[Judgement], grades: Sequence[float | None]) -> tuple[int, ...]:
     """By mean grade, else by mean rank (Borda's count); ties stand as in the index."""
-    count = len(rounds[0].order)
-    ranks = [fmean(judgement.order.index(place) for judgement in rounds) for place in range(count)]
-    best = [-grade for grade in grades] if grades is not None else ranks
-    return tuple(sorted(range(count), key=lambda place: (best[place], ranks[place], place)))
+    if any(judgement.grades for judgement in rounds):
+        return order_by(grades)
+    ranks = [_ranks(judgement) for judgement in rounds]
+    return order_by([fmean(row[place] for row in ranks) for place in range(len(ranks[0]))])
+
+
+def _agree(rounds: Sequence[Judgement]) -> float:
+    return measure_agreement([judgement.grades or _ranks(judgement) for judgement in rounds])
+
+
+def _ranks(judgement: Judgement) -> list[float]:
+    """By candidate: 0 for the best, -1 for the second."""
+    order = judgement.order
+    return [-float(order.index(place)) for place in range(len(order))]
 
 
 def _reason_for(winner: int, rounds: Sequence[Judgement]) -> str:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from threading import TIMEOUT_MAX, Lock
+from typing import TYPE_CHECKING, Any, get_args
 
 from mmsearch_app.embedders.extras import needing
 from mmsearch_app.embedders.runtime import Precision
-from mmsearch_app.embedders.weights import Release, digest_files, fetch
-from mmsearch_app.rerankers.vlm import Capabilities, Form, Prompt
+from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_gap
+from mmsearch_app.forking import reset_after_fork
+from mmsearch_app.options import require_one_of, require_origin
+from mmsearch_app.rerankers.deadline import last_moment, require_time
+from mmsearch_app.rerankers.vlm import Capabilities, Form, ModelFailed, Prompt
 
 if TYPE_CHECKING:
     from mmsearch_app.rerankers.network import LoadedModel
@@ -54,12 +59,11 @@ class LocalVLM:
         max_images: int = 1,
         processing: Mapping[str, Any] | None = None,
     ) -> None:
-        if bool(model) == (path is not None):
-            msg = "Give `model`, a name of the hub such as 'HuggingFaceM4/Idefics3-8B-Llama3', "
-            raise ValueError(msg + "or `path`, a folder; one of the two.")
+        require_origin(model=model, path=path, example="HuggingFaceM4/Idefics3-8B-Llama3")
         if batch_size < 1 or max_images < 1 or temperature < 0:
             msg = "batch_size and max_images must be at least 1 and temperature at least 0."
             raise ValueError(msg)
+        require_one_of("dtype", dtype, get_args(Precision))
         self.path = None if path is None else Path(path)
         self.release = Release(
             repository=model, revision=revision, required=("config.json",), optional=FILES
@@ -72,25 +76,30 @@ class LocalVLM:
         self.temperature = temperature
         self.processing = dict(processing or {})
         self.capabilities = Capabilities(logits=True, constrained=True, max_images=max_images)
-        self._lock = Lock()
         self._model: LoadedModel | None = None
+        self._reset()
+        reset_after_fork(self)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Of a folder the content counts, not the place."""
-        origin = self.release.name if self.path is None else digest_files(_files(self.path))
-        options = [self.temperature, self.dtype, self.processing]
+        origin = self.release.name if self.path is None else self._digest
+        most = self.capabilities.max_images
+        options = [self.temperature, self.dtype, self.processing, most, self.attention]
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
         return f"{origin}/{VERSION}/{digest}"
 
     def generate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, form: Form | None = None
     ) -> list[str]:
-        """One reply a prompt; with a form, complete whenever `max_tokens` leaves room for it."""
+        """One reply a prompt; with a form, complete whenever `max_tokens` leaves room for it.
+
+        Raises ModelFailed when it is not its turn by the deadline of the one who waits, or when
+        the grace behind that (`deadline.until`) is over: no reply is given in part.
+        """
         grammar = None if form is None else form.grammar
         replies: list[str] = []
-        with self._lock:
-            model = self._loaded(download=False)
+        with self._turn() as model:
             for batch in self._batches(prompts):
                 replies += model.generate(
                     batch, max_tokens=max_tokens, grammar=grammar, temperature=self.temperature
@@ -98,10 +107,9 @@ class LocalVLM:
         return replies
 
     def score(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...]]:
-        """The logits of the words' first tokens, one row a prompt."""
+        """The logits of the words' first tokens, one row a prompt. Raises as `generate`."""
         rows: list[tuple[float, ...]] = []
-        with self._lock:
-            model = self._loaded(download=False)
+        with self._turn() as model:
             for batch in self._batches(prompts):
                 rows += model.score(batch, words)
         return rows
@@ -110,6 +118,26 @@ class LocalVLM:
         """Download what is missing, load, and answer once."""
         with self._lock:
             self._loaded(download=not self.local_files_only).warm_up()
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest_files(_files(self.path)) if self.path else ""
+
+    def _reset(self) -> None:
+        self._lock = Lock()
+
+    @contextmanager
+    def _turn(self) -> Iterator[LoadedModel]:
+        """The model, for one call at a time."""
+        left = max(0.0, last_moment() - time.monotonic())
+        if not self._lock.acquire(timeout=min(left, TIMEOUT_MAX)):
+            msg = "The model was busy with others until the deadline."
+            raise ModelFailed(msg)
+        try:
+            require_time()
+            yield self._loaded(download=False)
+        finally:
+            self._lock.release()
 
     def _batches(self, prompts: Sequence[Prompt]) -> list[Sequence[Prompt]]:
         """Prompts with as many pictures each: some processors take no others together."""
@@ -122,7 +150,9 @@ class LocalVLM:
             with needing("models"):
                 from mmsearch_app.rerankers.network import load
 
-            folder = self.path or fetch(self.release, download=download)
+            folder = self.path or fetch(
+                self.release, download=download, complete=lambda found: not find_gap(found)
+            )
             self._model = load(
                 folder,
                 device=self.device,

@@ -27,7 +27,8 @@ __all__ = [
 
 QUALITIES = (92, 85, 75, 60)
 """Of JPEG, the best one first; below the last the picture itself is made smaller."""
-_MARK = re.compile(r"<(?=[|/\w｜])|\[(?=/?[A-Z_]{2,}\])")
+_MARK = re.compile(r"<(?!(?:Instruct|Query|Document)>)(?=[|/\w｜])|\[(?=/?[A-Z_]{2,}\])")
+"""Not those three words, on which Qwen3-VL-Reranker was trained: no tokenizer has them."""
 _THOUGHT = re.compile(r"^.*?</think>", re.S)
 _BEFORE = " \t\n▁Ġ"
 

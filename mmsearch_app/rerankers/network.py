@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,17 @@ from transformers import GenerationConfig
 
 from mmsearch_app.embedders.runtime import Precision, choose_device, choose_dtype
 from mmsearch_app.embedders.weights import MissingWeights
+from mmsearch_app.embedders.words import find_marks
 from mmsearch_app.rerankers.constraints import Constraint, Vocabulary
+from mmsearch_app.rerankers.deadline import require_time
 from mmsearch_app.rerankers.forms import grades_form
 from mmsearch_app.rerankers.grammar import Grammar
 from mmsearch_app.rerankers.vlm import ModelFailed, Prompt
 
 __all__ = ["LoadedModel", "load"]
+
+PACKAGES = ("torchvision", "num2words")
+"""What some processors need that no extra brings: there is no torchvision for every torch."""
 
 
 class LoadedModel:
@@ -34,7 +38,7 @@ class LoadedModel:
         self.tokenizer.padding_side = "left"
         self.vocabulary = Vocabulary(self.tokenizer)
         self.stops = _find_stops(network, self.tokenizer)
-        self._marks = _find_marks(self.tokenizer)
+        self._marks = find_marks(self.tokenizer)
 
     def warm_up(self) -> None:
         """Look at one picture, and go through all tokens that a reason may have (seconds)."""
@@ -54,8 +58,10 @@ class LoadedModel:
         temperature: float,
     ) -> list[str]:
         """One reply a prompt, by `grammar` where there is one."""
+        require_time()
         inputs = self.prepare(prompts)
-        held = [] if grammar is None else [Constraint(grammar, self.vocabulary, self.stops)]
+        held: list[Any] = [_watch_time]
+        held += [] if grammar is None else [Constraint(grammar, self.vocabulary, self.stops)]
         ids = self.network.generate(
             **inputs,
             generation_config=self._settings(max_tokens, temperature),
@@ -67,6 +73,7 @@ class LoadedModel:
     @torch.inference_mode()
     def score(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...]]:
         """The logits of the words as beginnings of the reply, one row a prompt."""
+        require_time()
         tokens = self._first_tokens(words)
         inputs = self.prepare(prompts)
         logits: Tensor = self.network(**inputs, logits_to_keep=1, use_cache=False).logits
@@ -181,13 +188,27 @@ def _load_native(
         network: Any = AutoModelForImageTextToText.from_pretrained(
             folder, local_files_only=True, dtype=choose_dtype(dtype), **options
         )
-    except (OSError, ValueError) as error:
-        msg = f"The model in {folder} cannot be loaded: {error}"
+    except (OSError, ValueError, ImportError) as error:
+        msg = f"The model in {folder} cannot be loaded: {_name_packages(error) or error}"
         raise ModelFailed(msg) from error
     if not getattr(processor, "chat_template", None):
         msg = f"The processor in {folder} has no chat template: take a model that was taught one."
         raise ModelFailed(msg)
     return network.to(choose_device(device)).eval(), processor
+
+
+def _name_packages(error: Exception) -> str:
+    """What to install, where that is all that is wrong: what transformers says fills a screen."""
+    lacking = [name for name in PACKAGES if name in str(error).lower()]
+    if not isinstance(error, ImportError) or not lacking:
+        return ""
+    return f"its processor needs {lacking[0]}: pip install {lacking[0]}"
+
+
+def _watch_time(input_ids: Tensor, scores: Tensor) -> Tensor:
+    """As a processor of logits, asked at each token: raises ModelFailed when time is up."""
+    require_time()
+    return scores
 
 
 def _find_stops(network: Any, tokenizer: Any) -> list[int]:
@@ -196,10 +217,3 @@ def _find_stops(network: Any, tokenizer: Any) -> list[int]:
     listed = configured if isinstance(configured, list) else [configured]
     found = dict.fromkeys([*listed, tokenizer.eos_token_id])
     return [int(token) for token in found if token is not None]
-
-
-def _find_marks(tokenizer: Any) -> re.Pattern[str]:
-    """The control tokens of a tokenizer, which the words of a prompt must not contain."""
-    marks = set(tokenizer.all_special_tokens)
-    marks.update(t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
-    return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or r"(?!)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmsearch_app.rerankers.fusion import order_by
 from mmsearch_app.rerankers.modes.base import Judgement, Mode
 from mmsearch_app.rerankers.scene import Scene
 from mmsearch_app.rerankers.vlm import VisionLanguageModel
@@ -30,22 +31,19 @@ def _compare(
 ) -> Judgement:
     count = len(scene.candidates)
     windows = -(-count // size)
-    grades: list[float] = []
-    ranks: list[int] = []
+    grades: list[float | None] = []
     judgements = []
     for window in range(windows):  # of like size: 20 in threes are 7, 7, 6
         places = range(count * window // windows, count * (window + 1) // windows)
         found = mode.judge(model, scene.of(places), reason=reason)
         grades += found.grades or ()
-        ranks += [found.order.index(place) for place in range(len(places))]
         judgements.append((places, found))
-    order = sorted(range(count), key=lambda place: (-grades[place], ranks[place], place))
-    winner = order[0]
-    best = (f for places, f in judgements if places[f.order[0]] == winner)
+    order = order_by(grades)
+    best = (f.reason for places, f in judgements if places[f.order[0]] == order[0])
     return Judgement(
-        order=tuple(order),
+        order=order,
         grades=tuple(grades),
-        reason=next(best).reason,
+        reason=next(best, ""),
         repairs=sum(found.repairs for _, found in judgements),
     )
 

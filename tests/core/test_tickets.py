@@ -16,16 +16,13 @@ from mmsearch_app.searching import answer
 from mmsearch_app.testing import index_everything, registered
 from mmsearch_app.tickets import Expired, Forged, TicketError
 from tests.core.conftest import EmbedderWithMoods, Sell, picture, work
+from tests.core.kit import titles
 from tests.core.test_rerank import Backwards
 from tests.core.test_rerank import reranker as reranker
 
 pytestmark = pytest.mark.django_db
 
 Catalogue = dict[str, Product]
-
-
-def titles(found: Any) -> list[str]:
-    return [hit.title for hit in found.hits]
 
 
 def test_a_ticket_gives_the_question_back(shop: Catalogue) -> None:

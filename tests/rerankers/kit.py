@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +14,12 @@ from PIL import Image
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.rerankers.forms import LABELS
 from mmsearch_app.rerankers.local import LocalVLM
-from tests.models.checkpoints import CHAT, MARKS, TOWER, train_tokenizer
+from tests.models.checkpoints import CHAT, TOWER, train_tokenizer, write_idefics3
+from tests.rerankers.families import write_gemma3, write_qwen3_vl
 
 PHI3 = Path(__file__).resolve().parent.parent / "reference" / "phi3_vision" / "tiny"
 COLOURS = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "grey", "black")
 TEXT = TOWER | {"num_key_value_heads": 2, "max_position_embeddings": 8192, "pad_token_id": 1}
-
-
-def write_idefics3(folder: Path) -> Path:
-    """An Idefics3 that sees a collage whole, in 16 tokens."""
-    import torch
-    from transformers import (
-        Idefics3Config,
-        Idefics3ForConditionalGeneration,
-        Idefics3ImageProcessorPil,
-        Idefics3Processor,
-    )
-
-    torch.manual_seed(3)
-    tokenizer = train_tokenizer("<|begin|>", "<|end|>", limit=8192, more=MARKS)
-    tokenizer.backend_tokenizer.post_processor = None
-    config = Idefics3Config(
-        text_config=TEXT | {"model_type": "llama", "vocab_size": len(tokenizer)},
-        vision_config=TOWER | {"image_size": 64, "patch_size": 8},
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        pad_token_id=1,
-        scale_factor=2,
-    )
-    Idefics3ForConditionalGeneration(config).save_pretrained(folder)
-    pictures = Idefics3ImageProcessorPil(
-        size={"longest_edge": 64}, max_image_size={"longest_edge": 64}, do_image_splitting=False
-    )
-    Idefics3Processor(
-        image_processor=pictures, tokenizer=tokenizer, image_seq_len=16, chat_template=CHAT
-    ).save_pretrained(folder)
-    return folder
 
 
 def write_llava(folder: Path) -> Path:
@@ -97,7 +70,13 @@ def write_phi3_vision(folder: Path) -> Path:
     return folder
 
 
-WRITERS = {"idefics3": write_idefics3, "llava": write_llava, "phi3-vision": write_phi3_vision}
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "idefics3": partial(write_idefics3, side=64, limit=8192),
+    "llava": write_llava,
+    "phi3-vision": write_phi3_vision,
+    "gemma3": write_gemma3,
+    "qwen3-vl": write_qwen3_vl,
+}
 
 
 def load(family: str, folder: Path, **options: Any) -> LocalVLM:

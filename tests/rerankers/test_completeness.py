@@ -14,20 +14,22 @@ from tests.rerankers.kit import QUERIES, products
 MODES = ("grades", "listwise", "pairs", "letters")
 COUNTS = (2, 5, 9, 12, 20)
 GREEDY, SAMPLED = 0.0, 1.5
+EXACT, HALF = "float32", "bfloat16"
 ASKED = [
-    *product(["idefics3"], MODES, COUNTS, [GREEDY, SAMPLED]),
-    *product(["phi3-vision"], MODES, COUNTS, [GREEDY]),
-    *product(["phi3-vision"], MODES[:2], [9, 12], [SAMPLED]),
-    *product(["llava"], MODES, [9], [GREEDY, SAMPLED]),
+    *product(["idefics3"], MODES, COUNTS, [GREEDY, SAMPLED], [EXACT]),
+    *product(["phi3-vision", "gemma3"], MODES, COUNTS, [GREEDY], [EXACT]),
+    *product(["phi3-vision", "gemma3"], MODES[:2], [9, 12], [SAMPLED], [EXACT]),
+    *product(["llava"], MODES, [9], [GREEDY, SAMPLED], [EXACT]),
+    *product(["idefics3", "phi3-vision", "gemma3", "llava"], MODES, [9], [GREEDY], [HALF]),
 ]
-"""Family, mode, number of candidates, temperature."""
+"""Family, mode, number of candidates, temperature, dtype: the default is bfloat16."""
 
 
-@pytest.mark.parametrize(("family", "mode", "count", "temperature"), ASKED)
+@pytest.mark.parametrize(("family", "mode", "count", "temperature", "dtype"), ASKED)
 def test_every_candidate_comes_back_without_a_repair(
-    load: Callable[..., Any], family: str, mode: str, count: int, temperature: float
+    load: Callable[..., Any], family: str, mode: str, count: int, temperature: float, dtype: str
 ) -> None:
-    model = load(family, temperature=temperature)
+    model = load(family, temperature=temperature, dtype=dtype)
     reranker = VisionReranker(model=model, mode=mode, reason=False, caption=False)
     query = list(QUERIES.values())[(count + len(mode) + int(temperature)) % len(QUERIES)]
 
@@ -36,6 +38,31 @@ def test_every_candidate_comes_back_without_a_repair(
     assert sorted(ranking.order) == list(range(count))
     assert ranking.repairs == 0
     assert (ranking.grades is not None) == (mode in ("grades", "pairs"))
+
+
+@pytest.mark.torchvision
+@pytest.mark.parametrize("dtype", [EXACT, HALF])
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("mode", [*MODES, "trained-pairs"])
+def test_qwen3_vl_loses_no_candidate(
+    load: Callable[..., Any], mode: str, count: int, dtype: str
+) -> None:
+    model = load("qwen3-vl", dtype=dtype, max_images=2)
+
+    ranking = VisionReranker(model=model, mode=mode).rerank(QUERIES["both"], products(count))
+
+    assert sorted(ranking.order) == list(range(count))
+    assert ranking.repairs == 0
+
+
+@pytest.mark.parametrize("family", ["idefics3", "phi3-vision", "gemma3", "llava"])
+def test_bfloat16_is_what_the_network_computes_in(load: Callable[..., Any], family: str) -> None:
+    import torch
+
+    model = load(family, dtype=HALF)
+    model.warm_up()
+
+    assert {weight.dtype for weight in model._model.network.parameters()} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("name", QUERIES)

@@ -11,7 +11,7 @@ import pytest
 
 from mmsearch_app.rerankers.forms import REASON_BYTES, grades_form, labels_for, ranking_form
 from mmsearch_app.rerankers.grammar import Choice, Grammar, Permutation, Text, exactly
-from mmsearch_app.rerankers.vlm import Prompt
+from mmsearch_app.rerankers.vlm import ModelFailed, Prompt
 
 torch = pytest.importorskip("torch", reason="the models need torch")
 
@@ -162,6 +162,35 @@ def test_a_reason_is_valid_text_within_its_limit(load: Callable[..., Any]) -> No
         reason = json.loads(reply)["reason"]
         assert "\ufffd" not in reason
         assert len(reason.encode()) <= REASON_BYTES
+
+
+def test_allowed_tokens_are_kept_where_the_model_is(vocabulary: Any) -> None:
+    grammar, scores = grades_form(2).grammar, torch.empty(1, 999, device="meta")
+    state = grammar.read(b'{"A": 1, "B": 2, "reason": "')
+
+    found = vocabulary.allowed_of(scores, grammar, state)
+
+    assert found.device == scores.device
+    assert vocabulary.allowed_of(scores, grammar, state) is found
+
+
+def test_tokens_beyond_what_a_model_scores_are_not_allowed(vocabulary: Any) -> None:
+    grammar = grades_form(2).grammar
+    state = grammar.read(b'{"A": 1, "B": 2, "reason": "')
+    every = vocabulary.allowed(grammar, state).tolist()
+
+    few = vocabulary.allowed_of(torch.zeros(1, max(every)), grammar, state).tolist()
+
+    assert set(every) - set(few) == {max(every)}
+
+
+def test_a_tokenizer_that_does_not_tell_its_bytes_is_refused() -> None:
+    from transformers import CanineTokenizer
+
+    from mmsearch_app.rerankers.constraints import Vocabulary
+
+    with pytest.raises(ModelFailed, match=r"CanineTokenizer is no fast tokenizer: .*tokenizer"):
+        Vocabulary(CanineTokenizer())
 
 
 def test_a_tokenizer_that_cannot_write_the_reply_is_named() -> None:

@@ -90,17 +90,25 @@ def test_a_weight_out_of_range_is_refused(weight: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("orders", "agreement"),
+    ("rounds", "agreement"),
     [
-        ([(0, 1, 2), (0, 1, 2)], 1.0),
-        ([(0, 1, 2), (2, 1, 0)], -1.0),
-        ([(0, 1, 2), (0, 2, 1)], 1 / 3),
-        ([(0, 1, 2)], 1.0),
-        ([(0,), (0,)], 1.0),
+        ([(9, 8, 7), (3, 2, 1)], 1.0),
+        ([(9, 8, 7), (7, 8, 9)], -1.0),
+        ([(9, 8, 7), (9, 7, 8)], 1 / 3),
+        ([(9, 8, 7)], 1.0),
+        ([(9,), (0,)], 1.0),
+        ([(5, 5, 0, 0), (9, 9, 1, 1)], 1.0),
+        ([(5, 5, 5), (5, 5, 5)], 1.0),
+        ([(5, 5, 5), (1, 2, 3)], 0.0),
+        ([(9, 0, 0, 0), (0, 9, 0, 0)], -1 / 3),
+        ([(12, 2, 1, 12, 2), (1, 4, 7, 1, 0)], -4 / (8 * 9) ** 0.5),
+        ([(9, None, 0), (8, None, 1)], 1.0),
     ],
 )
-def test_agreement_is_kendall_s_tau(orders: list[tuple[int, ...]], agreement: float) -> None:
-    assert measure_agreement(orders) == pytest.approx(agreement)
+def test_agreement_is_kendall_s_tau_b(
+    rounds: list[tuple[float | None, ...]], agreement: float
+) -> None:
+    assert measure_agreement(rounds) == pytest.approx(agreement)
 
 
 @pytest.mark.parametrize(("agreement", "weight"), [(None, 0.6), (1.0, 0.6), (0.5, 0.3), (-1, 0)])

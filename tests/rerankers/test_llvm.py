@@ -1,17 +1,15 @@
-"""The reranker that a setting names."""
+"""The reranker that a setting names: its modes, windows and rounds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.rerankers.base import Reranker
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.presets import PRESETS
 from mmsearch_app.rerankers.vlm import ModelFailed, Prompt
 from tests.rerankers.kit import QUERIES, product, products
 from tests.rerankers.scripted import Scripted
@@ -192,75 +190,8 @@ def test_no_grade_as_good_as_the_threshold_means_no_good_match(
     assert ranking.no_good_match is none_good
 
 
-def test_every_option_that_changes_a_reply_changes_the_fingerprint() -> None:
-    options: Sequence[dict[str, Any]] = [
-        {},
-        {"mode": "listwise"},
-        {"window": 5},
-        {"caption": True},
-        {"language": "German"},
-        {"layout": "gemma3"},
-        {"rounds": 2},
-        {"good": 4},
-        {"reason": False},
-    ]
-
-    made = [VisionReranker(model=Scripted(), **chosen).fingerprint for chosen in options]
-
-    assert len(set(made)) == len(options)
-    assert made[0] == VisionReranker(model=Scripted()).fingerprint
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_need_no_more_than_their_name(name: str) -> None:
-    reranker = VisionReranker(preset=name)
-
-    assert PRESETS[name].repository in reranker.fingerprint
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"preset": "gpt"}, "preset must be one of .*phi3-vision.*, not 'gpt'"),
-        ({"mode": "best"}, "mode must be one of .*grades.*, not 'best'"),
-        ({"layout": "round"}, "layout must be one of .*generic.*, not 'round'"),
-        ({"window": 1}, "window must be from 2 to 24"),
-        ({"window": 25}, "window must be from 2 to 24"),
-        ({"rounds": 0}, "rounds must be at least 1"),
-        ({"good": 4, "mode": "letters"}, "good needs grades"),
-    ],
-)
-def test_wrong_options_are_refused_with_the_right_ones(
-    options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        VisionReranker(**({"model": Scripted()} | options))
-
-
-def test_a_way_to_reach_a_model_is_a_dotted_path() -> None:
-    model = {"BACKEND": "tests.rerankers.scripted.Scripted", "OPTIONS": {"reply": "{}"}}
-
-    assert isinstance(VisionReranker(model=model).model, Scripted)
-
-
-def test_a_misspelt_option_is_refused() -> None:
-    with pytest.raises(TypeError, match="langauge"):
-        VisionReranker(model=Scripted(), langauge="German")
-    with pytest.raises(TypeError, match="langauge"):
-        VisionReranker(preset="idefics3", langauge="German")
-
-
 def test_one_candidate_and_none_are_answered() -> None:
     model = Scripted('{"A": 3, "reason": ""}')
 
     assert VisionReranker(model=model).rerank(QUERIES["both"], []).order == ()
     assert VisionReranker(model=model).rerank(QUERIES["both"], products(1)).grades == (3,)
-
-
-def test_a_preset_reaches_a_model_behind_a_server() -> None:
-    server = {
-        "BACKEND": "mmsearch_app.rerankers.chat.ChatVLM",
-        "OPTIONS": {"base_url": "http://127.0.0.1:1/v1"},
-    }
-    named = VisionReranker(preset="phi3-vision", model=server)
-    assert "Phi-3-vision" in named.model.fingerprint

@@ -16,15 +16,33 @@ GRADES = {
     "after prose": ('Sure! {see} Here: {"A": 1, "B": 2, "C": 3, "reason": ""}', (2, 1, 0), 0),
     "inside an object": ('{"grades": {"A": 1, "B": 5, "C": 3}, "reason": "x"}', (1, 2, 0), 0),
     "as strings": ('{"A": "7/10", "B": "8", "C": "2,5"}', (1, 0, 2), 0),
-    "cut in a reason": ('{"A": 1, "B": 9, "C": 4, "reason": "because it', (1, 2, 0), 0),
-    "cut in the grades": ('{"A": 1, "B": 9, "C', (1, 0, 2), 1),
+    "cut in a reason": ('{"A": 1, "B": 9, "C": 4, "reason": "because it', (1, 2, 0), 1),
+    "cut in the grades": ('{"A": 1, "B": 9, "C', (1, 0, 2), 2),
     "one missing": ('{"A": 1, "C": 9}', (2, 0, 1), 1),
     "one twice, the first wins": ('{"A": 1, "B": 5, "C": 9, "A": 10}', (2, 1, 0), 1),
     "one unknown": ('{"A": 1, "B": 5, "C": 9, "D": 10}', (2, 1, 0), 1),
     "out of range": ('{"A": -4, "B": 99, "C": 5}', (1, 2, 0), 2),
     "not a grade": ('{"A": null, "B": true, "C": 5}', (2, 0, 1), 4),
     "not a number": ('{"A": NaN, "B": Infinity, "C": 5}', (2, 0, 1), 4),
-    "in prose": ("A: 3\nB - 8/10\n**C**: 5\nReason: it is red", (1, 2, 0), 0),
+    "in prose": ("A: 3\nB - 8/10\n**C**: 5\nReason: it is red", (1, 2, 0), 1),
+    "in prose, as shares": ("A: 30%, B: 80 %, C: 50%", (1, 2, 0), 1),
+    "with a reason each": (
+        '{"A": {"grade": 3, "reason": "no"}, "B": {"score": 8}, "C": {"is": 5}}',
+        (1, 2, 0),
+        0,
+    ),
+    "as a list of objects": ('[{"id": "A", "grade": 3}, {"id": "B", "grade": 8}]', (1, 0, 2), 1),
+    "as a list of pairs": ('[{"A": 3}, {"B": 8}, {"C": 5}]', (1, 2, 0), 0),
+    "as a list inside an object": ('{"grades": [1, 9, 5]}', (1, 2, 0), 0),
+    "as objects inside an object": (
+        '{"grades": [{"candidate": "B", "grade": 8}, {"label": "C", "score": "50%"}]}',
+        (1, 2, 0),
+        1,
+    ),
+    "as a bare list": ("[3, 8, 5]", (1, 2, 0), 0),
+    "as a list that may be an order": ("[3, 1, 2]", (0, 1, 2), 3),
+    "as words": ('{"A": "3 out of 10", "B": "80%", "C": "5/10"}', (1, 2, 0), 0),
+    "after an example": ('Like {"A": 9}: {"A": 1, "B": 5, "C": 3}', (1, 2, 0), 0),
     "by numbers": ('{"1": 3, "2": 8, "3": 5}', (1, 2, 0), 1),
     "in wide digits": ('{"A": "３", "B": "８", "C": "５"}', (1, 2, 0), 0),
     "in Arabic digits": ('{"A": "٣", "B": "٨", "C": "٥"}', (1, 2, 0), 0),
@@ -37,16 +55,19 @@ GRADES = {
 }
 RANKINGS = {
     "as asked": ('{"ranking": ["B", "C", "A"], "reason": "red"}', (1, 2, 0), 0),
-    "as the original": ("Ranked list: [B, C, A]\nReasons: it is red", (1, 2, 0), 0),
+    "as the original": ("Ranked list: [B, C, A]\nReasons: it is red", (1, 2, 0), 1),
     "by numbers from 1": ("Ranked list: [2, 3, 1]\nReasons: red", (1, 2, 0), 1),
     "by numbers from 0": ('{"ranking": [1, 2, 0]}', (1, 2, 0), 1),
     "by names": ('{"ranking": ["Candidate B", "candidate C", "Item A"]}', (1, 2, 0), 0),
     "one missing": ('{"ranking": ["C", "A"]}', (2, 0, 1), 1),
     "one twice": ('{"ranking": ["C", "A", "C", "B"]}', (2, 0, 1), 1),
     "one unknown": ('{"ranking": ["C", "Z", "A", "B"]}', (2, 0, 1), 1),
-    "cut": ('{"ranking": ["C", "A"', (2, 0, 1), 1),
-    "with arrows": ("C > A > B", (2, 0, 1), 0),
-    "as lines": ("1. C\n2. A\n3. B", (2, 0, 1), 0),
+    "cut": ('{"ranking": ["C", "A"', (2, 0, 1), 2),
+    "with arrows": ("C > A > B", (2, 0, 1), 1),
+    "as lines": ("1. C\n2. A\n3. B", (2, 0, 1), 1),
+    "after an article": ("A red mug like this is best matched by C, then B.", (2, 1, 0), 2),
+    "with verbs": ("C is best, then A and B", (2, 0, 1), 1),
+    "with a label like an article": ("A fits best, A is red; then C", (0, 2, 1), 3),
     "things that are no ids": ('{"ranking": [null, {"a": 1}, [], "C"]}', (2, 0, 1), 5),
     "empty": ("", (0, 1, 2), 3),
     "a refusal": ("Sorry, no.", (0, 1, 2), 3),
@@ -77,6 +98,32 @@ def test_rankings_are_read(reply: str, order: tuple[int, ...], repairs: int) -> 
 )
 def test_the_reason_is_found_wherever_it_stands(reply: str) -> None:
     assert read_grades(reply, "AB").reason == "It is red."
+
+
+def test_the_reason_of_the_best_is_found_beside_its_grade() -> None:
+    reply = '[{"id": "A", "grade": 1, "reason": "No."}, {"id": "B", "grade": 8, "reason": "Red."}]'
+
+    assert read_grades(reply, "AB").reason == "Red."
+
+
+def test_a_candidate_without_a_grade_has_none() -> None:
+    assert read_grades('{"B": 4}', "ABC").grades == (None, 4, None)
+
+
+def test_a_pronoun_is_no_label() -> None:
+    reading = read_ranking("I would rank them B, A, C. I'd buy B. I think.", "ABCDEFGHI")
+
+    assert reading.order == (1, 0, 2, 3, 4, 5, 6, 7, 8)
+    assert reading.repairs == 1 + 1 + 6
+
+
+def test_a_label_like_the_pronoun_is_one() -> None:
+    assert read_ranking("B, I and A; then I is followed by C", "ABCDEFGHI").order[:4] == (
+        1,
+        8,
+        0,
+        2,
+    )
 
 
 def test_grades_without_a_candidate_stand_behind_a_grade_of_zero() -> None:
@@ -117,7 +164,8 @@ def test_spoiled_replies_are_read_completely(seed: int) -> None:
         for reading in (r(spoil(reply, chance), labels) for r in (read_grades, read_ranking)):
             assert sorted(reading.order) == list(range(count))
             assert reading.repairs >= 0
-            assert reading.grades is None or all(0 <= grade <= 10 for grade in reading.grades)
+            given = [grade for grade in reading.grades or () if grade is not None]
+            assert all(0 <= grade <= 10 for grade in given)
 
 
 @pytest.mark.parametrize("piece", ["{", "[", '{"A":', "A: 1 ", '"', "\\", "A - ", "reason: "])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.utils.translation import override
 
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.rerankers import prompts
@@ -113,9 +114,28 @@ def test_the_reason_is_asked_for_in_the_shop_s_language() -> None:
     assert "in German" in model.words()
 
 
+def test_the_reason_and_the_caption_are_asked_for_in_the_visitor_s_language() -> None:
+    model = Scripted("{}")
+
+    with override("fr"):
+        VisionReranker(model=model, mode="listwise").rerank(QUERIES["both"], products(2))
+
+    caption, question = (model.words(place) for place in (0, 1))
+    assert caption.endswith("Write the sentence alone, in French.")
+    assert "without quotation marks, in French." in question
+
+
+def test_a_model_may_be_left_to_choose_its_language() -> None:
+    model = Scripted("{}")
+
+    VisionReranker(model=model, language="").rerank(QUERIES["both"], products(2))
+
+    assert "without quotation marks." in model.words()
+
+
 def test_the_caption_of_the_query_picture_is_quoted_in_the_question() -> None:
     model = Scripted(lambda prompt: "A brown bag." if len(prompt.parts) == 2 and
-                     prompt.parts[1] == prompts.CAPTION else "{}")  # fmt: skip
+                     prompt.parts[1].startswith("Describe") else "{}")  # fmt: skip
 
     ranking = VisionReranker(model=model, mode="listwise").rerank(QUERIES["both"], products(2))
 

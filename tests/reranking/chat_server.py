@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from io import BytesIO
-from threading import Lock, Thread
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from PIL import Image
 
-from tests.models.model_server import Answer, Misdeed, Quiet
+from mmsearch_app.rerankers.chat import ChatVLM
+from mmsearch_app.rerankers.vlm import Prompt
+from tests.model_server import Body, ModelServer, open_picture, serve
 
-Body = dict[str, Any]
+HELLO = Prompt(parts=("Hello.",))
 
 
-@dataclass
-class ChatServer:
-    """`script` holds what the next requests get instead of an answer; None is an answer."""
-
+@dataclass(kw_only=True)
+class ChatServer(ModelServer):
+    path: ClassVar[str] = "/v1/chat/completions"
     reply: Callable[[Body], Any]
     """What the model says: the content of the first choice."""
     structured: bool = True
     """Whether a probe of JSON schemas is answered as the schema says."""
     scores: dict[str, float] | None = None
     """Log-probabilities of first tokens; None: this server knows of none."""
-    base_url: str = ""
-    delay: float = 0.0
-    script: deque[Misdeed | None] = field(default_factory=deque)
-    requests: list[Body] = field(default_factory=list)
-    busy: int = 0
-    busiest: int = 0
-    lock: Lock = field(default_factory=Lock)
 
     @property
     def asked(self) -> list[Body]:
@@ -57,45 +46,8 @@ class ChatServer:
         return {"object": "chat.completion", "choices": [choice]}
 
 
-class ChatAnswer(Answer):
-    served: ChatServer  # type: ignore[assignment]
-
-    def do_POST(self) -> None:
-        served = self.served
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with served.lock:
-            served.requests.append(body)
-            misdeed = served.script.popleft() if served.script else None
-            served.busy += 1
-            served.busiest = max(served.busiest, served.busy)
-        try:
-            time.sleep(served.delay)
-            if misdeed:
-                misdeed(self)
-            elif self.path == "/v1/chat/completions":
-                self.send_json(200, served.answer(body))
-            else:
-                self.send_json(404, {"error": {"message": f"no {self.path}"}})
-        finally:
-            with served.lock:
-                served.busy -= 1
-
-
-@contextmanager
-def chatting(reply: Callable[[Body], Any], **options: Any) -> Iterator[ChatServer]:
-    served = ChatServer(reply=reply, **options)
-    http = Quiet(("127.0.0.1", 0), type("Bound", (ChatAnswer,), {"served": served}))
-    http.daemon_threads = True
-    http.block_on_close = False
-    served.base_url = f"http://127.0.0.1:{http.server_port}/v1"
-    thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield served
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
+def chatting(reply: Callable[[Body], Any], **options: Any) -> AbstractContextManager[ChatServer]:
+    return serve(ChatServer(reply=reply, **options))
 
 
 def say(content: Any) -> Callable[[Body], Any]:
@@ -111,19 +63,17 @@ def is_probe(body: Body) -> bool:
 
 
 def pictures(body: Body) -> list[Image.Image]:
-    """The pictures of a request, decoded; all of them are JPEG inside the request."""
-    found = []
-    for message in body["messages"]:
-        parts = message["content"] if isinstance(message["content"], list) else []
-        for part in parts:
-            if part["type"] == "image_url":
-                head, _, data = part["image_url"]["url"].partition(",")
-                assert head == "data:image/jpeg;base64", head
-                found.append(Image.open(BytesIO(base64.b64decode(data, validate=True))))
-    return found
+    """The pictures of a request, decoded."""
+    contents = [message["content"] for message in body["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return [open_picture(part) for part in parts if part["type"] == "image_url"]
 
 
 def words(body: Body) -> str:
     """All words of a request."""
     parts = [part for message in body["messages"] for part in message["content"]]
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
+
+
+def say_hello(model: ChatVLM) -> str:
+    return model.generate([HELLO], max_tokens=8)[0]

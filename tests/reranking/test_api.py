@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
@@ -10,13 +9,10 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from mmsearch_app import conf
-from tests.reranking.conftest import Use
-from tests.reranking.parts import Moody
+from tests.reranking.conftest import Mugs, Use
+from tests.reranking.parts import crowd
 
 pytestmark = pytest.mark.django_db
-
-Mugs = type[Moody]
 
 
 def ask(**question: Any) -> Any:
@@ -80,6 +76,31 @@ def test_a_hanging_model_is_said_within_the_deadline(mugs: Mugs, use: Use) -> No
     assert "took longer" in failed["notes"][0]
 
 
+@pytest.mark.usefixtures("away")
+def test_a_cache_that_is_away_takes_no_search_down(mugs: Mugs) -> None:
+    first = ask(text="red mug")
+    assert first["results"]
+    late = APIClient().get(first["rerank"]["url"])
+    assert (late.status_code, late.headers["Content-Type"]) == (410, "application/problem+json")
+
+
+def test_a_model_that_cannot_tell_what_it_is_takes_no_search_down(mugs: Mugs, use: Use) -> None:
+    use(RERANKER={"BACKEND": "tests.reranking.test_rankings.Nameless"})
+    late = APIClient().get(ask(text="red mug")["rerank"]["url"]).json()
+    assert late["rerank"]["status"] == "done"
+
+
+def test_an_order_without_weight_is_done_and_the_index_has_ranked(mugs: Mugs, use: Use) -> None:
+    use(RERANK_WEIGHT=0.0)
+    first = ask(text="red mug")
+    late = APIClient().get(first["rerank"]["url"]).json()
+    assert (late["rerank"]["status"], late["ranked_by"]) == ("done", "index")
+    assert products(late) == products(first)
+    again = ask(text="red mug")
+    assert (again["rerank"]["status"], again["ranked_by"]) == ("done", "index")
+    assert len(mugs.calls) == 1
+
+
 def test_a_single_product_needs_no_better_order(mugs: Mugs) -> None:
     assert ask(text="red mug", limit=1)["rerank"] == {"status": "off", "url": None}
 
@@ -88,23 +109,8 @@ def test_a_single_product_needs_no_better_order(mugs: Mugs) -> None:
 def test_a_crowd_is_told_to_come_back(mugs: Mugs, use: Use) -> None:
     use(RERANK_CONCURRENCY=1, RERANK_QUEUE=0)
     first, other = ask(text="red mug"), ask(text="blue shirt")
-    mugs.gate.clear()
-
-    def occupy() -> None:
-        from django.db import connections
-
-        APIClient().get(first["rerank"]["url"])
-        connections.close_all()
-
-    thread = threading.Thread(target=occupy)
-    thread.start()
-    until = time.monotonic() + 10
-    while not conf.get_guard()._flights:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    refused = APIClient().get(other["rerank"]["url"])
-    mugs.gate.set()
-    thread.join()
+    with crowd(mugs, lambda: APIClient().get(first["rerank"]["url"])):
+        refused = APIClient().get(other["rerank"]["url"])
     assert refused.status_code == 503
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert int(refused.headers["Retry-After"]) > 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from html import unescape
 from io import BytesIO
 from typing import Any
@@ -13,14 +11,13 @@ from django.core.cache import cache
 from django.test import Client
 from PIL import Image
 
-from mmsearch_app import conf, search, tickets
-from tests.reranking.conftest import Use
-from tests.reranking.parts import Moody
+from mmsearch_app import search, tickets
+from tests.reranking.conftest import Mugs, Use
+from tests.reranking.parts import crowd
 from tests.storefront.asking import SEARCH, titles, upload
 
 pytestmark = pytest.mark.django_db
 
-Mugs = type[Moody]
 LINK = "Show the better order"
 FAILED = "could not be made this time"
 
@@ -151,6 +148,40 @@ def test_words_changed_after_the_better_order_are_a_new_question(
     assert 'name="rerank"' not in better.text
 
 
+@pytest.mark.usefixtures("away")
+def test_a_cache_that_is_away_takes_no_page_down(client: Client, mugs: Mugs) -> None:
+    first = client.get(SEARCH, {"text": "red mug"})
+    assert first.status_code == 200
+    later = client.get(first.context["better_url"])
+    assert (later.status_code, titles(later)) == (200, titles(first))
+    assert client.post(SEARCH, {"image": upload()}).status_code == 200
+
+
+def test_an_order_without_weight_is_shown_as_that_of_the_index_and_not_offered_again(
+    client: Client, mugs: Mugs, use: Use
+) -> None:
+    use(RERANK_WEIGHT=0.0)
+    first = client.get(SEARCH, {"text": "red mug"})
+    better = client.get(first.context["better_url"])
+    assert titles(better) == titles(first)
+    assert "data-mmsearch-judged" in better.text
+    assert "data-mmsearch-judged" not in first.text
+    assert LINK not in better.text
+    assert FAILED not in better.text
+
+
+def test_the_reason_stands_at_the_product_that_it_is_about(
+    client: Client, mugs: Mugs, use: Use
+) -> None:
+    use(RERANK_WEIGHT=0.2)
+    better = client.get(client.get(SEARCH, {"text": "red mug"}).context["better_url"])
+    answer = better.context["answer"]
+    assert "mmsearch-reason" not in better.text
+    (reasoned,) = [hit for hit in answer.hits if hit.reason == answer.reason]
+    assert answer.hits.index(reasoned) > 0
+    assert better.text.count("It is &lt;b&gt;best&lt;/b&gt;.") == 1
+
+
 def test_further_pages_and_single_products_offer_nothing(client: Client, mugs: Mugs) -> None:
     assert LINK not in client.get(SEARCH, {"text": "red mug", "offset": "2"}).text
     assert LINK not in client.get(SEARCH, {"text": "red mug", "price__lte": "10"}).text
@@ -166,25 +197,10 @@ def test_without_a_reranker_nothing_is_offered(client: Client, shop: Any) -> Non
 def test_in_a_crowd_the_first_order_stays_and_the_page_says_when_to_come_back(
     client: Client, mugs: Mugs, use: Use
 ) -> None:
-    from django.db import connections
-
     use(RERANK_CONCURRENCY=1, RERANK_QUEUE=0)
     first = client.get(SEARCH, {"text": "red mug"})
-    mugs.gate.clear()
-
-    def occupy() -> None:
-        search("blue shirt")
-        connections.close_all()
-
-    thread = threading.Thread(target=occupy)
-    thread.start()
-    until = time.monotonic() + 10
-    while not conf.get_guard()._flights:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    busy = client.get(first.context["better_url"])
-    mugs.gate.set()
-    thread.join()
+    with crowd(mugs, lambda: search("blue shirt")):
+        busy = client.get(first.context["better_url"])
     assert busy.status_code == 503
     assert int(busy.headers["Retry-After"]) > 0
     assert titles(busy) == titles(first)

@@ -86,7 +86,7 @@ def test_it_answers_a_picture(model: ChatVLM) -> None:
 def test_what_it_ignores_is_found_out(model: ChatVLM) -> None:
     assert model.capabilities.logits is False
     VisionReranker(model=model).rerank(QUERY, candidates(3))
-    assert model._known == {"structured": False, "logprobs": False}
+    assert all(model._abilities.refused(name) for name in ("structured", "logprobs"))
 
 
 @pytest.mark.parametrize("mode", ["grades", "listwise"])

@@ -23,8 +23,9 @@ class Judgement:
 
     order: tuple[int, ...]
     """A permutation of the candidates' places, best first."""
-    grades: tuple[float, ...] | None = None
-    """0 to 10 by candidate, comparable between scenes of one query; None: the order alone."""
+    grades: tuple[float | None, ...] | None = None
+    """0 to 10 by candidate, comparable between scenes of one query, None for a candidate that
+    got none; None: the order alone."""
     reason: str = ""
     repairs: int = 0
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from mmsearch_app.rerankers import prompts
 from mmsearch_app.rerankers.forms import HIGHEST
+from mmsearch_app.rerankers.fusion import order_by
 from mmsearch_app.rerankers.modes.base import Judgement, explain
 from mmsearch_app.rerankers.scene import Scene
 from mmsearch_app.rerankers.vlm import Part, Prompt, VisionLanguageModel
@@ -32,16 +33,16 @@ class Pairs:
     def judge(self, model: VisionLanguageModel, scene: Scene, *, reason: bool) -> Judgement:
         """Grades are ten times the probability of yes; ties stand as in the index.
 
-        A candidate about which the model reports neither word counts as one repair.
+        A candidate about which the model reports neither word has no grade, goes behind and
+        counts as one repair.
         """
         places = range(len(scene.candidates))
         rows = model.score([self.ask(model, scene, place) for place in places], self.words)
-        margins = [_margin(row) for row in rows]
-        order = tuple(sorted(places, key=lambda place: (-margins[place], place)))
-        repairs = sum(max(row) == -inf for row in rows)
+        margins = [_margin(row) if max(row) > -inf else None for row in rows]
+        order = order_by(margins)
         why = explain(model, scene, order[0]) if reason else ""
-        grades = tuple(HIGHEST / (1 + exp(min(-margin, 700.0))) for margin in margins)
-        return Judgement(order=order, grades=grades, reason=why, repairs=repairs)
+        grades = tuple(None if margin is None else _grade(margin) for margin in margins)
+        return Judgement(order=order, grades=grades, reason=why, repairs=grades.count(None))
 
     def ask(self, model: VisionLanguageModel, scene: Scene, place: int) -> Prompt:
         """The question about one candidate."""
@@ -73,6 +74,10 @@ class TrainedPairs(Pairs):
         parts += [candidate.image] if candidate.image else []
         parts += [prompts.flatten(scene.titles[place])]
         return Prompt(system=self.system, parts=tuple(part for part in parts if part))
+
+
+def _grade(margin: float) -> float:
+    return HIGHEST / (1 + exp(min(-margin, 700.0)))
 
 
 def _margin(row: Sequence[float]) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from mmsearch_app.options import require_at_least
 from mmsearch_app.rerankers.phi3_vision.pictures import count_tokens, cut, fit
 from mmsearch_app.rerankers.phi3_vision.release import locate
 from mmsearch_app.rerankers.phi3_vision.tokens import encode, read_tokenizer, write_prompt
@@ -27,9 +28,7 @@ class Phi3VisionProcessor:
     """
 
     def __init__(self, tokenizer: Any, *, num_crops: int = NUM_CROPS) -> None:
-        if num_crops < 1:
-            msg = f"num_crops must be at least 1, not {num_crops}."
-            raise ValueError(msg)
+        require_at_least(1, num_crops=num_crops)
         self.tokenizer = tokenizer
         self.num_crops = num_crops
 

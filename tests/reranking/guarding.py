@@ -1,0 +1,32 @@
+"""What tests of the guard let go through it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mmsearch_app.guard import Guard
+from tests.waiting import until
+
+
+def run(
+    guard: Guard[Any],
+    key: str,
+    work: Callable[[], Any],
+    *,
+    seconds: float = 5.0,
+    fair: bool = True,
+) -> Any:
+    return guard.run(key, work, deadline=time.monotonic() + seconds, fair=fair)
+
+
+def fail() -> None:
+    raise ConnectionError("away")
+
+
+def fill(guard: Guard[Any], start: Any, gate: threading.Event, count: int) -> list[dict[str, Any]]:
+    begun = [start(guard, f"hold-{n}", lambda: gate.wait(10)) for n in range(count)]
+    until(lambda: len(guard._flights) == count)
+    return begun
