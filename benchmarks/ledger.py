@@ -109,7 +109,7 @@ def measure_reconcile(rows: int) -> None:
     from mmsearch_app import ledger
     from mmsearch_app.models import Entry, State
     from mmsearch_app.reconcile import reconcile, signature
-    from mmsearch_app.sources import registry
+    from mmsearch_app.registry import registry
 
     product = Product.objects.get()
     ProductImage.objects.bulk_create(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,7 +12,9 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from mmsearch_app.forking import call_after_fork
 from mmsearch_app.parts import Part, build, read_part, read_preset
+from mmsearch_app.values import check_value
 
 if TYPE_CHECKING:
     from mmsearch_app.embedders.base import Embedder
@@ -36,15 +36,6 @@ __all__ = [
 ]
 
 _PARTS = ("EMBEDDER", "INDEX", "RERANKER")
-_BOUNDS = {
-    "MAX_OFFSET": (0, math.inf),
-    "RETRY_SECONDS": (0, math.inf),
-    "RERANK_WEIGHT": (0, 1),
-    "RERANK_QUEUE": (0, math.inf),
-}
-"""Of numbers; others are at least 1 where they are whole, and at least 0 where not."""
-_CHOICES = {"RERANK_FUSION": ("ranks", "scores")}
-_RATE = re.compile(r"[1-9][0-9]*/(s|m|h|d)[a-z]*")
 _built: dict[str, Any] = {}
 _building = threading.RLock()
 
@@ -115,7 +106,8 @@ class Settings:
     LEASE_SECONDS: int = 600
     """After this time a batch that a dead worker held is free again."""
     MAX_ATTEMPTS: int = 8
-    """Attempts at a picture before it waits for a person."""
+    """Attempts at a picture before it is given up; `mmsearch_reconcile` tries it again a day
+    later."""
     RETRY_SECONDS: int = 10
     """Wait after the first failure; doubled after each further one, at most an hour."""
     POLL_SECONDS: float = 2.0
@@ -141,7 +133,9 @@ def _load() -> Settings:
         raise ImproperlyConfigured(msg)
     defaults = Settings()
     checked: dict[str, Any] = {
-        key: read_part(key, value) if key in _PARTS else _typed(key, value, getattr(defaults, key))
+        key: read_part(key, value)
+        if key in _PARTS
+        else check_value(key, value, default=getattr(defaults, key))
         for key, value in given.items()
     }
     settings = Settings(**checked)
@@ -149,31 +143,6 @@ def _load() -> Settings:
         msg = f"MMSEARCH['LIMIT'] = {settings.LIMIT} is above MAX_LIMIT = {settings.MAX_LIMIT}."
         raise ImproperlyConfigured(msg)
     return settings
-
-
-def _typed(key: str, value: object, default: object) -> object:
-    if key == "THROTTLE_RATE":
-        valid = value is None or (isinstance(value, str) and bool(_RATE.fullmatch(value)))
-    elif key in _CHOICES:
-        valid = value in _CHOICES[key]
-    elif isinstance(default, bool):
-        valid = isinstance(value, bool)
-    else:
-        valid = _is_number(value, like=default)
-        least, most = _BOUNDS.get(key, (0 if isinstance(default, float) else 1, math.inf))
-        if valid and not least <= value <= most:  # type: ignore[operator]
-            msg = f"MMSEARCH[{key!r}] = {value!r} must be from {least} to {most}."
-            raise ImproperlyConfigured(msg)
-    if not valid:
-        right = f"a {type(default).__name__} like its default {default!r}"
-        right = f"one of {_CHOICES[key]}" if key in _CHOICES else right
-        msg = f"MMSEARCH[{key!r}] = {value!r} must be {right}."
-        raise ImproperlyConfigured(msg)
-    return value
-
-
-def _is_number(value: object, *, like: object) -> bool:
-    return isinstance(value, int | type(like)) and not isinstance(value, bool)
 
 
 def get_embedder() -> Embedder:
@@ -242,4 +211,11 @@ def reset(*, setting: str = "MMSEARCH", **_: object) -> None:
             index.close()
 
 
+def _renew_lock() -> None:
+    """A child has none of the threads that build."""
+    global _building
+    _building = threading.RLock()
+
+
 setting_changed.connect(reset, dispatch_uid="mmsearch_app.conf.reset")
+call_after_fork(_renew_lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +10,14 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from mmsearch_app.embedders.base import Embedder
 from mmsearch_app.embedders.presets import find_preset
+from mmsearch_app.indexes.base import Index
+from mmsearch_app.rerankers.base import Reranker
 
 __all__ = ["Part", "build", "read_part", "read_preset"]
+
+_PROTOCOLS: Mapping[str, type] = {"EMBEDDER": Embedder, "INDEX": Index, "RERANKER": Reranker}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +68,34 @@ def build(key: str, part: Part | None) -> Any:
         msg = f"MMSEARCH[{key!r}]['BACKEND'] = {part.BACKEND!r} cannot be imported: {error}"
         raise ImproperlyConfigured(msg) from error
     try:
-        return backend(**part.OPTIONS)
+        built = backend(**part.OPTIONS)
     except (TypeError, ValueError) as error:
         msg = f"MMSEARCH[{key!r}]['OPTIONS'] do not fit {part.BACKEND}: {error}"
         raise ImproperlyConfigured(msg) from error
+    protocol = _PROTOCOLS[key]
+    if lacking := ", ".join(_find_lacking(built, protocol)):
+        kind = f"{protocol.__module__}.{protocol.__name__}"
+        msg = f"MMSEARCH[{key!r}]['BACKEND'] = {part.BACKEND!r} is no {kind}: it lacks {lacking}."
+        raise ImproperlyConfigured(msg)
+    return built
+
+
+def _find_lacking(built: object, protocol: type) -> list[str]:
+    """The members that are not there; none is read, for that may open files or fail."""
+    members = {*protocol.__annotations__, *(n for n in vars(protocol) if not n.startswith("_"))}
+    if hasattr(type(built), "__getattr__"):
+        return []  # stands for another object
+    nothing = object()
+    return sorted(n for n in members if inspect.getattr_static(built, n, nothing) is nothing)
 
 
 def _neither_nor(key: str, value: object) -> ImproperlyConfigured:
+    """Names keys but no value: one may be a password."""
     preset = "a preset's name or " if key == "EMBEDDER" else ""
+    given = type(value).__name__
+    if isinstance(value, Mapping):
+        given = f"a dict with {', '.join(sorted(map(str, value))) or 'nothing'}"
     return ImproperlyConfigured(
         f"MMSEARCH[{key!r}] must be {preset}a dict with BACKEND (a dotted path) and, where needed, "
-        f"OPTIONS (a dict), not {value!r}."
+        f"OPTIONS (a dict), not {given}."
     )

@@ -33,9 +33,10 @@ class Embedder(Protocol):
     Constructing one is cheap: weights load at the first call and once per process.
     An embedder is called from several threads and guards itself.
 
-    Two members are optional. `warm_up()` downloads what is missing and loads it, which a query
+    Three members are optional. `warm_up()` downloads what is missing and loads it, which a query
     never does. `batches_itself = True` says that queries of several threads gain nothing from
-    being embedded together, as with a model server that sees to that.
+    being embedded together, as with a model server that sees to that. `settled = False` says
+    that the fingerprint is not known before documents were embedded once.
     """
 
     dimension: int

@@ -9,15 +9,14 @@ keep alive, and the busier it gets, the larger the batches are.
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmsearch_app.embedders.base import Content, Embedder
+from mmsearch_app.forking import reset_after_fork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +51,7 @@ class Batcher:
         self.seconds = seconds
         self._direct = getattr(embedder, "batches_itself", False)
         self._reset()
-        _reset_after_fork(self)
+        reset_after_fork(self)
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         """Shape (n, dimension), float32, rows of length 1, in the order given.
@@ -136,15 +135,3 @@ class Batcher:
                 self._leader = self._waiting[0] if self._waiting else None
                 if self._leader is not None:
                     self._leader.woken.set()
-
-
-def _reset_after_fork(batcher: Batcher) -> None:
-    """A child has none of the threads that lead or hold the lock."""
-    known = weakref.ref(batcher)
-
-    def reset() -> None:
-        if (found := known()) is not None:
-            found._reset()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=reset)

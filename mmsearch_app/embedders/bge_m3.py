@@ -11,21 +11,15 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.extras import needing
-from mmsearch_app.embedders.runtime import (
-    Options,
-    TorchEmbedder,
-    choose_device,
-)
+from mmsearch_app.embedders.runtime import Options, TorchEmbedder, choose_device
 from mmsearch_app.embedders.weights import (
-    TOKENIZER_FILES,
     MissingWeights,
     Release,
     digest_files,
     fetch,
     find_file,
-    tokenizer_files,
 )
-from mmsearch_app.embedders.words import Words
+from mmsearch_app.embedders.words import TOKENIZER_FILES, Words, tokenizer_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,10 +68,10 @@ class BGEM3(TorchEmbedder):
         )
         self.dimension = 1024 if self.path is None else _read_dimension(self.path)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Of a folder the content counts, not the place."""
-        origin = self.release.name if self.path is None else f"bge-m3:{_digest(self.path)}"
+        origin = self.release.name if self.path is None else f"bge-m3:{self._digest}"
         return f"{origin}/{PREPROCESSING}/{self.max_length}/{self.dimension}"
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
@@ -111,6 +105,12 @@ class BGEM3(TorchEmbedder):
     def warm_up(self) -> None:
         """Download what is missing, load, and embed a word."""
         self.embed_documents([Content(text="a")])
+
+    @cached_property
+    def _digest(self) -> str:
+        folder = cast("Path", self.path)
+        weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+        return digest_files([*weights, folder / HEADS[0], *tokenizer_files(folder)])
 
     def _load(self, *, download: bool) -> M3Network:
         folder = self.path or fetch(self.release, download=download)
@@ -194,8 +194,3 @@ def _read_dimension(folder: Path) -> int:
     config = find_file(folder, "config.json").read_text(encoding="utf-8")
     dimension: int = json.loads(config)["hidden_size"]
     return dimension
-
-
-def _digest(folder: Path) -> str:
-    weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
-    return digest_files([*weights, folder / HEADS[0], *tokenizer_files(folder)])

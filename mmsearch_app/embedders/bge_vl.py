@@ -7,28 +7,20 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from mmsearch_app.embedders.pixels import crop_square, floor_half, normalise
-from mmsearch_app.embedders.runtime import (
-    Network,
-    Options,
-    TorchEmbedder,
-    choose_device,
-    choose_dtype,
-)
+from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
 from mmsearch_app.embedders.weights import (
-    TOKENIZER_FILES,
     InvalidWeights,
     MissingWeights,
     Release,
     digest_files,
     fetch,
     find_file,
-    load_tokenizer,
-    tokenizer_files,
 )
-from mmsearch_app.embedders.words import Words
+from mmsearch_app.embedders.words import TOKENIZER_FILES, Words, load_tokenizer, tokenizer_files
+from mmsearch_app.options import require_one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +42,8 @@ class BGEVL(TorchEmbedder):
     """`BAAI/BGE-VL-base` (512 dimensions, 149 M) or `-large` (768, 428 M); MIT.
 
     Composed: the normalised sum of the projected, unnormalised features of picture and words.
-    `revision` is best a commit: "main" may move, though what was downloaded once is kept.
+    `revision` is best a commit. "main" may move: then the fingerprint names the commit that this
+    machine downloaded, which is kept.
     `path` is a folder in the layout of the hub's repository; then `revision` does not count and
     the dimension is that of its `config.json`. The repository's own code is never run: its
     computation is that of the `CLIPModel` of transformers.
@@ -67,9 +60,7 @@ class BGEVL(TorchEmbedder):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        if model not in DIMENSIONS:
-            msg = f"model must be one of {', '.join(DIMENSIONS)}, not {model!r}."
-            raise ValueError(msg)
+        require_one_of("model", model, DIMENSIONS)
         self.model = model
         self.path = None if path is None else Path(path)
         self.release = Release(
@@ -80,15 +71,20 @@ class BGEVL(TorchEmbedder):
         )
         self.dimension = DIMENSIONS[model] if self.path is None else _read_dimension(self.path)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Of weights in a folder the content counts, not the place."""
-        origin = self.release.name if self.path is None else f"bge-vl:{_digest(self.path)}"
+        origin = self.release.name if self.path is None else f"bge-vl:{self._digest}"
         return f"{origin}/{PREPROCESSING}/{self.documents}/{self.dimension}"
+
+    @cached_property
+    def _digest(self) -> str:
+        folder = cast("Path", self.path)
+        return digest_files([find_file(folder, WEIGHTS), *tokenizer_files(folder)])
 
     def _load(self, *, download: bool) -> Network:
         folder = self.path or fetch(self.release, download=download)
-        return load(folder, device=choose_device(self.device), dtype=choose_dtype(self.dtype))
+        return load(folder, **self._placement())
 
 
 def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedCLIP:
@@ -150,7 +146,3 @@ def _read_dimension(folder: Path) -> int:
         raise MissingWeights(msg)
     dimension: int = json.loads(config.read_text(encoding="utf-8"))["projection_dim"]
     return dimension
-
-
-def _digest(folder: Path) -> str:
-    return digest_files([find_file(folder, WEIGHTS), *tokenizer_files(folder)])

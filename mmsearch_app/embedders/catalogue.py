@@ -65,11 +65,8 @@ class Preset:
 
     def memory(self) -> str:
         """What the weights alone take in float32 and in bfloat16, by 4 and 2 bytes each."""
-        return f"{_gigabytes(4 * self.parameters)} / {_gigabytes(2 * self.parameters)} GB"
-
-
-def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:.2f}" if count < 1e9 else f"{count / 1e9:.1f}"
+        sizes = [size * self.parameters / 1e9 for size in (4, 2)]
+        return f"{' / '.join(f'{s:.2f}' if s < 1 else f'{s:.1f}' for s in sizes)} GB"
 
 
 _HERE = "mmsearch_app.embedders"
@@ -177,7 +174,11 @@ _ALL = (
         name="siglip2-base",
         weights="google/siglip2-base-patch16-224",
         backend=_SENTENCE_TRANSFORMERS,
-        options={"model": "google/siglip2-base-patch16-224", "dimension": 768},
+        options={
+            "model": "google/siglip2-base-patch16-224",
+            "revision": "75de2d55ec2d0b4efc50b3e9ad70dba96a7b2fa2",
+            "dimension": 768,
+        },
         dimension=768,
         licence="Apache-2.0",
         parameters=375_187_970,
@@ -205,6 +206,21 @@ _ALL = (
         parameters=2_100_000_000,
         extra="models",
         remark="Many languages; one model sees both; needs torchvision and a GPU.",
+    ),
+    Preset(
+        name="mobileclip2-s0",
+        weights="timm/MobileCLIP2-S0-OpenCLIP",
+        backend=f"{_HERE}.open_clip.OpenCLIPEmbedder",
+        options={
+            "model": "timm/MobileCLIP2-S0-OpenCLIP",
+            "revision": "095906d28bf54d7584dc411e8ffe448f34289e05",
+            "dimension": 512,
+        },
+        dimension=512,
+        licence="Apple AMLR (research alone)",
+        parameters=74_800_000,
+        extra="open-clip",
+        remark="Small and quick; picture and words are added, not composed.",
     ),
     Preset(
         name="marqo-ecommerce-b",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mmsearch_app.embedders.extras import needing
+from mmsearch_app.forking import reset_after_fork
 
 if TYPE_CHECKING:
     import httpx
@@ -75,7 +76,8 @@ class Endpoint:
         self._api_key_env = api_key_env
         self._client: httpx.Client | None = None
         self._process = 0
-        self._lock = Lock()
+        self._reset()
+        reset_after_fork(self)
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r})"
@@ -83,6 +85,7 @@ class Endpoint:
     def post(self, body: Mapping[str, Any], *, seconds: float, attempts: int) -> Any:
         """The answer's JSON. All attempts, and the waits between them, end in about `seconds`.
 
+        Only a server that lets its header come piece by piece can hold it for longer.
         Tried again: no connection, a connection that breaks, a server that is too slow or busy
         (status 408, 425, 429, 5xx), after the time that it names, else after a growing one.
         Raises ServerError.
@@ -121,7 +124,7 @@ class Endpoint:
         self._check_status(answer, data)
         try:
             return json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             msg = f"{self.url} answered with something else than JSON ({len(data)} bytes)."
             raise ServerError(msg) from None
 
@@ -156,6 +159,9 @@ class Endpoint:
         for secret in filter(None, (self._secret(), json.dumps(self._secret())[1:-1])):
             said = said.replace(secret, "***")
         return " ".join(said.split())[:200] or "nothing more"
+
+    def _reset(self) -> None:
+        self._lock = Lock()
 
     def _opened(self) -> httpx.Client:
         import httpx

@@ -14,5 +14,5 @@ def needing(extra: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision of another torch
-        msg = f"{error}. This embedder needs the extra: pip install 'mmsearch[{extra}]'."
+        msg = f"{error}. This needs the extra: pip install 'mmsearch[{extra}]'."
         raise ImportError(msg, name=getattr(error, "name", None)) from error

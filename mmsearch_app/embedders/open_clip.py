@@ -8,18 +8,13 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from mmsearch_app.embedders.extras import needing
 from mmsearch_app.embedders.pixels import trim
-from mmsearch_app.embedders.runtime import (
-    Network,
-    Options,
-    TorchEmbedder,
-    choose_device,
-    choose_dtype,
-)
+from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
 from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_file
+from mmsearch_app.options import require_origin, require_share
 
 if TYPE_CHECKING:
     import torch
@@ -66,12 +61,8 @@ class OpenCLIPEmbedder(TorchEmbedder):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        if bool(model) == (path is not None):
-            msg = "Give `model`, a name of the hub such as 'Marqo/marqo-ecommerce-embeddings-B', "
-            raise ValueError(msg + "or `path`, a folder; one of the two.")
-        if not 0 <= image_weight <= 1:
-            msg = f"image_weight must be from 0 to 1, not {image_weight}."
-            raise ValueError(msg)
+        require_origin(model=model, path=path, example="Marqo/marqo-ecommerce-embeddings-B")
+        require_share(image_weight=image_weight)
         self.dimension = dimension
         self.path = None if path is None else Path(path)
         self.release = Release(
@@ -79,22 +70,26 @@ class OpenCLIPEmbedder(TorchEmbedder):
         )
         self.image_weight = image_weight
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Of a folder the content counts, not the place."""
-        origin = self.release.name if self.path is None else digest_files(_files(self.path))
+        origin = self.release.name if self.path is None else self._digest
         digest = hashlib.sha256(str(self.image_weight).encode()).hexdigest()[:8]
         return f"{origin}/{PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest_files(_files(cast("Path", self.path)))
 
     def _load(self, *, download: bool) -> Network:
         with needing("open-clip"):
             import open_clip
         folder = self.path or fetch(self.release, download=download, complete=_has_weights)
         find_file(folder, CONFIG)
-        device, name = choose_device(self.device), f"local-dir:{folder}"
+        name = f"local-dir:{folder}"
         # Raises RuntimeError where the folder holds no weights, instead of making some up.
         model, prepare = open_clip.create_model_from_pretrained(name)
-        model = model.to(device=device, dtype=choose_dtype(self.dtype)).eval()
+        model = model.to(**self._placement()).eval()
         words = open_clip.get_tokenizer(name)
         return Towers(model, prepare, words, dimension=self.dimension, weight=self.image_weight)
 

@@ -14,6 +14,7 @@ from PIL import Image
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.endpoint import Endpoint, ServerError
 from mmsearch_app.images import encode_jpeg
+from mmsearch_app.options import require_at_least, require_one_of, require_share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,16 +77,11 @@ class OpenAICompatibleEmbedder:
         timeout: float = 60.0,
         query_timeout: float = 10.0,
     ) -> None:
-        _require("words", words, ("messages", "input"))
-        _require("fusion", fusion, ("server", "late"))
-        _require("documents", documents, ("picture", "both"))
-        for name, number in (("concurrency", concurrency), ("attempts", attempts)):
-            if number < 1:
-                msg = f"{name} must be at least 1, not {number}."
-                raise ValueError(msg)
-        if not 0 <= image_weight <= 1:
-            msg = f"image_weight must be from 0 to 1, not {image_weight}."
-            raise ValueError(msg)
+        require_one_of("words", words, ("messages", "input"))
+        require_one_of("fusion", fusion, ("server", "late"))
+        require_one_of("documents", documents, ("picture", "both"))
+        require_at_least(1, concurrency=concurrency, attempts=attempts)
+        require_share(image_weight=image_weight)
         self.endpoint = Endpoint(
             base_url.rstrip("/") + "/embeddings", api_key=api_key, api_key_env=api_key_env
         )
@@ -222,9 +218,3 @@ def _unit(vector: NDArray[Any]) -> NDArray[np.float32]:
     scaled = vector / np.abs(vector).max()  # so that squares neither vanish nor overflow
     unit: NDArray[np.float32] = (scaled / np.linalg.norm(scaled)).astype(np.float32)
     return unit
-
-
-def _require(option: str, given: str, allowed: Sequence[str]) -> None:
-    if given not in allowed:
-        msg = f"{option} must be one of {', '.join(allowed)}, not {given!r}."
-        raise ValueError(msg)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.extras import needing
+from mmsearch_app.options import require_at_least, require_one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,11 +99,9 @@ class TorchEmbedder(ABC):
         dtype: Precision = "float32",
         batch_size: int = 32,
     ) -> None:
-        _require("documents", documents, get_args(Documents))
-        _require("dtype", dtype, get_args(Precision))
-        if batch_size < 1:
-            msg = f"batch_size must be at least 1, not {batch_size}."
-            raise ValueError(msg)
+        require_one_of("documents", documents, get_args(Documents))
+        require_one_of("dtype", dtype, get_args(Precision))
+        require_at_least(1, batch_size=batch_size)
         self.documents = documents
         self.local_files_only = local_files_only
         self.device = device
@@ -115,6 +114,12 @@ class TorchEmbedder(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Model, revision or content of the weights, preprocessing, documents, dimension."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether the fingerprint will stay: that of a branch of the hub, once downloaded."""
+        local, release = getattr(self, "path", None), getattr(self, "release", None)
+        return local is not None or release is None or release.commit is not None
 
     @abstractmethod
     def _load(self, *, download: bool) -> Network:
@@ -134,6 +139,10 @@ class TorchEmbedder(ABC):
         image = Image.new("RGB", (256, 256), "grey")
         kinds = [Content(text="a"), Content(image=image), Content(image=image, text="a")]
         self._embed(kinds, download=not self.local_files_only)
+
+    def _placement(self) -> dict[str, Any]:
+        """Where the network goes and how precise it is, as `Module.to` takes it."""
+        return {"device": choose_device(self.device), "dtype": choose_dtype(self.dtype)}
 
     def _shown(self, content: Content) -> Content:
         if self.documents == "picture" and content.image is not None:
@@ -223,9 +232,3 @@ def _finish(
     batch: Batch, begun: list[Future[NDArray[Any]]] | None
 ) -> tuple[Batch, list[NDArray[Any]] | None]:
     return batch, None if begun is None else [future.result() for future in begun]
-
-
-def _require(option: str, given: str, allowed: Sequence[str]) -> None:
-    if given not in allowed:
-        msg = f"{option} must be one of {', '.join(allowed)}, not {given!r}."
-        raise ValueError(msg)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,25 +22,14 @@ __all__ = [
     "digest_files",
     "fetch",
     "find_file",
-    "find_tokenizer",
-    "load_tokenizer",
+    "find_gap",
     "read_checkpoint",
     "shapes_of",
-    "tokenizer_files",
 ]
 
-TOKENIZER_FILES = (
-    "config.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-)
 SAMPLES = 64
 SAMPLE_BYTES = 4096
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class MissingWeights(FileNotFoundError):
@@ -55,16 +46,29 @@ class Release:
 
     repository: str
     revision: str
-    """A commit; a branch such as "main" may move, and its vectors with it."""
+    """A commit, or a branch such as "main", which may move: `name` tells where it stood."""
     required: tuple[str, ...]
     """Names of files."""
     optional: tuple[str, ...] = ()
     """Names of files that are fetched as well if they are there."""
 
     @property
+    def commit(self) -> str | None:
+        """The commit, of a branch the one that was downloaded; None while none was."""
+        if _COMMIT.fullmatch(self.revision):
+            return self.revision
+        try:
+            from huggingface_hub import constants
+        except ImportError:
+            return None
+        folder = f"models--{self.repository.replace('/', '--')}"
+        file = Path(constants.HF_HUB_CACHE, folder, "refs", self.revision)
+        return file.read_text(encoding="utf-8").strip() if file.is_file() else None
+
+    @property
     def name(self) -> str:
-        """Repository and revision, shortened: fit for a fingerprint."""
-        return f"{self.repository}@{self.revision[:12]}"
+        """Repository and commit, shortened, for a fingerprint; the branch while none is known."""
+        return f"{self.repository}@{(self.commit or self.revision)[:12]}"
 
 
 def fetch(
@@ -113,6 +117,19 @@ def find_file(path: Path, name: str) -> Path:
     return found
 
 
+def find_gap(folder: Path) -> str:
+    """What a model's folder lacks, as of an interrupted download; "" for nothing."""
+    if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
+        return "config.json or modules.json"
+    if not any(next(folder.rglob(pattern), None) for pattern in ("*.safetensors*", "*.bin")):
+        return "weights"
+    for index in folder.rglob("*.safetensors.index.json"):
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if lacking := sorted(name for name in names if not (index.parent / name).is_file()):
+            return ", ".join(lacking)
+    return ""
+
+
 def digest_files(paths: Iterable[Path]) -> str:
     """Twelve hexadecimal digits that tell files apart by size and content, in milliseconds.
 
@@ -131,31 +148,6 @@ def digest_files(paths: Iterable[Path]) -> str:
                 file.seek(sample * (size - SAMPLE_BYTES) // (SAMPLES - 1), os.SEEK_SET)
                 total.update(file.read(SAMPLE_BYTES))
     return total.hexdigest()[:12]
-
-
-def find_tokenizer(given: str | os.PathLike[str] | None, *, beside: Path | None) -> Path | None:
-    """The folder given, else the folder of the weights if a tokenizer is there, else None."""
-    if given is not None:
-        return Path(given)
-    names = ("tokenizer.json", "vocab.txt")
-    has_one = beside is not None and any((beside / name).is_file() for name in names)
-    return beside if has_one else None
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """The fast tokenizer in that folder. Raises MissingWeights when there is none."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        msg = f"{folder} holds no tokenizer; tokenizer.json is needed, with tokenizer_config.json."
-        raise MissingWeights(msg) from error
-
-
-def tokenizer_files(folder: Path) -> list[Path]:
-    """What of a folder decides about token ids, in a fixed order."""
-    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.images import InvalidImage, open_image
+from mmsearch_app.texts import in_english
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -148,4 +149,4 @@ def _picture(uri: object) -> Image.Image:
         msg = "The picture's data URI is not base64."
         raise Refusal(msg, code="invalid_image", param="messages") from None
     except InvalidImage as error:
-        raise Refusal(str(error), code="invalid_image", param="messages") from None
+        raise Refusal(in_english(error), code="invalid_image", param="messages") from None

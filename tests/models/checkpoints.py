@@ -106,8 +106,11 @@ CHAT = (
 MARKS = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
 
 
-def write_idefics3(folder: Path) -> Path:
-    """A vision language model (Idefics3, runs without torchvision) of 32 dimensions."""
+def write_idefics3(folder: Path, *, side: int = 32, limit: int = 512) -> Path:
+    """A vision language model (Idefics3, runs without torchvision) of 32 dimensions.
+
+    It sees pictures of at most `side` pixels, whole, and reads `limit` tokens.
+    """
     import torch
     from transformers import (
         Idefics3Config,
@@ -117,28 +120,33 @@ def write_idefics3(folder: Path) -> Path:
     )
 
     torch.manual_seed(3)
-    tokenizer = train_tokenizer("<|begin|>", "<|end|>", limit=512, more=MARKS)
+    tokenizer = train_tokenizer("<|begin|>", "<|end|>", limit=limit, more=MARKS)
     tokenizer.backend_tokenizer.post_processor = None
     text = TOWER | {
         "model_type": "llama",
         "vocab_size": len(tokenizer),
         "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": limit,
         "pad_token_id": 1,
     }
     config = Idefics3Config(
         text_config=text,
-        vision_config=TOWER | {"image_size": 32, "patch_size": 8},
+        vision_config=TOWER | {"image_size": side, "patch_size": 8},
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         pad_token_id=1,
         scale_factor=2,
     )
     Idefics3ForConditionalGeneration(config).save_pretrained(folder)
     pictures = Idefics3ImageProcessorPil(
-        size={"longest_edge": 32}, max_image_size={"longest_edge": 32}, do_image_splitting=False
+        size={"longest_edge": side},
+        max_image_size={"longest_edge": side},
+        do_image_splitting=False,
     )
     Idefics3Processor(
-        image_processor=pictures, tokenizer=tokenizer, image_seq_len=4, chat_template=CHAT
+        image_processor=pictures,
+        tokenizer=tokenizer,
+        image_seq_len=(side // 16) ** 2,
+        chat_template=CHAT,
     ).save_pretrained(folder)
     return folder
 

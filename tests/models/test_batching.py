@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +17,7 @@ from mmsearch_app.conf import get_batcher, get_embedder
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.batching import Batcher
 from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
+from tests.waiting import until
 
 
 class Gated:
@@ -70,13 +71,6 @@ class Crowd:
             asked.append(self.ask(text))
             until(lambda count=count: len(self.batcher._waiting) == count + 1)
         return asked
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def expected(*texts: str) -> Any:

@@ -10,8 +10,7 @@ from PIL import Image
 from mmsearch_app.embedders.base import Content, Embedder
 from mmsearch_app.embedders.runtime import TorchEmbedder
 from mmsearch_app.embedders.visualized_bge import VisualizedBGE
-from mmsearch_app.embedders.weights import load_tokenizer
-from mmsearch_app.embedders.words import Words
+from mmsearch_app.embedders.words import Words, load_tokenizer
 from tests.models.kit import CLIP, FAMILIES, TOLERANCE, gap, make, picture, run_threads
 
 LONG = "red shoe " * 9000
@@ -127,6 +126,7 @@ def test_half_precision_gives_nearly_the_same_float32_vectors(
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     assert (vectors * embedder.embed_queries(mixed())).sum(1).min() > 0.995
     assert half.fingerprint == embedder.fingerprint
+    assert precisions(half) == {dtype}
 
 
 def test_a_title_counts_only_when_asked_for(
@@ -196,6 +196,13 @@ def test_wrong_options_are_refused_at_once(
         options = {"model": "huge"}
     with pytest.raises(ValueError, match=complaint):
         build(family, folder, **options)
+
+
+def precisions(embedder: TorchEmbedder) -> set[str]:
+    """Of the weights that were loaded."""
+    network: Any = embedder._network
+    module = getattr(network, "network", None) or network.model
+    return {str(weight.dtype).removeprefix("torch.") for weight in module.parameters()}
 
 
 def build(family: str, folder: Path, **options: Any) -> TorchEmbedder:

@@ -13,9 +13,9 @@ from mmsearch_app.embedders.weights import (
     InvalidWeights,
     MissingWeights,
     digest_files,
-    load_tokenizer,
     read_checkpoint,
 )
+from mmsearch_app.embedders.words import load_tokenizer
 from tests.models.kit import CLIP, VISUALIZED, gap, tiny_architecture, visualized
 
 torch = pytest.importorskip("torch")

@@ -8,32 +8,15 @@ from pathlib import Path
 from typing import Unpack
 
 from mmsearch_app.embedders.magiclens.architecture import ARCHITECTURES, Architecture
-from mmsearch_app.embedders.runtime import (
-    Network,
-    Options,
-    TorchEmbedder,
-    choose_device,
-    choose_dtype,
-)
-from mmsearch_app.embedders.weights import (
-    TOKENIZER_FILES,
-    Release,
-    digest_files,
-    fetch,
-    find_file,
-    find_tokenizer,
-    load_tokenizer,
-    tokenizer_files,
-)
-from mmsearch_app.embedders.words import Words
+from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
+from mmsearch_app.embedders.weights import digest_files, find_file
+from mmsearch_app.embedders.words import Tokenizer, Words, tokenizer_release
+from mmsearch_app.options import require_one_of
 
 __all__ = ["MagicLens"]
 
-TOKENIZER = Release(
-    repository="openai/clip-vit-base-patch16",
-    revision="57c216476eefef5ab752ec549e440a49ae4ae5f3",
-    required=("tokenizer.json",),
-    optional=TOKENIZER_FILES,
+TOKENIZER = tokenizer_release(
+    "openai/clip-vit-base-patch16", "57c216476eefef5ab752ec549e440a49ae4ae5f3"
 )
 PREPROCESSING = "magiclens-1"
 
@@ -62,30 +45,26 @@ class MagicLens(TorchEmbedder):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        if model not in ARCHITECTURES:
-            msg = f"model must be one of {', '.join(ARCHITECTURES)}, not {model!r}."
-            raise ValueError(msg)
+        require_one_of("model", model, ARCHITECTURES)
         self.architecture = architecture or ARCHITECTURES[model]
         self.dimension = self.architecture.dimension
         self.path = Path(path)
         self.name = f"magic_lens_clip_{model}.pkl"
-        self.tokenizer = find_tokenizer(tokenizer, beside=self.path)
+        self.tokenizer = Tokenizer.find(tokenizer, beside=self.path, release=TOKENIZER)
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the file the content counts, not the place."""
-        words = TOKENIZER.name
-        if self.tokenizer is not None:
-            words = digest_files(tokenizer_files(self.tokenizer))
         weights = digest_files([find_file(self.path, self.name)])
-        return f"magiclens:{weights}/{words}/{PREPROCESSING}/{self.documents}/{self.dimension}"
+        words, shown = self.tokenizer.name, self.documents
+        return f"magiclens:{weights}/{words}/{PREPROCESSING}/{shown}/{self.dimension}"
 
     def _load(self, *, download: bool) -> Network:
         from mmsearch_app.embedders.magiclens.checkpoint import read_parameters
         from mmsearch_app.embedders.magiclens.network import MagicLensEncoder, load
 
         file = find_file(self.path, self.name)
-        texts = self.tokenizer or fetch(TOKENIZER, download=download)
+        tokenizer = self.tokenizer.load(download=download)
         network = load(self.architecture, read_parameters(file), origin=file)
-        network.to(device=choose_device(self.device), dtype=choose_dtype(self.dtype))
-        return MagicLensEncoder(network, Words(load_tokenizer(texts), pad=0))
+        network.to(**self._placement())
+        return MagicLensEncoder(network, Words(tokenizer, pad=0))

@@ -16,10 +16,10 @@ from mmsearch_app.embedders.sentence_transformers.encoder import (
     Encoder,
     Pooling,
     Role,
-    find_gap,
     load,
 )
-from mmsearch_app.embedders.weights import Release, digest_files, fetch
+from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_gap
+from mmsearch_app.options import require_origin, require_share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,12 +72,8 @@ class SentenceTransformersEmbedder(TorchEmbedder):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        if bool(model) == (path is not None):
-            msg = "Give `model`, a name of the hub such as 'sentence-transformers/clip-ViT-B-32', "
-            raise ValueError(msg + "or `path`, a folder; one of the two.")
-        if not 0 <= image_weight <= 1:
-            msg = f"image_weight must be from 0 to 1, not {image_weight}."
-            raise ValueError(msg)
+        require_origin(model=model, path=path, example="sentence-transformers/clip-ViT-B-32")
+        require_share(image_weight=image_weight)
         self.dimension = dimension
         self.path = None if path is None else Path(path)
         self.release = Release(repository=model, revision=revision, required=(), optional=FILES)
@@ -86,10 +82,10 @@ class SentenceTransformersEmbedder(TorchEmbedder):
         self.image_weight = image_weight
         self.pooling: Pooling | None = pooling
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Of a folder the content counts, not the place."""
-        origin = self.release.name if self.path is None else digest_files(_model_files(self.path))
+        origin = self.release.name if self.path is None else self._digest
         options = [self.truncate, self.prompts, self.image_weight, self.pooling]
         digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
         return f"{origin}/{PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
@@ -134,6 +130,10 @@ class SentenceTransformersEmbedder(TorchEmbedder):
             )
             raise ValueError(msg + more)
         return normalize(vectors[:, : self.dimension], dim=1)
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest_files(_model_files(cast("Path", self.path)))
 
     def _load(self, *, download: bool) -> Any:
         """An Encoder rather than a Network: it must know queries from documents."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -14,12 +12,13 @@ from PIL import Image
 from mmsearch_app.embedders.extras import needing
 from mmsearch_app.embedders.pixels import trim
 from mmsearch_app.embedders.runtime import Precision, choose_device, choose_dtype
-from mmsearch_app.embedders.weights import MissingWeights
+from mmsearch_app.embedders.weights import MissingWeights, find_gap
+from mmsearch_app.embedders.words import find_marks
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Encoder", "Pooling", "Role", "find_gap", "load"]
+__all__ = ["Encoder", "Pooling", "Role", "load"]
 
 Role: TypeAlias = Literal["query", "document"]
 Pooling: TypeAlias = Literal["lasttoken", "mean", "cls"]
@@ -42,7 +41,7 @@ class Encoder:
         self._model = model
         self._prompts = prompts
         self._image_weight = image_weight
-        self._marks = _find_marks(model)
+        self._marks = find_marks(model.tokenizer)
         self._lock = Lock()
 
     def encode(
@@ -119,19 +118,6 @@ def load(folder: Path, *, device: str, dtype: Precision, pooling: Pooling | None
     return model
 
 
-def find_gap(folder: Path) -> str:
-    """What a model's folder lacks, as of an interrupted download; "" for nothing."""
-    if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
-        return "config.json or modules.json"
-    if not any(next(folder.rglob(pattern), None) for pattern in ("*.safetensors*", "*.bin")):
-        return "weights"
-    for index in folder.rglob("*.safetensors.index.json"):
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        if lacking := sorted(name for name in names if not (index.parent / name).is_file()):
-            return ", ".join(lacking)
-    return ""
-
-
 def _set_pooling(model: Any, mode: Pooling) -> None:
     from sentence_transformers.sentence_transformer.modules import Pooling as Layer
 
@@ -151,15 +137,6 @@ def _pad_fully(model: Any) -> None:
     layer = model[0]
     words = {"padding": "max_length", "max_length": limit, "truncation": True}
     layer.processing_kwargs = {**layer.processing_kwargs, "text": words}
-
-
-def _find_marks(model: Any) -> re.Pattern[str]:
-    """The special tokens of the model's tokenizer, which a text must not contain."""
-    tokenizer = model.tokenizer
-    marks = set(getattr(tokenizer, "all_special_tokens", ()))
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    marks.update(token.content for token in added if token.special)
-    return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or r"(?!)")
 
 
 def _require_words(texts: Sequence[str] | None, count: int, *, role: Role) -> Sequence[str]:

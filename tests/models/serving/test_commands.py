@@ -7,8 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +18,13 @@ from django.test import override_settings
 from mmsearch_app.management.commands import mmsearch_serve
 from mmsearch_app.testing import IN_MEMORY
 from tests.models import kit
+from tests.waiting import until
 
 for library in ("starlette", "uvicorn"):
     pytest.importorskip(library, reason=f"the server needs {library}: mmsearch[serve]")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 KEY = "a-long-random-word"
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def served_by_command(*arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""A server of a real model: speaks `/v1/embeddings` as vLLM does, and misbehaves when told."""
+"""Servers of models, on this machine: they answer as the real ones do, and misbehave when told."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from threading import Lock, Thread
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content, Embedder
-
+Body: TypeAlias = dict[str, Any]
 Misdeed: TypeAlias = Callable[["Answer"], None]
 
 
-@dataclass
-class Server:
+@dataclass(kw_only=True)
+class ModelServer:
     """`script` holds what the next requests get instead of an answer; None is an answer."""
 
-    model: Embedder
+    path: ClassVar[str]
     base_url: str = ""
     delay: float = 0.0
     script: deque[Misdeed | None] = field(default_factory=deque)
-    requests: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[Body] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
     """Of the client, request by request: the same on the same connection."""
@@ -37,23 +36,17 @@ class Server:
     busiest: int = 0
     lock: Lock = field(default_factory=Lock)
 
-    def embed(self, body: dict[str, Any]) -> list[Any]:
-        """The rows of an answer. Raises ValueError for what vLLM refuses."""
-        contents = (
-            [Content(text=text) for text in body["input"]]
-            if "input" in body
-            else [read_conversation(body["messages"])]
-        )
-        vectors = self.model.embed_queries(contents)
-        return [
-            {"object": "embedding", "index": index, "embedding": vector.tolist()}
-            for index, vector in enumerate(vectors)
-        ]
+    def answer(self, body: Body) -> Body:
+        """What is sent with status 200."""
+        raise NotImplementedError
+
+
+S = TypeVar("S", bound=ModelServer)
 
 
 class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    served: Server
+    served: ModelServer
 
     def do_POST(self) -> None:
         served = self.served
@@ -69,8 +62,8 @@ class Answer(BaseHTTPRequestHandler):
             time.sleep(served.delay)
             if misdeed:
                 misdeed(self)
-            elif self.path == "/v1/embeddings":
-                self.send_json(200, {"object": "list", "data": served.embed(body)})
+            elif self.path == served.path:
+                self.send_json(200, served.answer(body))
             else:
                 self.send_json(404, {"error": {"message": f"no {self.path}"}})
         finally:
@@ -92,41 +85,41 @@ class Answer(BaseHTTPRequestHandler):
 
 
 class Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
     def handle_error(self, *_: object) -> None:
         """Clients that went away are part of the tests."""
 
 
-def read_conversation(messages: list[dict[str, Any]]) -> Content:
-    """The one user message: data URIs and texts, as this project sends them."""
-    (parts,) = [message["content"] for message in messages if message["role"] == "user"]
-    image, text = None, None
-    for part in parts:
-        if part["type"] == "text":
-            text = part["text"]
-            continue
-        head, _, data = part["image_url"]["url"].partition(",")
-        assert head == "data:image/jpeg;base64", head
-        assert text is None, "the picture comes first"
-        image = Image.open(BytesIO(base64.b64decode(data, validate=True)))
-        image.load()
-    return Content(image=image, text=text)
-
-
 @contextmanager
-def serving(model: Embedder) -> Iterator[Server]:
-    served = Server(model=model)
-    http = Quiet(("127.0.0.1", 0), type("Bound", (Answer,), {"served": served}))
-    http.daemon_threads = True
-    http.block_on_close = False
-    served.base_url = f"http://127.0.0.1:{http.server_port}/v1"
+def open_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answers by `handler` on a free port; yields the address without a slash at its end."""
+    http = Quiet(("127.0.0.1", 0), handler)
     thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield served
+        yield f"http://127.0.0.1:{http.server_port}"
     finally:
         http.shutdown()
         thread.join()
         http.server_close()
+
+
+@contextmanager
+def serve(served: S) -> Iterator[S]:
+    with open_server(type("Bound", (Answer,), {"served": served})) as address:
+        served.base_url = f"{address}/v1"
+        yield served
+
+
+def open_picture(part: Body) -> Image.Image:
+    """The picture of a part of a message, loaded; all of them are JPEG inside the request."""
+    head, _, data = part["image_url"]["url"].partition(",")
+    assert head == "data:image/jpeg;base64", head
+    image = Image.open(BytesIO(base64.b64decode(data, validate=True)))
+    image.load()
+    return image
 
 
 def status(code: int, **headers: str) -> Misdeed:
@@ -135,11 +128,6 @@ def status(code: int, **headers: str) -> Misdeed:
         answer.send_json(code, {"error": {"message": f"went wrong for {key}"}}, **headers)
 
     return misdeed
-
-
-def rows(*vectors: list[float]) -> Misdeed:
-    data = [{"index": index, "embedding": vector} for index, vector in enumerate(vectors)]
-    return lambda answer: answer.send_json(200, {"data": data})
 
 
 def raw(data: bytes) -> Misdeed:
