@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_noop as _
 
 from mmsearch_app import paths
 from mmsearch_app.filters import specs
 from mmsearch_app.forms import search_link
-from mmsearch_app.sources import registry
+from mmsearch_app.registry import registry
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -39,20 +39,30 @@ def suggest(
 ) -> list[Chip]:
     """Chips for a question with these parameters of the search page.
 
-    Each sets the words, or clears them where they are set to it. "cheaper" is added where
-    `like` is known and the shop filters by a number called "price".
+    Each sets the words, or clears them where they are set to it ("but" before them or not).
+    What the title of `like` says already is not suggested. "cheaper" is added where `like` is
+    known and the shop filters by a number called "price".
     """
-    words = next(iter(parameters.get("text", [])), "")
+    said = _plain(next(iter(parameters.get("text", [])), ""))
+    known = set(str(_read(like, "title") or "").casefold().split()) if like else set()
     chips = []
     for label in map(gettext, suggestions):
-        active = label == words
+        active = _plain(label) == said
+        if not active and label.casefold().split()[-1] in known:
+            continue
         url = search_link({**parameters, "text": None if active else label})
         chips.append(Chip(label=label, url=url, active=active))
     return chips + _cheaper(parameters, like)
 
 
+def _plain(words: str) -> str:
+    return words.casefold().strip().removeprefix(pgettext("before a wish", "but") + " ").strip()
+
+
 def _cheaper(parameters: Mapping[str, Any], like: Model | None) -> list[Chip]:
-    price = _price_of(like) if like else None
+    spec = specs().get("price")
+    priced = spec is not None and spec.kind == "number"
+    price = _read(like, "price") if like and priced else None
     if price is None:
         return []
     active = parameters.get("price__lt") == [str(price)]
@@ -60,13 +70,11 @@ def _cheaper(parameters: Mapping[str, Any], like: Model | None) -> list[Chip]:
     return [Chip(label=gettext("cheaper"), url=url, active=active)]
 
 
-def _price_of(product: Model) -> object | None:
-    """The product's price as its source filters by it, read without a query."""
-    spec = specs().get("price")
-    if spec is None or spec.kind != "number":
-        return None
+def _read(product: Model, name: str) -> object | None:
+    """The product's title, or what a filter of its source says of it, read without a query."""
     for source in registry:
-        if isinstance(product, source.product_model) and (path := source.filters.get("price")):
+        path = source.title if name == "title" else source.filters.get(name)
+        if isinstance(product, source.product_model) and path:
             prefix = f"{source.product}." if source.product else ""
             if path.startswith(prefix):
                 return next(paths.read(product, path.removeprefix(prefix)), None)

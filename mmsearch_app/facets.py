@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Exists, OuterRef
+from django.utils.dateparse import parse_date
+from django.utils.formats import date_format, localize
 from django.utils.text import capfirst
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from mmsearch_app.filters import FilterSpec, specs
 from mmsearch_app.forms import OPERATORS, SearchForm
-from mmsearch_app.sources import ImageSource, registry
+from mmsearch_app.registry import registry
+from mmsearch_app.sources import ImageSource
 
 __all__ = ["MAX_CHOICES", "Applied", "Choice", "Facet", "applied", "facets"]
 
 MAX_CHOICES = 100
 """Values that one facet offers; beyond that a shop offers its own choice."""
 SIGNS = {"gte": "≥", "lte": "≤", "gt": ">", "lt": "<"}
+USUAL = (
+    *(gettext_noop("brand"), gettext_noop("category"), gettext_noop("color")),
+    *(gettext_noop("colour"), gettext_noop("material"), gettext_noop("price")),
+    *(gettext_noop("size"), gettext_noop("stock")),
+)
+"""Names of filters that the catalogues know; a shop translates others in its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,5 +153,15 @@ def _parameters(facet: Facet) -> list[tuple[str, str]]:
 
 def _say(facet: Facet, sign: str, value: str) -> str:
     if sign:
-        return f"{facet.label} {sign} {value}"
+        return f"{facet.label} {sign} {_write(facet.kind, value)}"
     return next((choice.label for choice in facet.choices if choice.value == value), value)
+
+
+def _write(kind: str, value: str) -> str:
+    """A number or a date as it is written in the visitor's language; as it is where it is none."""
+    with suppress(ValueError, ArithmeticError):
+        if kind == "number" and (number := Decimal(value)).is_finite():
+            return localize(number)
+        if kind == "date" and (day := parse_date(value)):
+            return date_format(day, "SHORT_DATE_FORMAT")
+    return value

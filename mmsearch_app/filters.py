@@ -13,17 +13,30 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from mmsearch_app.documents import scalar
 from mmsearch_app.indexes.base import Condition, Operator
 from mmsearch_app.paths import Path
 from mmsearch_app.query import InvalidQuery
-from mmsearch_app.sources import ImageSource, registry
+from mmsearch_app.registry import registry
+from mmsearch_app.sources import ImageSource
 
-__all__ = ["FilterSpec", "Wish", "parse", "specs"]
+__all__ = ["MAX_VALUES", "MAX_VALUE_LENGTH", "FilterSpec", "Wish", "parse", "specs"]
+
+MAX_VALUES = 100
+"""Filter values that one question by page or API may hold."""
+MAX_VALUE_LENGTH = 255
 
 Kind: TypeAlias = Literal["number", "boolean", "date", "relation", "text"]
 Filters: TypeAlias = Mapping[str, Any]
+_KINDS = {
+    "number": gettext_lazy("a number"),
+    "boolean": gettext_lazy("a boolean"),
+    "date": gettext_lazy("a date"),
+    "relation": gettext_lazy("a relation"),
+    "text": gettext_lazy("a text"),
+}
 _BOOLEANS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
 
@@ -108,32 +121,38 @@ def _wish(key: str, value: Any) -> Wish:
         name, operator = key, "in"
     spec = specs().get(name)
     if spec is None:
-        right = ", ".join(sorted(specs())) or "none"
-        msg = f"There is no filter {name!r}; there are: {right}."
-        raise InvalidQuery(msg, field=key)
+        right = ", ".join(sorted(specs())) or gettext("none")
+        msg = gettext("There is no filter %(name)r; there are: %(names)s.")
+        raise InvalidQuery(msg % {"name": name, "names": right}, field=key)
     several = isinstance(value, Sequence | set | frozenset | QuerySet) and not isinstance(
         value, str
     )
-    values = tuple(_clean(spec, key, one) for one in (value if several else [value]))
+    given = value if several else [value]
+    values = tuple(_clean(spec, key, one, cap=operator != "in") for one in given)
     if operator != "in" and (len(values) != 1 or spec.kind not in ("number", "date")):
-        msg = f"The filter {key!r} takes one number or date."
+        msg = gettext("The filter %(name)r takes one number or date.") % {"name": key}
         raise InvalidQuery(msg, field=key)
     return Wish(name=name, operator=operator, values=values)
 
 
-def _clean(spec: FilterSpec, key: str, value: Any) -> Any:
+def _clean(spec: FilterSpec, key: str, value: Any, *, cap: bool) -> Any:
     if isinstance(value, models.Model):
         value = value.pk
     try:
-        cleaned = _to_python(spec.field, value)
+        cleaned = _to_python(spec.field, value, cap=cap)
     except (ValidationError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-        msg = f"{value!r} does not fit the filter {key!r}, a {spec.kind}."
+        msg = gettext("%(value)r does not fit the filter %(name)r, %(kind)s.")
+        msg %= {"value": value, "name": key, "kind": _KINDS[spec.kind]}
         raise InvalidQuery(msg, field=key) from error
     return cleaned
 
 
-def _to_python(field: Any, value: Any) -> Any:
-    """The value as the field, the database and the index take it. Raises many things."""
+def _to_python(field: Any, value: Any, *, cap: bool) -> Any:
+    """The value as the field, the database and the index take it. Raises many things.
+
+    With `cap`, a number beyond what the column can hold becomes the last one it can: as the
+    end of a range it means the same.
+    """
     while field is not None and field.is_relation:
         field = field.target_field
     if isinstance(field, models.BooleanField) and isinstance(value, str):
@@ -153,7 +172,12 @@ def _to_python(field: Any, value: Any) -> Any:
     if cleaned is None or "\0" in str(cleaned):
         msg = "nothing, or nothing that can be kept"
         raise ValueError(msg)
-    if isinstance(field, models.DecimalField):
-        places = Decimal(1).scaleb(-field.decimal_places)
-        return cleaned.quantize(places, context=Context(prec=field.max_digits))
-    return cleaned
+    return _fit(field, cleaned, cap=cap) if isinstance(field, models.DecimalField) else cleaned
+
+
+def _fit(field: Any, number: Decimal, *, cap: bool) -> Decimal:
+    places = Decimal(1).scaleb(-field.decimal_places)
+    if cap:
+        most = Decimal(1).scaleb(field.max_digits - field.decimal_places) - places
+        number = min(max(number, -most), most)
+    return number.quantize(places, context=Context(prec=field.max_digits))

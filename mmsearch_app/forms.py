@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from mmsearch_app.filters import specs
-from mmsearch_app.sources import registry
+from mmsearch_app.filters import MAX_VALUE_LENGTH, MAX_VALUES, specs
+from mmsearch_app.registry import registry
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -44,14 +45,41 @@ class SearchForm(forms.Form):
 
     @cached_property
     def filters(self) -> dict[str, list[str]]:
-        """Filter parameters that were filled in, by their full names, e.g. `price__lte`."""
-        names = [
-            key
-            for name in specs()
-            for key in (name, *(f"{name}__{operator}" for operator in OPERATORS))
-        ]
-        given = {key: [v.strip() for v in self.submitted.getlist(key)] for key in names}
-        return {key: kept for key, values in given.items() if (kept := [v for v in values if v])}
+        """Filter parameters that were filled in, by their full names, e.g. `price__lte`.
+
+        Each value once, the last one of a comparison, and never more than the page can show:
+        every value becomes a link that carries all others.
+        """
+        found: dict[str, list[str]] = {}
+        left = MAX_VALUES
+        for key, values in self._given.items():
+            if kept := [value[:MAX_VALUE_LENGTH] for value in values[:left]]:
+                found[key] = kept
+                left -= len(kept)
+        return found
+
+    @cached_property
+    def _given(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in specs():
+            found[name] = self._values(name)
+            for operator in OPERATORS:
+                found[f"{name}__{operator}"] = self._values(f"{name}__{operator}")[-1:]
+        return found
+
+    def _values(self, key: str) -> list[str]:
+        return list(
+            dict.fromkeys(v for value in self.submitted.getlist(key) if (v := value.strip()))
+        )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse filters that had to be cut. Raises ValidationError."""
+        if self.filters != {key: values for key, values in self._given.items() if values}:
+            raise ValidationError(
+                _("At most %(count)d filter values of %(length)d characters, please."),
+                params={"count": MAX_VALUES, "length": MAX_VALUE_LENGTH},
+            )
+        return self.cleaned_data
 
     @property
     def offset(self) -> int:

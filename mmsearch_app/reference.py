@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.urls import reverse
 
-from mmsearch_app.sources import registry
+from mmsearch_app.registry import registry
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -46,11 +46,10 @@ def _portray(product: Model, without: str) -> Reference:
     """The product's first picture in the order of its source; at most one query a source."""
     address = getattr(product, "get_absolute_url", None)
     url = address() if address else ""
-    for source in registry:
-        if source.shows(product):
-            row = source.rows_of(product).first()
-            file = source.get_file(row) if row is not None else None
-            if row is not None and file is not None:
-                title = source.get_title(row) or str(product)
-                return Reference(image_url=file.url, title=title, url=url, without_url=without)
+    for source, rows in registry.showing(product):
+        row = rows.first()
+        file = source.get_file(row) if row is not None else None
+        if row is not None and file is not None:
+            title = source.get_title(row) or str(product)
+            return Reference(image_url=file.url, title=title, url=url, without_url=without)
     return Reference(image_url="", title=str(product), url=url, without_url=without)

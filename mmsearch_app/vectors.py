@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from django.db.models import Model
+from django.utils.translation import gettext
 
 from mmsearch_app import images
-from mmsearch_app.conf import get_batcher, get_embedder, get_index, get_settings
+from mmsearch_app.conf import get_batcher, get_index, get_settings
 from mmsearch_app.embedders.base import Content
+from mmsearch_app.embedding import check_vectors
 from mmsearch_app.indexes.base import Generation
-from mmsearch_app.ledger import key_of
+from mmsearch_app.ledger import entry_key
 from mmsearch_app.query import InvalidQuery, Query, SearchUnavailable
-from mmsearch_app.sources import ImageSource, registry
+from mmsearch_app.registry import registry
+from mmsearch_app.sources import ImageSource
+from mmsearch_app.texts import in_english
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,11 +54,20 @@ def query_vector(query: Query, generation: Generation) -> NDArray[np.float32]:
 
 
 def query_content(query: Query) -> Content:
-    """What a model is shown of the query: the picture (given, or the product's own) and words."""
-    image = query.image
-    if image is None and query.like is not None:
-        image = _own_picture(query.like)
-    return Content(image=image, text=query.text or None)
+    """What a model is shown of the query: the picture (given, or the product's own) and words.
+
+    Of a product without a usable picture, its title stands before the words. Raises
+    InvalidQuery where there are no words either.
+    """
+    if query.image is not None or query.like is None:
+        return Content(image=query.image, text=query.text or None)
+    image = _own_picture(query.like)
+    if image is not None:
+        return Content(image=image, text=query.text or None)
+    if not query.text:
+        msg = gettext("This product has no picture to start from; give words or a picture.")
+        raise InvalidQuery(msg, field="like")
+    return Content(text=f"{_title(query.like)} {query.text}")
 
 
 def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
@@ -62,13 +75,10 @@ def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
         return np.empty((0, 0), dtype=np.float32)
     try:
         vectors = np.asarray(get_batcher().embed_queries(contents), dtype=np.float32)
-        expected = (len(contents), get_embedder().dimension)
-        if vectors.shape != expected or not np.isfinite(vectors).all():
-            msg = f"The embedder returned {vectors.shape}, not finite {expected}."
-            raise ValueError(msg)
+        check_vectors(vectors, len(contents))
     except Exception as error:
         log.exception("The embedder failed for a query")
-        msg = "The search is not available at the moment."
+        msg = gettext("The search is not available at the moment.")
         raise SearchUnavailable(msg) from error
     return vectors
 
@@ -76,20 +86,19 @@ def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     length = float(np.linalg.norm(vector))
     if length < 1e-6:
-        msg = "What is wanted and what is not wanted cancel each other out."
+        msg = gettext("What is wanted and what is not wanted cancel each other out.")
         raise InvalidQuery(msg, field="without")
     return (vector / length).astype(np.float32)
 
 
 def _rows(product: Model) -> Iterator[tuple[ImageSource, Model]]:
-    for source in registry:
-        if source.shows(product):
-            yield from ((source, row) for row in source.rows_of(product))
+    for source, rows in registry.showing(product):
+        yield from ((source, row) for row in rows)
 
 
 def _stored(product: Model, generation: Generation) -> NDArray[np.float32] | None:
     """The mean of the product's vectors in the index; None where it holds none."""
-    keys = [f"{source.name}:{key_of(row.pk)}" for source, row in _rows(product)]
+    keys = [entry_key(source.name, row.pk) for source, row in _rows(product)]
     held = get_index().vectors(keys, generation=generation.name) if keys else {}
     if not held:
         return None
@@ -97,8 +106,8 @@ def _stored(product: Model, generation: Generation) -> NDArray[np.float32] | Non
     return mean if np.linalg.norm(mean) > 0 else None
 
 
-def _own_picture(product: Model) -> Image:
-    """The product's first usable picture. Raises InvalidQuery where there is none."""
+def _own_picture(product: Model) -> Image | None:
+    """The product's first usable picture."""
     for source, row in _rows(product):
         file = source.get_file(row)
         if file is None:
@@ -106,6 +115,10 @@ def _own_picture(product: Model) -> Image:
         try:
             return images.open_stored(file)
         except Exception as error:  # storages raise anything; try the next one
-            log.warning("%s of %r cannot be read: %s", file, product, error)
-    msg = "This product has no picture to start from; give words or a picture."
-    raise InvalidQuery(msg, field="like")
+            log.warning("%s of %r cannot be read: %s", file, product, in_english(error))
+    return None
+
+
+def _title(product: Model) -> str:
+    titles = (source.get_title(row) for source, row in _rows(product))
+    return next(filter(None, titles), str(product))

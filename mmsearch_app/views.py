@@ -55,6 +55,8 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Cap the upload, then check CSRF, then answer."""
+        if not hasattr(self, (request.method or "").lower()):
+            return self.http_method_not_allowed(request)
         with suppress(AttributeError):  # read already by a middleware: its limits were applied
             cap_uploads(request)
         try:
@@ -76,16 +78,16 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         """Search, and show what came of it with the right status."""
         if form.is_blank:
             return self.show(form)
+        query = None
         try:
             query = self.build_query(form)
+            return self.answer(form, query)
         except tickets.TicketError as fault:
             return self.show(form.change(query=None), fault=fault, status=410)
         except InvalidQuery as fault:
             if fault.field == "like":
                 return self.show(form.change(like=None), fault=fault, status=404)
             return self.show(form, fault=fault, status=400)
-        try:
-            return self.answer(form, query)
         except SearchUnavailable as fault:
             response = self.show(form, answer=Answer(query=query), unavailable=True, status=503)
             response.headers["Retry-After"] = str(fault.retry_after)
@@ -157,6 +159,8 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         )
         response = self.render_to_response(context, status=status)
         patch_cache_control(response, private=True)
+        if answer or fault:  # links to further questions are without end, and each costs a model
+            response.headers["X-Robots-Tag"] = "noindex, nofollow"
         return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -164,7 +168,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         form: SearchForm = kwargs["form"]
         found: Answer | None = kwargs["answer"]
         query = found.query if found else None
-        shown = facets(form)
+        shown = facets(form) if found or kwargs["fault"] or form.filters else []
         return super().get_context_data(
             **kwargs,
             posted=self.request.method == "POST",
@@ -217,7 +221,7 @@ def page_links(form: SearchForm, answer: Answer | None) -> dict[str, str]:
     if answer is None or query is None:
         return {"next_url": "", "previous_url": ""}
     following = query.offset + len(answer.hits)
-    before = max(0, query.offset - query.limit)
+    before = max(0, query.offset - query.limit) if answer.hits else 0  # none here: the first page
     goes_on = answer.more and answer.hits and following <= get_settings().MAX_OFFSET
     return {
         "next_url": form.link({"offset": following}) if goes_on else "",

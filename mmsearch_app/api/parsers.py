@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.utils.translation import gettext
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles
 
@@ -21,11 +22,13 @@ class BodyTooLarge(APIException):
     """A body without a picture is larger than any question can be."""
 
     status_code = 413
-    default_detail = (
-        f"A JSON body has at most {MAX_JSON_BYTES // 1024} KiB; "
-        "send pictures as multipart/form-data."
-    )
     default_code = "too_large"
+
+    def __init__(self) -> None:
+        text = gettext(
+            "A JSON body has at most %(most)d KiB; send pictures as multipart/form-data."
+        )
+        super().__init__(text % {"most": MAX_JSON_BYTES // 1024})
 
 
 class FormParser(BaseParser):
@@ -47,7 +50,8 @@ class FormParser(BaseParser):
             # Always UTF-8: a charset of the client's choice may be a decompressor ("bz2_codec").
             data, files = MultiPartParser(meta, body, [CappedUpload(request)], "utf-8").parse()
         except MultiPartParserError as error:
-            raise ParseError(f"This form cannot be read: {error}") from error
+            text = gettext("This form cannot be read: %(error)s") % {"error": error}
+            raise ParseError(text) from error
         return DataAndFiles(data, files)
 
 
@@ -70,19 +74,26 @@ class JsonParser(BaseParser):
         try:
             data = json.loads(str(body, "utf-8"), parse_constant=_refuse)
         except RecursionError as error:
-            raise ParseError("This JSON is nested too deeply.") from error
+            raise ParseError(gettext("This JSON is nested too deeply.")) from error
         except ValueError as error:
-            raise ParseError(f"This JSON cannot be read: {error}") from error
+            text = gettext("This JSON cannot be read: %(error)s") % {"error": error}
+            raise ParseError(text) from error
         if not isinstance(data, dict):
-            raise ParseError(f"A JSON object is expected, not {_kind(data)}.")
+            text = gettext("A JSON object is expected, not %(kind)s.") % {"kind": _kind(data)}
+            raise ParseError(text)
         return data
 
 
 def _refuse(constant: str) -> NoReturn:
-    msg = f"{constant} is not a number."
-    raise ValueError(msg)
+    msg = gettext("%(constant)s is not a number.")
+    raise ValueError(msg % {"constant": constant})
 
 
 def _kind(data: object) -> str:
-    kinds = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return kinds.get(type(data), "a number")
+    kinds = {
+        list: gettext("an array"),
+        str: gettext("a string"),
+        bool: gettext("a boolean"),
+        type(None): "null",
+    }
+    return kinds.get(type(data), gettext("a number"))

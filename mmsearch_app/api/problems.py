@@ -29,6 +29,7 @@ from django.core.exceptions import (
 )
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
+from django.utils.translation import gettext, ngettext
 from rest_framework.exceptions import APIException, Throttled, UnsupportedMediaType, ValidationError
 from rest_framework.settings import api_settings
 
@@ -82,7 +83,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
 @singledispatch
 def describe(error: Exception) -> Problem:
     """The problem that an exception stands for; register further types on it."""
-    return Problem(status=500, detail="Something went wrong here. It has been recorded.")
+    return Problem(status=500, detail=gettext("Something went wrong here. It has been recorded."))
 
 
 @describe.register
@@ -123,22 +124,22 @@ def _(error: UploadTooLarge) -> Problem:
 
 @describe.register
 def _(error: RequestDataTooBig) -> Problem:
-    return Problem(status=413, detail="This request is too large.")
+    return Problem(status=413, detail=gettext("This request is too large."))
 
 
 @describe.register
 def _(error: SuspiciousOperation | BadRequest | UnreadablePostError) -> Problem:
-    return Problem(status=400, detail="This request cannot be read.")
+    return Problem(status=400, detail=gettext("This request cannot be read."))
 
 
 @describe.register
 def _(error: Http404) -> Problem:
-    return Problem(status=404, detail="There is nothing at this address.")
+    return Problem(status=404, detail=gettext("There is nothing at this address."))
 
 
 @describe.register
 def _(error: PermissionDenied) -> Problem:
-    return Problem(status=403, detail="This is not allowed.")
+    return Problem(status=403, detail=gettext("This is not allowed."))
 
 
 @describe.register
@@ -151,17 +152,18 @@ def _(error: APIException) -> Problem:
 
 @describe.register
 def _(error: UnsupportedMediaType) -> Problem:
-    return Problem(status=415, detail="Send multipart/form-data or application/json.")
+    return Problem(status=415, detail=gettext("Send multipart/form-data or application/json."))
 
 
 @describe.register
 def _(error: Throttled) -> Problem:
-    wait = str(ceil(getattr(error, "wait", None) or WAIT))
-    return Problem(
-        status=429,
-        detail=f"Too many searches: please wait {wait} seconds.",
-        headers={"Retry-After": wait},
-    )
+    wait = ceil(getattr(error, "wait", None) or WAIT)
+    detail = ngettext(
+        "Too many searches: please wait %(seconds)d second.",
+        "Too many searches: please wait %(seconds)d seconds.",
+        wait,
+    ) % {"seconds": wait}
+    return Problem(status=429, detail=detail, headers={"Retry-After": str(wait)})
 
 
 @describe.register

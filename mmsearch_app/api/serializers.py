@@ -7,13 +7,14 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from django.http import QueryDict
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 from rest_framework.request import Request
 
 from mmsearch_app.conf import get_settings
-from mmsearch_app.filters import FilterSpec, specs
+from mmsearch_app.filters import MAX_VALUE_LENGTH, MAX_VALUES, FilterSpec, specs
 from mmsearch_app.query import Answer, Hit
 
 __all__ = ["AnswerSerializer", "PageQuestion", "PictureQuestion", "Question", "RerankStatus"]
@@ -22,8 +23,6 @@ OWN = ("text", "like", "without", "limit", "rerank", "image")
 """Fields that every shop has; a filter of such a name cannot be used by API."""
 IGNORED = frozenset({"csrfmiddlewaretoken"})
 """What a form of the shop's pages carries beside the question."""
-MAX_VALUES = 100
-MAX_VALUE_LENGTH = 255
 LARGEST = 2**63
 """What databases and indexes can hold; NaN and infinity are not below it either."""
 SHOWN = 10
@@ -40,7 +39,7 @@ class AnyOf(serializers.ListField):
     """One value, or several of which any may match. The search checks them against the shop."""
 
     default_error_messages = {  # noqa: RUF012 - DRF's own way
-        "scalar": "Give a text, a number or a boolean, or a list of them.",
+        "scalar": gettext_lazy("Give a text, a number or a boolean, or a list of them."),
     }
 
     def to_internal_value(self, data: Any) -> list[Any]:
@@ -107,14 +106,15 @@ class Question(serializers.Serializer[Any]):
         """Refuse a question that asks nothing."""
         names = [name for name in ("image", "text", "like") if name in self.fields]
         if not any(attrs.get(name) for name in names):
-            sentence = f"Give at least one of {', '.join(names)}."
+            sentence = gettext("Give at least one of %(names)s.") % {"names": ", ".join(names)}
             raise ValidationError({name: [sentence] for name in names})
         return attrs
 
     def _teach(self, name: str) -> str:
         if name == "image":
-            return "Send pictures as multipart/form-data; JSON carries no picture bytes."
-        return f"There is no field {name[:50]!r}; there are: {', '.join(self.fields)}."
+            return gettext("Send pictures as multipart/form-data; JSON carries no picture bytes.")
+        sentence = gettext("There is no field %(name)r; there are: %(names)s.")
+        return sentence % {"name": name[:50], "names": ", ".join(self.fields)}
 
 
 class PictureQuestion(Question):
@@ -124,7 +124,7 @@ class PictureQuestion(Question):
         required=False,
         allow_empty_file=True,
         help_text="JPEG, PNG, WebP or AVIF.",
-        error_messages={"invalid": "Send the picture as a file of the form."},
+        error_messages={"invalid": gettext_lazy("Send the picture as a file of the form.")},
     )
 
 

@@ -138,7 +138,7 @@ class HealthView(PublicView):
 
 
 def _status(found: Answer) -> RerankStatus:
-    if found.ranked_by == "reranker":
+    if found.judged:
         return "done"
     return "pending" if is_offered(found) else "off"
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from mmsearch_app.chips import SUGGESTIONS, suggest
 from mmsearch_app.forms import like_key, search_link
+from mmsearch_app.registry import registry
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -31,8 +32,12 @@ def mmsearch_box(context: Context, *, hint: str = "") -> dict[str, Any]:
 def mmsearch_like(context: Context, product: Model, *, chips: str = "") -> dict[str, Any]:
     """ "More like this, but …" for a product: an input with suggestions, by GET.
 
-    `chips` replaces the suggestions: `chips="in green|made of wood"`. No query is made.
+    `chips` replaces the suggestions: `chips="in green|made of wood"`. No query is made. Nothing
+    is rendered for an undefined variable. Raises TemplateSyntaxError for what is no product.
     """
+    if not product:
+        return {}
+    _require_product(product)
     key = like_key(product)
     suggestions = [chip.strip() for chip in chips.split("|") if chip.strip()] or SUGGESTIONS
     return {
@@ -54,6 +59,14 @@ def mmsearch_media(context: Context) -> dict[str, Any]:
 def mmsearch_like_url(product: Model) -> str:
     """Address of the search for what is like this product."""
     return search_link({"like": like_key(product)})
+
+
+def _require_product(thing: object) -> None:
+    models = registry.product_models()
+    if not isinstance(thing, tuple(models)):
+        labels = ", ".join(model._meta.label for model in models) or "none"
+        msg = f"{{% mmsearch_like %}} needs a product ({labels}), not {type(thing).__name__}."
+        raise template.TemplateSyntaxError(msg)
 
 
 def _once(context: Context) -> bool:

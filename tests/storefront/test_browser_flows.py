@@ -180,3 +180,45 @@ def test_it_works_without_javascript(
     page.get_by_role("button", name="Search").click()
     expect(first_title(page)).to_have_text("blue shirt")
     context.close()
+
+
+def test_a_box_that_got_no_page_can_be_used_again(site: Callable[[str], Page]) -> None:
+    page = site("/")
+    page.route("**/search/**", lambda route: route.fulfill(status=204))  # as when it is stopped
+    page.get_by_label("What are you looking for?").fill("red mug")
+    page.get_by_role("button", name="Search").click()
+    form = page.locator("[data-mmsearch-box]")
+    expect(form).to_have_attribute("aria-busy", "true")
+    expect(form).not_to_have_attribute("aria-busy", "true", timeout=20_000)
+    page.unroute("**/search/**")
+    page.get_by_role("button", name="Search").click()
+    expect(first_title(page)).to_have_text("red mug")
+
+
+PASTE = """([selector, text, bytes]) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" }));
+  if (text) transfer.setData("text/plain", text);
+  const target = document.querySelector(selector);
+  target.focus();
+  const paste = new ClipboardEvent("paste", {
+    clipboardData: transfer, bubbles: true, cancelable: true,
+  });
+  return target.dispatchEvent(paste);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("selector", "text", "left_alone"),
+    [("[name=text]", "", False), ("[name=text]", "words", True), ("#elsewhere", "", True)],
+    ids=["picture", "picture with words", "another form"],
+)
+def test_a_paste_is_taken_only_where_it_is_meant(
+    site: Callable[[str], Page], selector: str, text: str, left_alone: bool
+) -> None:
+    page = site("/")
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('textarea'), {id: 'elsewhere'}))"
+    )
+    assert page.evaluate(PASTE, [selector, text, list(draw("green"))]) is left_alone
+    expect(page.locator(".mmsearch-pick canvas")).to_have_count(0 if left_alone else 1)

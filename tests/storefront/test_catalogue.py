@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from example_shop.drawing import draw_all
 from example_shop.models import Product
 from mmsearch_app.testing import index_everything
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 Shop = dict[str, Product]
@@ -52,6 +58,58 @@ def test_several_processes_draw_the_same_pictures_in_the_same_order() -> None:
     assert list(draw_all(tasks, jobs=2)) == list(draw_all(tasks, jobs=1))
 
 
+DRAWING = """
+from example_shop.drawing import draw_all
+
+if __name__ == "__main__":
+    drawn = draw_all([("MUG-001", 0), ("MUG-001", 1)] * 50, jobs=2)
+    try:
+        while True:
+            next(drawn)
+            print("drawn", flush=True)
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+
+
+@pytest.mark.parametrize("soon", [True, False], ids=["before the first picture", "after it"])
+def test_ctrl_c_is_heard_by_the_one_who_asked_and_by_no_process_that_draws(
+    tmp_path: Path, soon: bool
+) -> None:
+    script = tmp_path / "drawing.py"
+    script.write_text(DRAWING)
+    run = subprocess.Popen(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert run.stdout
+    if soon:
+        until(lambda: len(children(run.pid)) >= 2)
+    else:
+        assert run.stdout.readline() == "drawn\n"
+    os.killpg(run.pid, signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert (out.splitlines()[-1], err) == ("stopped", "")
+    assert out.count("drawn") < 99
+
+
+def children(pid: int) -> list[str]:
+    """Processes that the one of that id has started to draw, and in which Python has begun."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    drawing = [one for one in found if "spawn_main" in Path(f"/proc/{one}/cmdline").read_text()]
+    return [one for one in drawing if _caught(one) & 1 << signal.SIGINT - 1]
+
+
+def _caught(pid: str) -> int:
+    """The signals that a process has handlers for, as bits."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"SigCgt:\s*(\w+)", status)[0], 16)
+
+
 def test_a_lost_picture_is_drawn_again(few: Path) -> None:
     lost = next(few.rglob("*.jpg"))
     while lost.name.startswith("ins-"):
@@ -69,6 +127,20 @@ def test_the_inspiration_can_be_asked_with(client: Client, few: Path) -> None:
     assert asked.status_code == 200
     assert len(asked.context["answer"].hits) == 2
     assert leopard not in [hit.product for hit in asked.context["answer"].hits]
+
+
+def test_the_demo_does_nothing_where_its_port_is_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(CommandError, match=f"Port {port} cannot be used .*in use"):
+            call_command("demo", serve=True, limit=2, port=port, stdout=StringIO())
+    assert not Product.objects.exists()
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999999", "web"])
+def test_the_demo_names_a_port_that_is_none(port: str) -> None:
+    with pytest.raises(CommandError, match=f"'{port}' is no port from 1 to 65535"):
+        call_command("demo", f"--port={port}")
 
 
 def test_the_demo_prepares_everything_and_names_its_searches(client: Client, settings: Any) -> None:

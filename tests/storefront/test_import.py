@@ -78,10 +78,65 @@ def test_each_bad_picture_gets_a_sentence_and_the_good_ones_come_in(own: Path) -
     assert [product.title for product in Product.objects.all()] == ["Good"]
 
 
-def write_table(path: Path, rows: list[list[str]]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["image", "title", "price", "category"], *rows])
+@pytest.mark.parametrize(("kind", "suffix"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
+def test_a_picture_is_stored_under_the_suffix_of_its_format(
+    own: Path, kind: str, suffix: str
+) -> None:
+    (own / "evil.html").write_bytes(draw("blue", kind=kind))
+    assert run(str(own))[0] == 0
+    assert ProductImage.objects.get().original.name.endswith(f".{suffix}")
+
+
+def test_what_systems_leave_in_folders_is_passed_over(own: Path) -> None:
+    (own / "pot.png").write_bytes(draw("blue"))
+    (own / "Thumbs.db").write_bytes(draw("red", kind="JPEG"))
+    (own / "Tea_pots" / "desktop.ini").write_text("[.ShellClassInfo]")
+    (own / "__MACOSX").mkdir()
+    (own / "__MACOSX" / "._pot.png").write_bytes(b"\0")
+    code, out, _ = run(str(own))
+    assert (code, out.splitlines()[-1]) == (0, "1 imported, 0 there already, 0 failed.")
+
+
+def write_table(
+    path: Path, rows: list[list[str]], *, encoding: str = "utf-8", delimiter: str = ","
+) -> Path:
+    with path.open("w", newline="", encoding=encoding) as file:
+        table = csv.writer(file, delimiter=delimiter)
+        table.writerows([["image", "title", "price", "category"], *rows])
     return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_is_read_as_spreadsheets_save_it(own: Path, encoding: str, delimiter: str) -> None:
+    (own / "a.png").write_bytes(draw("blue"))
+    rows = [["a.png", "Schöne Kanne", "12,50", "Töpfe; Kannen"]]
+    table = write_table(own / "list.csv", rows, encoding=encoding, delimiter=delimiter)
+    assert run(str(table))[0] == 0
+    pot = Product.objects.get()
+    assert (pot.title, str(pot.price)) == ("Schöne Kanne", "12.50")
+    assert Category.objects.get().name == "Töpfe; Kannen"
+
+
+def test_the_case_of_the_columns_does_not_matter(own: Path) -> None:
+    (own / "a.png").write_bytes(draw("blue"))
+    (own / "list.csv").write_text("Image, Title\r\na.png, Pot\r\n")
+    assert run(str(own))[0] == 0
+    assert Product.objects.get().title == "Pot"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"image,title\n\x81,\x8d", "is no text"),
+        (b"image,title\n" + b"x" * 200_000, "list.csv, line 1: field larger"),
+        (b"", "image, title"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(own: Path, data: bytes, why: str) -> None:
+    (own / "list.csv").write_bytes(data)
+    with pytest.raises(CommandError, match=why):
+        run(str(own))
 
 
 def test_a_table_gives_titles_prices_categories_and_several_views(own: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.robotparser import RobotFileParser
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -27,6 +28,16 @@ def test_pages_answer_with_a_strict_policy(client: Client, shop: Shop, path: str
     response = client.get(path)
     assert response.status_code == 200
     assert response.headers["Content-Security-Policy"].startswith("default-src 'self'")
+
+
+def test_robots_are_asked_to_ask_nothing(client: Client) -> None:
+    robots = RobotFileParser()
+    response = client.get("/robots.txt")
+    assert response.headers["Content-Type"] == "text/plain"
+    robots.parse(response.text.splitlines())
+    assert not robots.can_fetch("Anybot", "/search/?text=red+mug")
+    assert not robots.can_fetch("Anybot", "/api/mmsearch/v1/search/")
+    assert robots.can_fetch("Anybot", "/product/red-mug/")
 
 
 def test_a_product_page_shows_price_stock_widget_and_similar_products(

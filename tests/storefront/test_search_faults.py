@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html import unescape
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.urls import reverse
 
 from mmsearch_app import conf, reindex
 from mmsearch_app.query import SearchUnavailable
+from mmsearch_app.testing import index_everything
 
 from .asking import SEARCH, Shop, titles, token_of, upload
 from .conftest import draw
@@ -123,3 +125,14 @@ def test_an_outage_keeps_an_uploaded_picture(client: Client, shop: Shop) -> None
     again = client.get(unescape(link))
     assert again.status_code == 200
     assert titles(again)[0] == "blue mug"
+
+
+def test_wishes_that_cancel_each_other_out_are_told(
+    client: Client, use: Callable[..., None], sell: Callable[..., Any]
+) -> None:
+    use(WITHOUT_WEIGHT=1.0)
+    sell("red mug")
+    index_everything()
+    response = client.get(SEARCH, {"text": "red mug", "without": "red mug"})
+    assert response.status_code == 400
+    assert "cancel each other out" in response.text

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
-from django.template import Context, RequestContext, Template
+from django.template import Context, RequestContext, Template, TemplateSyntaxError
 from django.template.backends.django import DjangoTemplates
 from django.test import RequestFactory
 
@@ -64,7 +64,7 @@ def test_more_like_this_asks_by_a_link_that_can_be_shared(shop: Shop) -> None:
     html = render("{% mmsearch_like product %}", product=product)
     assert 'method="get" action="/search/"' in html
     assert f'<input type="hidden" name="like" value="{product.pk}">' in html
-    assert f'href="/search/?like={product.pk}&amp;text=in+red"' in html
+    assert f'href="/search/?like={product.pk}&amp;text=in+black"' in html
 
 
 def test_more_like_this_makes_no_query(shop: Shop, django_assert_num_queries: Any) -> None:
@@ -138,3 +138,18 @@ def test_a_shop_overrides_a_card_by_a_template_of_its_own(client: Any, shop: Sho
 
 def _one(shop: Shop) -> dict[str, Product]:
     return {"product": shop["red mug"]}
+
+
+def test_more_like_nothing_renders_nothing(shop: dict[str, Product]) -> None:
+    assert render("{% mmsearch_like missing %}").strip() == ""
+
+
+def test_more_like_something_that_is_no_product_is_an_error(shop: dict[str, Product]) -> None:
+    with pytest.raises(TemplateSyntaxError, match=r"needs a product .*Product.* not Category"):
+        render("{% mmsearch_like thing %}", thing=shop["red mug"].categories.get())
+
+
+def test_what_the_title_says_is_not_suggested(shop: dict[str, Product]) -> None:
+    html = render("{% mmsearch_like product %}", product=shop["red mug"])
+    assert "text=in+red" not in html
+    assert "text=in+black" in html

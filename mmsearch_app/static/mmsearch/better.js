@@ -29,7 +29,7 @@ async function ask(address) {
     const response = await fetch(address, { headers: { Accept: "text/html" } });
     if (response.ok) {
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      const better = page.querySelector('.mmsearch-results[data-mmsearch-ranked-by="reranker"]');
+      const better = page.querySelector(".mmsearch-results[data-mmsearch-judged]");
       if (better) return better;
     }
     if (response.status !== 503 || attempt === ATTEMPTS) throw new Error(response.statusText);

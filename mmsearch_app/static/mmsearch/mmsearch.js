@@ -4,6 +4,7 @@
 
 const LONGEST = 1024;
 const LIGHT = 300_000;
+const STUCK = 5000;
 
 function enhance(form) {
   const input = form.elements.namedItem("image");
@@ -15,6 +16,12 @@ function enhance(form) {
 
   const say = (name) => {
     status.textContent = name ? status.dataset[name] : "";
+  };
+
+  const rest = () => {
+    if (form.ariaBusy !== "true") return;
+    form.ariaBusy = null;
+    say("");
   };
 
   const show = (canvas) => {
@@ -81,6 +88,7 @@ function enhance(form) {
     if (plain || form.ariaBusy === "true") event.preventDefault();
     if (form.ariaBusy === "true") return;
     form.ariaBusy = "true";
+    setTimeout(rest, STUCK); // the visitor may have stopped the page from loading
     say("searching");
     if (plain) location.assign(link(form));
   });
@@ -133,14 +141,16 @@ async function shrink(bitmap, file) {
 const forms = [...document.querySelectorAll("[data-mmsearch-box]")];
 const takers = new Map(forms.map((form) => [form, enhance(form)]));
 
-// A picture pasted anywhere goes to the box being used, or to the first one.
+// A picture pasted anywhere goes to the box being used, or to the first one; but not where the
+// visitor writes something else, nor where words are on the clipboard with it.
 document.addEventListener("paste", (event) => {
   const file = pictureIn(event.clipboardData);
   const form = forms.find((each) => each.contains(document.activeElement)) ?? forms[0];
-  if (file && form) {
-    event.preventDefault();
-    takers.get(form)(file);
-  }
+  if (!file || !form) return;
+  const written = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (written && (!form.contains(written) || event.clipboardData.getData("text/plain"))) return;
+  event.preventDefault();
+  takers.get(form)(file);
 });
 
 document.addEventListener("keydown", (event) => {
