@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeAlias
 
 from PIL import Image
@@ -23,18 +24,25 @@ Task: TypeAlias = tuple[str, int]
 """SKU and view of a picture to draw."""
 
 
-def draw_all(tasks: Sequence[Task], *, jobs: int) -> Iterator[tuple[Task, bytes]]:
+def draw_all(tasks: Sequence[Task], *, jobs: int) -> Generator[tuple[Task, bytes]]:
     """Each picture as the bytes of a JPEG, in the order of the tasks, as soon as it is done.
 
-    One job draws in this process.
+    One job draws in this process. Whoever closes the iterator early stops the others at once.
     """
     if jobs == 1:
         yield from ((task, _draw(task)) for task in tasks)
         return
     # A fresh interpreter, not a fork: the parent may hold threads and connections.
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _leave_interrupts_to_the_parent)
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"))
+    others = active_children()
     try:
-        yield from zip(tasks, pool.map(_draw, tasks, chunksize=4), strict=True)
+        with _interrupts_held():
+            drawn = pool.map(_draw, tasks)
+        yield from zip(tasks, drawn, strict=True)
+    except BaseException:
+        for process in set(active_children()).difference(others):
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -46,8 +54,17 @@ def encode(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C reaches this process after the block, and never those that begin inside it."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _draw(task: Task) -> bytes:

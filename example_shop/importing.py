@@ -5,20 +5,25 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from io import BytesIO, StringIO
 from pathlib import Path
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils.text import slugify
+from PIL import Image
 
 from example_shop.models import Category, Product, ProductImage
 from mmsearch_app.conf import get_settings
 from mmsearch_app.images import digest, open_image
 
 COLUMNS = ("image", "title", "price", "category")
+LEFTOVERS = ("thumbs.db", "desktop.ini", "__macosx")
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif"}
 PRICE = Decimal("20.00")
 """What a product of a folder costs until somebody says otherwise."""
 
@@ -59,9 +64,12 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _read_table(path: Path) -> Iterator[Row]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        if missing := [name for name in COLUMNS[:2] if name not in (table.fieldnames or ())]:
+    text = _read_text(path)
+    first, _, _ = text.partition("\n")
+    table = csv.DictReader(StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    try:
+        table.fieldnames = [name.strip().casefold() for name in table.fieldnames or ()]
+        if missing := [name for name in COLUMNS[:2] if name not in table.fieldnames]:
             raise BadRow(f"{path.name} needs the column(s) {', '.join(missing)} in its first line.")
         for record in table:
             cells = {name: (record.get(name) or "").strip() for name in COLUMNS}
@@ -72,12 +80,23 @@ def _read_table(path: Path) -> Iterator[Row]:
                 category=cells["category"],
                 place=f"{path.name}, line {table.line_num}",
             )
+    except csv.Error as error:
+        raise BadRow(f"{path.name}, line {table.line_num}: {error}.") from error
+
+
+def _read_text(path: Path) -> str:
+    """Decode what editors and spreadsheets save: UTF-8, or the code page of old Windows."""
+    data = path.read_bytes()
+    for encoding in ("utf-8-sig", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return data.decode(encoding)
+    raise BadRow(f"{path.name} is no text; save it as CSV in UTF-8.")
 
 
 def _read_folder(folder: Path) -> Iterator[Row]:
     for file in sorted(folder.rglob("*")):
         parts = file.relative_to(folder).parts
-        if file.is_file() and not any(part.startswith(".") for part in parts):
+        if file.is_file() and not any(map(_is_hidden, parts)):
             yield Row(
                 image=file,
                 title=_title(file.stem),
@@ -85,6 +104,11 @@ def _read_folder(folder: Path) -> Iterator[Row]:
                 category=_title(parts[-2]) if len(parts) > 1 else "",
                 place="/".join(parts),
             )
+
+
+def _is_hidden(name: str) -> bool:
+    """What systems and unpackers leave in folders without showing it."""
+    return name.startswith(".") or name.casefold() in LEFTOVERS
 
 
 def _title(name: str) -> str:
@@ -105,7 +129,7 @@ def import_row(row: Row) -> bool:
     open_image(data := row.image.read_bytes(), max_bytes=get_settings().MAX_SOURCE_BYTES)
     with transaction.atomic():
         product, created = _save_product(row, price)
-        added = _add_image(product, data, suffix=row.image.suffix.lower())
+        added = _add_image(product, data)
     return created or added
 
 
@@ -139,11 +163,17 @@ def _category(name: str) -> Category:
     return Category.objects.get_or_create(slug=slug, defaults={"name": name[:80]})[0]
 
 
-def _add_image(product: Product, data: bytes, *, suffix: str) -> bool:
-    """Add a view unless the product has this very picture; the name tells."""
-    name = f"products/{product.sku.lower()}-{digest(data)[:12]}{suffix}"
-    if product.images.filter(original=name).exists():
+def _add_image(product: Product, data: bytes) -> bool:
+    """Add a view unless the product has this very picture; the name tells.
+
+    Its end is that of the picture's format, never the file's own: a web server would serve
+    `evil.html` as a page.
+    """
+    stem = f"products/{product.sku.lower()}-{digest(data)[:12]}"
+    if product.images.filter(original__startswith=f"{stem}.").exists():
         return False
+    with Image.open(BytesIO(data), formats=tuple(SUFFIXES)) as image:
+        name = stem + SUFFIXES[image.format or ""]
     if not default_storage.exists(name):
         default_storage.save(name, ContentFile(data))
     position = product.images.count()

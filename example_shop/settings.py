@@ -49,6 +49,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "example_shop.middleware.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -127,6 +128,14 @@ MMSEARCH = {
 }
 
 LANGUAGE_CODE = "en-gb"
+LANGUAGES = [
+    ("en-gb", "British English"),
+    ("de", "German"),
+    ("fr", "French"),
+    ("es", "Spanish"),
+    ("nl", "Dutch"),
+    ("it", "Italian"),
+]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True

@@ -15,6 +15,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("product/<slug:slug>/", views.product, name="product"),
     path("search/", include("mmsearch_app.urls")),
     path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("robots.txt", views.robots, name="robots"),
     *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
 ]
 if settings.HAS_REST_FRAMEWORK:

@@ -80,6 +80,14 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "example_shop/product.html", context)
 
 
+@transaction.non_atomic_requests
+def robots(request: HttpRequest) -> HttpResponse:
+    """What robots had better not ask for: every question is an address, and costs a model."""
+    away = [reverse("mmsearch:search"), reverse("admin:index"), "/api/"]
+    lines = ["User-agent: *", *(f"Disallow: {path}" for path in away), ""]
+    return HttpResponse("\n".join(lines), content_type="text/plain")
+
+
 def _similar(product: Product) -> tuple[Hit, ...]:
     """Products that look like it; none while the search is away: the page must not fail."""
     from mmsearch_app import search

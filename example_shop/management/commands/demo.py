@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
-from argparse import BooleanOptionalAction
+from argparse import ArgumentTypeError, BooleanOptionalAction
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,9 +16,9 @@ from django.urls import reverse
 
 from example_shop.models import Product
 from mmsearch_app import search
+from mmsearch_app.conf import get_embedder, get_index
 from mmsearch_app.indexes.base import IndexFault
 from mmsearch_app.query import SearchUnavailable
-from mmsearch_app.retrieval import searchable
 
 
 class Command(BaseCommand):
@@ -27,7 +28,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Where to serve, and how much to draw."""
-        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--port", type=_port, default=8000)
         parser.add_argument("--serve", action=BooleanOptionalAction, default=True)
         parser.add_argument("--limit", type=int, help="draw only so many products")
         parser.add_argument("--jobs", type=int, help="processes that draw")
@@ -36,6 +37,7 @@ class Command(BaseCommand):
         """Prepare, say where the shop is, and serve it until Ctrl-C."""
         if options["serve"]:
             _heed_signals()
+            _try_out(options["port"])
         try:
             self._prepare(limit=options["limit"], jobs=options["jobs"])
         except KeyboardInterrupt:
@@ -67,11 +69,10 @@ class Command(BaseCommand):
 
     def _has_index(self) -> bool:
         try:
-            return bool(searchable())
-        except SearchUnavailable:
-            return False
+            live = get_index().live()
         except IndexFault as error:
             raise CommandError(str(error)) from error
+        return live is not None and live.fingerprint == get_embedder().fingerprint
 
     def _announce(self, address: str) -> None:
         say = self.stdout.write
@@ -81,6 +82,26 @@ class Command(BaseCommand):
         for label, question in _questions():
             say(f"  {label}\n    {address}{reverse('mmsearch:search')}?{urlencode(question)}")
         say("")
+
+
+def _port(given: str) -> int:
+    if not given.isdecimal() or not 0 < int(given) < 2**16:
+        msg = f"{given!r} is no port from 1 to 65535"
+        raise ArgumentTypeError(msg)
+    return int(given)
+
+
+def _try_out(port: int) -> None:
+    """Refuse a port that cannot be served at, before minutes of work."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            msg = (
+                f"Port {port} cannot be used ({error.strerror}); name another: make demo PORT=8001"
+            )
+            raise CommandError(msg) from error
 
 
 def _heed_signals() -> None:

@@ -30,7 +30,7 @@ class Command(BaseCommand):
         """Import what can be imported and name what cannot; exit code 1 if anything."""
         try:
             rows = read_rows(folder)
-        except BadRow as error:
+        except (BadRow, OSError) as error:
             raise CommandError(str(error)) from error
         outcomes = [self._import(row) for row in tqdm(rows, unit="picture", disable=None)]
         new, failed = outcomes.count("new"), outcomes.count("failed")

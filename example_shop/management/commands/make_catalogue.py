@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -29,10 +30,10 @@ class Command(BaseCommand):
         if limit is not None:
             chosen = chosen[:: max(1, len(chosen) // limit)][:limit] if limit > 0 else []
         tasks = missing_pictures(chosen)
-        drawn = draw_all(tasks, jobs=jobs or os.cpu_count() or 1)
-        for task, data in tqdm(
-            drawn, total=len(tasks), desc="Drawing", unit=" pictures", disable=None
-        ):
-            save_picture(task, data)
+        with closing(draw_all(tasks, jobs=jobs or os.cpu_count() or 1)) as drawn:
+            for task, data in tqdm(
+                drawn, total=len(tasks), desc="Drawing", unit=" pictures", disable=None
+            ):
+                save_picture(task, data)
         new = stock(chosen) + pin_inspiration()
         self.stdout.write(f"{len(tasks)} pictures drawn, {new} products new.")
