@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmsearch_app.ledger import paused
     from mmsearch_app.query import Answer, Hit, Query
+    from mmsearch_app.registry import register
     from mmsearch_app.searching import search
     from mmsearch_app.signals import mark
-    from mmsearch_app.sources import ImageSource, register
+    from mmsearch_app.sources import ImageSource
+    from mmsearch_app.warming import warm_up
 
-__all__ = ["Answer", "Hit", "ImageSource", "Query", "mark", "paused", "register", "search"]
+__all__ = [
+    "Answer",
+    "Hit",
+    "ImageSource",
+    "Query",
+    "mark",
+    "paused",
+    "register",
+    "search",
+    "warm_up",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -21,8 +33,9 @@ _HOMES = {
     "Query": "query",
     "mark": "signals",
     "paused": "ledger",
-    "register": "sources",
+    "register": "registry",
     "search": "searching",
+    "warm_up": "warming",
 }
 
 

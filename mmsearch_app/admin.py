@@ -34,7 +34,7 @@ from mmsearch_app.admin_mixin import STYLE, ReindexMixin
 from mmsearch_app.admin_progress import measure, measure_backlog, tell_worker
 from mmsearch_app.admin_views import EntryPages
 from mmsearch_app.models import Entry, Rebuild
-from mmsearch_app.sources import product_key, registry
+from mmsearch_app.registry import registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EntryAdmin", "ReindexMixin"]
 
-_WORK = ("standing", "error", "attempts", "due_at", "lease_until", "marked_at", "indexed_at")
+_WORK = ("standing", "explanation", "attempts", "due_at", "lease_until", "marked_at", "indexed_at")
 _VERSIONS = (
     *("present", "wanted", "generation", "digest"),
     *("content", "signature", "staged", "staged_in"),
@@ -191,7 +191,7 @@ class EntryAdmin(EntryPages):
     @admin.display(description=gettext_lazy("error"))
     def problem(self, obj: Entry) -> SafeString:
         """The start of it."""
-        return shorten(obj.error)
+        return shorten(obj.explanation)
 
     @admin.display(description=gettext_lazy("indexed"), ordering="indexed_at")
     def indexed(self, obj: Entry) -> SafeString | str:
@@ -222,13 +222,19 @@ class EntryAdmin(EntryPages):
         """Large, leading to the file."""
         return picture(obj, subject_of(obj))
 
+    @admin.display(description=gettext_lazy("error"))
+    def explanation(self, obj: Entry) -> str:
+        """The whole of it."""
+        return obj.explanation
+
     @admin.display(description=gettext_lazy("product"))
     def product(self, obj: Entry) -> SafeString:
         """The product that the picture shows, with a way to search by it."""
         product = subject_of(obj).product
         if product is None:
             return SafeString("–")
-        address = self.link("mmsearch_inspect") + "?" + urlencode({"like": product_key(product)})
+        key = registry.get(obj.source).product_key(product)
+        address = self.link("mmsearch_inspect") + "?" + urlencode({"like": key})
         return format_html('{} · <a href="{}">{}</a>', product, address, _("what is like it?"))
 
     @admin.display(description=gettext_lazy("filters"))

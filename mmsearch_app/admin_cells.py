@@ -18,9 +18,10 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
-from mmsearch_app.ledger import key_of
+from mmsearch_app.ledger import entry_key
 from mmsearch_app.models import Entry, State
-from mmsearch_app.sources import ImageSource, registry
+from mmsearch_app.registry import registry
+from mmsearch_app.sources import ImageSource
 
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
@@ -66,17 +67,12 @@ def load_subjects(
 
     Rows that may not be indexed (unpublished ones) are found as well.
     """
-    wanted: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        if entry.source in registry:
-            wanted[entry.source].append(entry.object_pk)
     found: dict[str, Subject] = {}
-    for name, pks in wanted.items():
-        source = registry.get(name)
+    for source, pks in registry.group((entry.source, entry.object_pk) for entry in entries):
         rows = source.model._base_manager.filter(pk__in=source.valid_keys(pks))
         for row in source.fetch(rows):
             url = change_url(row, site=site, request=request)
-            found[f"{name}:{key_of(row.pk)}"] = portray(source, row, change_url=url)
+            found[entry_key(source.name, row.pk)] = portray(source, row, change_url=url)
     return {entry.key: found.get(entry.key, Subject()) for entry in entries}
 
 
@@ -196,5 +192,5 @@ def badges(entries: Sequence[Entry]) -> SafeString:
     for state in sorted(counts, key=State.values.index):
         note = f" × {counts[state]}" if len(entries) > 1 else ""
         shown += badge(state, note=note) + SafeString(" ")
-    error = next((entry.error for entry in entries if entry.error), "")
+    error = next((entry.explanation for entry in entries if entry.error), "")
     return format_html("{}{}", shown, shorten(error, length=60))

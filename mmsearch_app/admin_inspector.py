@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +14,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mmsearch_app import tickets
+from mmsearch_app.asking import build_query, find_products
 from mmsearch_app.conf import get_index, get_settings
 from mmsearch_app.filters import specs
-from mmsearch_app.ledger import key_of
+from mmsearch_app.ledger import entry_key
 from mmsearch_app.models import Entry
 from mmsearch_app.query import Answer, Hit, Query
+from mmsearch_app.registry import registry
 from mmsearch_app.retrieval import searchable
-from mmsearch_app.searching import answer, build_query
-from mmsearch_app.sources import find_pictures, product_key, registry
+from mmsearch_app.searching import answer
+from mmsearch_app.sources import find_pictures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +59,8 @@ class InspectorForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         names = ", ".join(sorted(specs())) or "–"
-        self.fields["filters"].help_text = _("As in an address: a=1&b__lte=2. Names: %s") % names
+        told = _("As in an address: a=1&b__lte=2. Names: %(names)s")
+        self.fields["filters"].help_text = told % {"names": names}
         self.fields["limit"].widget.attrs["placeholder"] = get_settings().LIMIT
         for name in ("text", "without", "filters"):
             self.fields[name].widget.attrs["class"] = "vTextField"
@@ -82,24 +84,10 @@ class InspectorForm(forms.Form):
     def clean_compare(self) -> Model | None:
         """The product, public or not."""
         key = self.cleaned_data["compare"]
-        found = find_product(key) if key else None
+        found = next(find_products(key), None) if key else None
         if key and found is None:
             raise ValidationError(_("There is no such product."))
         return found
-
-
-def find_product(key: str) -> Model | None:
-    """The first product with that primary key; `app.model:key` says of which model."""
-    models = {model._meta.label_lower: model for model in registry.product_models()}
-    label, _colon, pk = key.partition(":")
-    wanted = {label: pk} if label in models else dict.fromkeys(models, key)
-    for name, value in wanted.items():
-        rows = models[name]._base_manager
-        with suppress(ValidationError, ValueError, TypeError, OverflowError):
-            found: Model | None = rows.filter(pk=models[name]._meta.pk.to_python(value)).first()
-            if found is not None:
-                return found
-    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +130,7 @@ def inspect(query: Query, *, product: Model | None = None) -> Inspection:
     Raises InvalidQuery, SearchUnavailable, and IndexFault when the index goes away meanwhile.
     """
     found = answer(query)
-    keys = [f"{hit.source}:{key_of(hit.image.pk)}" for hit in found.hits]
+    keys = [entry_key(hit.source, hit.image.pk) for hit in found.hits]
     entries = _entries(keys)
     findings = [
         Finding(position=place, hit=hit, key=key, entry=entries.get(key))
@@ -168,10 +156,10 @@ def _entries(keys: Sequence[str]) -> dict[str, Entry]:
 
 
 def _place(product: Model, found: Answer) -> int | None:
-    wanted = product_key(product)
-    places = [product_key(hit.product) for hit in found.hits]
-    with suppress(ValueError):
-        return places.index(wanted) + 1
+    keys = registry.keys_of(product)
+    for place, hit in enumerate(found.hits, start=1):
+        if registry.get(hit.source).product_key(hit.product) in keys:
+            return place
     return None
 
 
@@ -179,11 +167,10 @@ def _compare(
     product: Model, vector: NDArray[np.float32] | None, generation: str
 ) -> list[Comparison]:
     public: dict[str, bool] = {}
-    for source in registry:
-        if source.shows(product):
-            shown = set(source.rows_of(product).values_list("pk", flat=True))
-            for pk, _product in find_pictures(source, [product.pk]):
-                public[f"{source.name}:{key_of(pk)}"] = pk in shown
+    for source, rows in registry.showing(product):
+        shown = set(rows.values_list("pk", flat=True))
+        for pk, _product in find_pictures(source, [product.pk]):
+            public[entry_key(source.name, pk)] = pk in shown
     held = get_index().vectors(list(public), generation=generation) if public else {}
     entries = _entries(list(public))
     return [

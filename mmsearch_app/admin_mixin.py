@@ -20,7 +20,8 @@ from mmsearch_app.admin_cells import badges
 from mmsearch_app.admin_progress import count_queued, tell_worker
 from mmsearch_app.ledger import key_of
 from mmsearch_app.models import Entry
-from mmsearch_app.sources import find_pictures, known_labels, registry
+from mmsearch_app.registry import registry
+from mmsearch_app.sources import find_links, find_pictures
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
@@ -55,7 +56,7 @@ class ReindexMixin(_ModelAdmin):
         found = super().check(**kwargs)
         if signals.is_known(self.model):
             return found
-        known = known_labels([source.model for source in registry])
+        known = registry.labels()
         return [
             *found,
             Error(
@@ -136,7 +137,12 @@ def _owners(model: type[Model], rows: dict[Any, Model]) -> dict[tuple[str, str],
     for source in registry.of_model(model):
         for pk, row in rows.items():
             owners[source.name, key_of(pk)].append(row)
-    for source in registry.of_product(model):
+    by_product = registry.of_product(model)
+    for source in by_product:
         for pk, product in find_pictures(source, list(rows)):
             owners[source.name, key_of(pk)].append(rows[product])
+    for source, parent, path in registry.depending_on(model):
+        if source not in by_product:  # else the same pictures once more
+            for pk, owner in find_links(source, parent, path, list(rows)):
+                owners[source.name, key_of(pk)].append(rows[owner])
     return owners

@@ -94,7 +94,7 @@ def _describe(row: Rebuild, *, begun: bool) -> str:
 
 def _warn(row: Rebuild) -> str:
     if row.error:
-        return row.error
+        return row.explanation
     idle = timezone.now() - _last_step(row)
     if idle < _PATIENCE:
         return ""

@@ -21,6 +21,7 @@ from django.http import (
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from mmsearch_app import ledger, poke, reindex, tickets
 from mmsearch_app.admin_cells import change_url
@@ -138,7 +139,9 @@ class EntryPages(_ModelAdmin):
         """Make entries due now, and say so."""
         count = ledger.retry(entries)
         poke.after_commit()
-        text = _("%(count)d to be tried again now.") % {"count": count}
+        text = ngettext(
+            "%(count)d to be tried again now.", "%(count)d to be tried again now.", count
+        ) % {"count": count}
         self.message_user(request, f"{text} {tell_worker()}", messages.SUCCESS)
 
     # Inspector

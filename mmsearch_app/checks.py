@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
-from django.db.models import CompositePrimaryKey, FileField
+from django.core.exceptions import ImproperlyConfigured
+from django.db import router
+from django.db.models import CharField, CompositePrimaryKey, FileField, Model, TextField
 
 from mmsearch_app import paths
 from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
-from mmsearch_app.sources import ImageSource, find_rows, registry
+from mmsearch_app.indexes.base import Operator
+from mmsearch_app.models import Entry
+from mmsearch_app.reconcile import key_field
+from mmsearch_app.registry import find_model, registry
+from mmsearch_app.sources import ImageSource, is_kind_of
 
 __all__ = ["register_all"]
 
+_LONGEST_KEY = 255
+"""Of a primary key, as the ledger keeps it."""
 _TAKEN = frozenset(
     ["text", "image", "like", "without", "limit", "rerank", "query", "offset", "page"]
 )
@@ -53,17 +61,23 @@ def _check_cache() -> Iterator[CheckMessage]:
 
 
 def _check_thread() -> Iterator[CheckMessage]:
+    from mmsearch_app.indexes.memory import MemoryIndex
+
     if not get_index().shared and not get_settings().WORKER_THREAD:
+        memory = isinstance(get_index(), MemoryIndex)
         yield Warning(
-            "The index is a file that one process can open, and WORKER_THREAD is off: a worker "
-            "command and the shop cannot use it at the same time.",
+            "The index is in the memory of one process, and WORKER_THREAD is off: what a command "
+            "indexes ends with the command, and the shop never sees it."
+            if memory
+            else "The index is a file that one process can open, and WORKER_THREAD is off: a "
+            "worker command and the shop cannot use it at the same time.",
             hint="Set MMSEARCH['WORKER_THREAD'] = True with one serving process, or use a server.",
             id="mmsearch_app.W002",
         )
 
 
 def check_sources(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """E002 to E005, E007: a source cannot work. W003: there is none."""
+    """E002 to E005, E007, E008: a source cannot work. W003, W005: none, or one without a net."""
     if not len(registry):
         hint = "Write a module mmsearch.py in an app and register an ImageSource there."
         return [Warning("No image source is registered.", hint=hint, id="mmsearch_app.W003")]
@@ -92,9 +106,28 @@ def _check_source(source: ImageSource) -> Iterable[CheckMessage]:
             hint="Give the model a single key.",
             id="mmsearch_app.E004",
         )
+    else:
+        yield from _check_key(source)
     yield from _check_paths(source)
     yield from _check_names(source)
     yield from _check_dependencies(source)
+
+
+def _check_key(source: ImageSource) -> Iterator[CheckMessage]:
+    field = key_field(source)
+    if isinstance(field, CharField | TextField) and not 0 < (field.max_length or 0) <= _LONGEST_KEY:
+        yield Error(
+            f"{source!r}: its primary keys may be longer than {_LONGEST_KEY} characters.",
+            hint="Limit them, or give the model another key: a longer one could not be saved.",
+            id="mmsearch_app.E008",
+        )
+    if router.db_for_write(source.model) != router.db_for_write(Entry):
+        yield Warning(
+            f"{source!r}: its rows are in another database than the ledger. A save that is "
+            "rolled back is marked all the same, and mmsearch_reconcile cannot compare the two.",
+            hint="Route the models of mmsearch_app to the database of the shop's pictures.",
+            id="mmsearch_app.W005",
+        )
 
 
 def _check_paths(source: ImageSource) -> Iterator[CheckMessage]:
@@ -109,10 +142,19 @@ def _check_paths(source: ImageSource) -> Iterator[CheckMessage]:
 
 
 def _check_names(source: ImageSource) -> Iterator[CheckMessage]:
-    for name in sorted(_TAKEN.intersection(source.filters)):
+    for name in source.filters:
+        first, _, last = name.rpartition("__")
+        if name in _TAKEN:
+            wrong = "the page and the API use that name."
+        elif first and last in get_args(Operator):
+            wrong = f"a question says __{last} for a comparison."
+        elif not re.fullmatch(r"[\w-]+", name):
+            wrong = "a name in an address has letters, digits, '_' and '-' only."
+        else:
+            continue
         yield Error(
-            f"{source!r}: a filter cannot be called {name!r}: the page and the API use that name.",
-            hint=f"Choose another name than {', '.join(sorted(_TAKEN))}.",
+            f"{source!r}: a filter cannot be called {name!r}: {wrong}",
+            hint=f"Choose a plain name, and none of {', '.join(sorted(_TAKEN))}.",
             id="mmsearch_app.E007",
         )
 
@@ -131,14 +173,24 @@ def _leads_somewhere(model: Any, dotted: str) -> bool:
 
 def _check_dependencies(source: ImageSource) -> Iterator[CheckMessage]:
     for label, path in source.depends_on.items():
-        try:
-            find_rows(source, apps.get_model(label), path, [])
-        except (LookupError, ValueError, FieldDoesNotExist) as error:
+        if wrong := _find_fault(source.model, label, path):
             yield Error(
-                f"{source!r}: depends_on[{label!r}] = {path!r}: {error}",
+                f"{source!r}: depends_on[{label!r}] = {path!r}: {wrong}",
                 hint="Name a model and the path from it to this source's rows, such as 'images'.",
                 id="mmsearch_app.E005",
             )
+
+
+def _find_fault(rows: type[Model], label: str, path: str) -> str:
+    """Why the path leads from the model of that label to none of the `rows`, or ""."""
+    try:
+        found = paths.inspect(find_model(label), path).field
+    except LookupError as error:
+        return str(error)
+    end = found.related_model if found is not None and found.is_relation else None
+    if end is not None and (is_kind_of(end, rows) or is_kind_of(rows, end)):
+        return ""
+    return f"this path does not lead to rows of {rows._meta.label}."
 
 
 def check_database(

@@ -8,23 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 from mmsearch_app.ledger import key_of
 from mmsearch_app.models import Entry
-from mmsearch_app.sources import registry
+from mmsearch_app.registry import registry
 
 if TYPE_CHECKING:
     from mmsearch_app.query import Hit
 
-__all__ = ["digests_of", "digests_of_hits"]
+__all__ = ["digests_by_row", "digests_of", "digests_of_hits"]
 
 
 def digests_of(product: Any) -> frozenset[str]:
     """SHA-256 of the product's own pictures, which other products may share."""
     found: set[str] = set()
-    for source in registry:
-        if source.shows(product):
-            keys = [key_of(pk) for pk in source.rows_of(product).values_list("pk", flat=True)]
-            entries = Entry.objects.filter(source=source.name, object_pk__in=keys)
-            found.update(entries.exclude(digest="").values_list("digest", flat=True))
+    for source, rows in registry.showing(product):
+        keys = [key_of(pk) for pk in rows.values_list("pk", flat=True)]
+        entries = Entry.objects.filter(source=source.name, object_pk__in=keys)
+        found.update(entries.exclude(digest="").values_list("digest", flat=True))
     return frozenset(found)
+
+
+def digests_by_row(product: Any) -> list[tuple[str, str, str]]:
+    """Source, key and SHA-256 ("" where not known) of the product's own pictures, in order."""
+    found: list[tuple[str, str, str]] = []
+    for source, rows in registry.showing(product):
+        keys = [key_of(pk) for pk in rows.values_list("pk", flat=True)]
+        entries = Entry.objects.filter(source=source.name, object_pk__in=keys)
+        known = dict(entries.values_list("object_pk", "digest"))
+        found += [(source.name, key, known.get(key, "")) for key in keys]
+    return found
 
 
 def digests_of_hits(hits: Sequence[Hit]) -> list[str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +13,22 @@ from django.db.models import Model
 from django.utils import timezone
 
 from mmsearch_app import images
-from mmsearch_app.conf import get_settings
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.indexes.base import Record, Scalar
-from mmsearch_app.ledger import Outcome, key_of
+from mmsearch_app.ledger import Outcome, entry_key
 from mmsearch_app.models import Entry, State
+from mmsearch_app.reading import File, Reading, identify, is_away, read_all
 from mmsearch_app.reconcile import signature
-from mmsearch_app.sources import ImageSource, product_key, registry
+from mmsearch_app.registry import registry
+from mmsearch_app.texts import in_english
 
 if TYPE_CHECKING:
     import numpy as np
-    from django.db.models.fields.files import FieldFile
     from numpy.typing import NDArray
 
 __all__ = ["Document", "Prepared", "prepare", "scalar"]
 
 log = logging.getLogger(__name__)
-_READERS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +37,8 @@ class Document:
 
     entry: Entry
     content: Content
+    unchanged: bool
+    """Whether the vector at hand is still right: then the content has no picture."""
     digest: str
     identity: str
     """SHA-256 of all that the embedder sees: while it stays, so does the vector."""
@@ -67,114 +65,118 @@ class Prepared:
     without_picture: list[Outcome] = field(default_factory=list)
     """Deleted, unpublished, empty or unusable: what the index holds of them must go."""
     unread: list[tuple[Entry, str]] = field(default_factory=list)
-    """The storage or the shop's own code failed: worth another attempt."""
+    """The storage failed for these, or the shop's own code: worth another attempt."""
+    held_up: list[tuple[Entry, str]] = field(default_factory=list)
+    """The storage is away altogether: none of them is to blame, and all must wait."""
 
 
-def prepare(entries: Sequence[Entry]) -> Prepared:
+def prepare(entries: Sequence[Entry], *, held: Collection[str] = ()) -> Prepared:
     """Load rows with one query per source, then read their pictures side by side.
 
-    Fills `entry.signature` from the row as it was read.
+    `held` are keys of entries whose vector is at hand: their pictures are only decoded where
+    they changed. A row that the source's queryset does not have, or that belongs to no source,
+    counts as removed.
     """
-    prepared = Prepared()
-    rows = _load([entry for entry in entries if entry.present])
-    found: list[tuple[Entry, Model]] = []
+    prepared, described = Prepared(), []
+    rows = _load(entries)
     for entry in entries:
         row = rows.get(entry.key)
         if row is None:
             prepared.without_picture.append(Outcome(entry=entry, state=State.REMOVED))
-        else:
-            entry.signature = getattr(row, "mmsearch_signature", "")
-            found.append((entry, row))
-    for (entry, row), read in zip(found, _read_all(found), strict=True):
+            continue
+        entry.signature = getattr(row, "mmsearch_signature", "")
         try:
-            _sort(prepared, entry, row, read)
+            found = _describe(entry, row, is_held=entry.key in held)
         except Exception as error:  # the shop's own code: one row must not stop the others
             log.exception("%s cannot be described", entry)
             prepared.unread.append((entry, f"{type(error).__name__}: {error}"))
+        else:
+            if found is None:
+                prepared.without_picture.append(_settled(entry, State.EMPTY))
+            else:
+                described.append(found)
+    _sort(prepared, described, read_all([row.file for row in described]))
     return prepared
 
 
 def _load(entries: Iterable[Entry]) -> dict[str, Model]:
-    wanted: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        if entry.source in registry:
-            wanted[entry.source].append(entry.object_pk)
     rows: dict[str, Model] = {}
-    for name, pks in wanted.items():
-        source = registry.get(name)
-        found = source.fetch().annotate(mmsearch_signature=signature(source))
+    for source, pks in registry.group((entry.source, entry.object_pk) for entry in entries):
+        found = source.fetch(primary=True).annotate(mmsearch_signature=signature(source))
         found = found.filter(pk__in=source.valid_keys(pks))
-        rows |= {f"{name}:{key_of(row.pk)}": row for row in found}
+        rows |= {entry_key(source.name, row.pk): row for row in found}
     return rows
 
 
-def _read_all(found: Sequence[tuple[Entry, Model]]) -> list[bytes | Exception | None]:
-    files = [_file(registry.get(entry.source), row) for entry, row in found]
-    with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(_read, files))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Described:
+    """What a row says, before its file is read."""
+
+    entry: Entry
+    product: str
+    filters: Mapping[str, list[Scalar]]
+    file: File
 
 
-def _file(source: ImageSource, row: Model) -> FieldFile | Exception | None:
-    try:
-        return source.get_file(row)
-    except Exception as error:  # the shop's own property or method
-        return error
-
-
-def _read(file: FieldFile | Exception | None) -> bytes | Exception | None:
-    """The file's bytes, None without a file, or what went wrong: storages raise anything."""
-    if isinstance(file, Exception):
-        return file
-    if not file:
-        return None
-    try:
-        return images.read_bytes(file, max_bytes=get_settings().MAX_SOURCE_BYTES)
-    except Exception as error:  # botocore's errors are no OSError
-        return error
-
-
-def _sort(prepared: Prepared, entry: Entry, row: Model, read: bytes | Exception | None) -> None:
-    def settle(state: State, error: str = "", digest: str = "") -> None:
-        outcome = Outcome(
-            entry=entry, state=state, error=error, digest=digest, signature=entry.signature
-        )
-        prepared.without_picture.append(outcome)
-
+def _describe(entry: Entry, row: Model, *, is_held: bool) -> _Described | None:
+    """None without a picture or without a product."""
     source = registry.get(entry.source)
-    product = source.get_product(row)
-    if read is None or product is None:
-        settle(State.EMPTY)
-    elif isinstance(read, FileNotFoundError):
-        settle(State.EMPTY, f"The file is missing: {source.get_file(row)}")
-    elif isinstance(read, images.InvalidImage):
-        settle(State.REJECTED, str(read))
-    elif isinstance(read, Exception):
-        log.warning("%s cannot be read: %s", entry, read)
-        prepared.unread.append((entry, f"{type(read).__name__}: {read}"))
-    else:
-        digest = hashlib.sha256(read).hexdigest()
-        try:
-            document = _document(source, entry, row, product_key(product), read, digest)
-        except images.InvalidImage as error:
-            settle(State.REJECTED, str(error), digest)
-        else:
-            prepared.documents.append(document)
-
-
-def _document(
-    source: ImageSource, entry: Entry, row: Model, product: str, data: bytes, digest: str
-) -> Document:
-    title = source.get_title(row)
-    return Document(
+    file, product = source.get_file(row), source.get_product(row)
+    if not file or product is None:
+        return None
+    known = entry.content if is_held else ""
+    return _Described(
         entry=entry,
-        content=Content(image=images.open_stored(data), text=title or None),
-        digest=digest,
-        identity=hashlib.sha256(f"{digest}\0{title}".encode()).hexdigest(),
-        product=product,
+        product=source.product_key(product),
         filters={
             name: [scalar(value) for value in values]
             for name, values in source.get_filters(row).items()
         },
+        file=File(file=file, title=source.get_title(row), known=known),
+    )
+
+
+def _sort(prepared: Prepared, rows: Sequence[_Described], readings: Sequence[Reading]) -> None:
+    unanswered: dict[str, list[tuple[Entry, str]]] = {}
+    answered: set[str] = set()
+    for row, reading in zip(rows, readings, strict=True):
+        if reading.unanswered:
+            log.warning("%s cannot be read: %s", row.entry, reading.fault)
+            error = f"{type(reading.fault).__name__}: {reading.fault}"
+            unanswered.setdefault(row.entry.source, []).append((row.entry, error))
+            continue
+        answered.add(row.entry.source)
+        if reading.fault is None:
+            prepared.documents.append(_document(row, reading))
+        else:
+            prepared.without_picture.append(_unusable(row, reading))
+    for source, pairs in unanswered.items():
+        tried = [entry for entry, _ in pairs]
+        away = source not in answered and is_away(registry.get(source), tried)
+        (prepared.held_up if away else prepared.unread).extend(pairs)
+
+
+def _unusable(row: _Described, reading: Reading) -> Outcome:
+    if isinstance(reading.fault, images.InvalidImage):
+        return _settled(row.entry, State.REJECTED, in_english(reading.fault), reading.digest)
+    return _settled(row.entry, State.EMPTY, f"The file is missing: {row.file.file}")
+
+
+def _settled(entry: Entry, state: State, error: str = "", digest: str = "") -> Outcome:
+    signed = entry.signature
+    return Outcome(entry=entry, state=state, error=error, digest=digest, signature=signed)
+
+
+def _document(row: _Described, reading: Reading) -> Document:
+    title = row.file.title
+    return Document(
+        entry=row.entry,
+        content=Content(image=reading.image, text=title or None),
+        unchanged=reading.image is None,
+        digest=reading.digest,
+        identity=identify(reading.digest, title),
+        product=row.product,
+        filters=row.filters,
     )
 
 
@@ -191,8 +193,9 @@ def scalar(value: Any) -> Scalar:
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime.combine(value, time.min)
+        value = datetime.combine(value, time.min, tzinfo=UTC)  # whatever zone is active
     if isinstance(value, datetime):
-        aware = value if timezone.is_aware(value) else timezone.make_aware(value)
+        zone = timezone.get_default_timezone()
+        aware = value if timezone.is_aware(value) else timezone.make_aware(value, zone)
         return aware.timestamp()
     return str(value)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EmbedderDown", "embed_each"]
+    from mmsearch_app.embedders.base import Embedder
+
+__all__ = ["EmbedderDown", "check_vectors", "embed_each", "identify"]
 
 log = logging.getLogger(__name__)
 _TOLERANCE = 1e-2
@@ -24,6 +26,19 @@ _TOLERANCE = 1e-2
 
 class EmbedderDown(Exception):
     """The embedder fails for every picture: wait, it is not the pictures' fault."""
+
+
+def identify(embedder: Embedder) -> str:
+    """Its fingerprint, before anything is indexed by it.
+
+    A model that is only known by what was downloaded is downloaded first. Raises EmbedderDown.
+    """
+    if not getattr(embedder, "settled", True):
+        try:
+            embedder.embed_documents([_plain()])
+        except Exception as error:
+            raise _down(error) from error
+    return embedder.fingerprint
 
 
 def embed_each(
@@ -61,13 +76,34 @@ def _embed_singly(
 
 def _blame_pictures(error: Exception) -> None:
     """Raise EmbedderDown, unless the embedder works for a picture without any difficulty."""
+    try:
+        _embed([_plain()])
+    except Exception as again:
+        raise _down(error) from again
+
+
+def _plain() -> Content:
     from PIL import Image
 
-    try:
-        _embed([Content(image=Image.new("RGB", (64, 64), "grey"))])
-    except Exception as again:
-        msg = f"{type(get_embedder()).__name__} does not work: {error}"
-        raise EmbedderDown(msg) from again
+    return Content(image=Image.new("RGB", (64, 64), "grey"))
+
+
+def check_vectors(vectors: NDArray[np.float32], count: int) -> None:
+    """Raises ValueError unless these are `count` finite vectors of the embedder's dimension."""
+    import numpy as np
+
+    embedder = get_embedder()
+    expected, name = (count, embedder.dimension), type(embedder).__name__
+    if vectors.shape != expected:
+        msg = f"{name} returned an array of shape {vectors.shape}, not {expected}."
+        raise ValueError(msg)
+    if not np.isfinite(vectors).all():
+        msg = f"{name} returned numbers that are not finite."
+        raise ValueError(msg)
+
+
+def _down(error: Exception) -> EmbedderDown:
+    return EmbedderDown(f"{type(get_embedder()).__name__} does not work: {error}")
 
 
 def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
@@ -79,10 +115,7 @@ def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
 
     embedder = get_embedder()
     vectors = np.asarray(embedder.embed_documents(contents), dtype=np.float32)
-    expected = (len(contents), embedder.dimension)
-    if vectors.shape != expected or not np.isfinite(vectors).all():
-        msg = f"{type(embedder).__name__} returned {vectors.shape}, not finite {expected}."
-        raise ValueError(msg)
+    check_vectors(vectors, len(contents))
     lengths = np.linalg.norm(vectors, axis=1)
     if (abs(lengths - 1) > _TOLERANCE).any():
         msg = f"{type(embedder).__name__} returned vectors of length {lengths.max():.3g}, not 1."

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmsearch_app.asking import build_query
-from mmsearch_app.query import Query
+from mmsearch_app.asking import build_query, find_products
+from mmsearch_app.query import Hit, Query
+from mmsearch_app.registry import registry
 from mmsearch_app.searching import answer
 
 __all__ = ["Judged", "average_precision", "evaluate", "ndcg", "recall"]
+
+_KINDS = {"text": str, "like": str | int, "image": str, "without": str, "filters": Mapping}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +23,8 @@ class Judged:
     """One question with the products that answer it."""
 
     relevant: Mapping[str, float]
-    """Primary key as text to a grade above 0 (1 where there is only right and wrong)."""
+    """Primary key as text, or `app.model:pk`, to a grade above 0 (1 where there is only right
+    and wrong)."""
     text: str = ""
     like: str = ""
     image: str = ""
@@ -34,17 +38,23 @@ class Judged:
 
         Raises ValueError that says what is wrong.
         """
-        relevant = row.get("relevant")
-        if not isinstance(relevant, Mapping | list) or not relevant:
-            msg = '"relevant" must be a list of primary keys or an object of key to grade.'
+        if not isinstance(row, Mapping):
+            msg = "a question is a JSON object."
             raise ValueError(msg)
-        if unknown := set(row) - {"relevant", "text", "like", "image", "without", "filters"}:
+        if unknown := set(row) - {"relevant", *_KINDS}:
             msg = f"unknown keys {sorted(unknown)}"
             raise ValueError(msg)
-        grades = relevant if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1.0)
-        given = {key: value for key, value in row.items() if key != "relevant"}
+        given = {key: value for key, value in row.items() if key in _KINDS and value is not None}
+        for key, value in given.items():
+            if not isinstance(value, _KINDS[key]) or isinstance(value, bool):
+                msg = f'"{key}" cannot be {value!r}.'
+                raise ValueError(msg)
         given["like"] = str(given.get("like", ""))
-        return cls(relevant={str(key): float(grade) for key, grade in grades.items()}, **given)
+        return cls(relevant=_grades(row.get("relevant")), **given)
+
+    def answers(self) -> dict[str, float]:
+        """`relevant` by what stands for the products in the index. Raises ValueError."""
+        return {_resolve(key): grade for key, grade in self.relevant.items()}
 
     def query(self, *, limit: int) -> Query:
         """What is asked. Raises InvalidQuery."""
@@ -56,6 +66,33 @@ class Judged:
             filters=self.filters,
             limit=limit,
         )
+
+
+def _grades(relevant: Any) -> dict[str, float]:
+    grades = dict.fromkeys(relevant, 1) if isinstance(relevant, list) else relevant
+    if not isinstance(grades, Mapping) or not grades:
+        msg = '"relevant" must be a list of primary keys or an object of key to grade.'
+        raise ValueError(msg)
+    for key, grade in grades.items():
+        if not isinstance(grade, int | float) or not 0 < grade < math.inf:
+            msg = f"the grade of {key!r} must be a number above 0, not {grade!r}."
+            raise ValueError(msg)
+    return {str(key): float(grade) for key, grade in grades.items()}
+
+
+def _resolve(key: str) -> str:
+    found = {registry.keys_of(product)[0] for product in find_products(key)}
+    if not found:
+        msg = f'"relevant": there is no product {key!r}.'
+        raise ValueError(msg)
+    if len(found) > 1:
+        msg = f'"relevant": which one is {key!r}: {" or ".join(sorted(found))}?'
+        raise ValueError(msg)
+    return found.pop()
+
+
+def _key(hit: Hit) -> str:
+    return registry.keys_of(hit.product)[0]
 
 
 def recall(found: Sequence[str], relevant: Mapping[str, float], *, k: int) -> float:
@@ -88,13 +125,15 @@ def evaluate(questions: Sequence[Judged], *, k: int = 10) -> dict[str, dict[str,
     """Mean measures by kind of question: as asked, and with its words or its picture alone.
 
     Many composed questions can be answered by one half, so a composed score means little
-    without the halves beside it. Raises InvalidQuery for a question that cannot be asked.
+    without the halves beside it. Raises InvalidQuery for a question that cannot be asked, or
+    whose answers are no products.
     """
     scores: dict[str, list[dict[str, float]]] = {}
     for judged in questions:
+        relevant = judged.answers()
         for name, query in _variants(judged.query(limit=k)).items():
-            found = [str(hit.product.pk) for hit in answer(query).hits]
-            scores.setdefault(name, []).append(_measures(found, judged.relevant, k))
+            found = [_key(hit) for hit in answer(query).hits]
+            scores.setdefault(name, []).append(_measures(found, relevant, k))
     return {name: _means(rows) for name, rows in scores.items()}
 
 

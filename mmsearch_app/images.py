@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias, cast
 
+from django.utils.functional import lazy
+from django.utils.translation import gettext_lazy as _
 from PIL import ExifTags, Image
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -14,11 +16,13 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from mmsearch_app.bombs import is_bomb
+from mmsearch_app.texts import tell_cap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from django.core.files import File
+    from django_stubs_ext import StrOrPromise
     from PIL.ImageFile import ImageFile
 
     Source: TypeAlias = bytes | IO[bytes] | File[bytes]
@@ -46,11 +50,14 @@ TURNS = {
 class InvalidImage(ValueError):
     """Not a picture that can be searched with; the message is fit for the visitor.
 
+    Pictures are opened in threads of the worker as well: the text is lazy, and in the language
+    of who reads it.
+
     `code` is "empty", "too_large" (bytes), "too_many_pixels", "unsupported" (not one of the
     four formats) or "broken" (damaged, incomplete or hostile).
     """
 
-    def __init__(self, message: str, *, code: Code) -> None:
+    def __init__(self, message: StrOrPromise, *, code: Code) -> None:
         super().__init__(message)
         self.code: Code = code
 
@@ -106,7 +113,7 @@ def read_bytes(source: Source, *, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
     if not data:
-        raise InvalidImage("The file is empty.", code="empty")
+        raise InvalidImage(_("The file is empty."), code="empty")
     return data
 
 
@@ -172,15 +179,15 @@ def _tamed() -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels() from error
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, EOFError, …
-        raise InvalidImage("This picture is damaged or incomplete.", code="broken") from error
+        raise InvalidImage(_("This picture is damaged or incomplete."), code="broken") from error
 
 
 def _decode(data: bytes, max_pixels: int, longest_side: int) -> Image.Image:
     plugin = _recognise(data)
     if plugin is None:
-        raise InvalidImage("This is no JPEG, PNG, WebP or AVIF picture.", code="unsupported")
+        raise InvalidImage(_("This is no JPEG, PNG, WebP or AVIF picture."), code="unsupported")
     if is_bomb(data):
-        raise InvalidImage("This picture has too many parts.", code="broken")
+        raise InvalidImage(_("This picture has too many parts."), code="broken")
     # The plugin itself, not Image.open: that warns and raises by Pillow's own global limit.
     with plugin(BytesIO(data)) as picture:
         return _normalise(picture, max_pixels, longest_side)
@@ -230,9 +237,8 @@ def _turn_upright(image: Image.Image, original: Image.Image) -> Image.Image:
 
 
 def _too_large(max_bytes: int) -> InvalidImage:
-    most = f"{max_bytes / (1 << 20):.3g} MB"
-    return InvalidImage(f"This file is too large: at most {most}.", code="too_large")
+    return InvalidImage(lazy(tell_cap, str)(max_bytes), code="too_large")
 
 
 def _too_many_pixels() -> InvalidImage:
-    return InvalidImage("This picture has too many pixels.", code="too_many_pixels")
+    return InvalidImage(_("This picture has too many pixels."), code="too_many_pixels")

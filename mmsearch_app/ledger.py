@@ -9,25 +9,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, router, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 from django.utils import timezone
 
 from mmsearch_app import poke
 from mmsearch_app.conf import get_settings
 from mmsearch_app.locking import change, lock
 from mmsearch_app.models import Entry, State
+from mmsearch_app.pausing import Pause, pause
 
 __all__ = [
     "Outcome",
     "claim",
     "counts",
+    "entry_key",
     "fail",
     "finish",
     "key_of",
@@ -35,34 +36,38 @@ __all__ = [
     "paused",
     "release",
     "retry",
-    "unstaged",
     "waiting",
 ]
 
 log = logging.getLogger(__name__)
 _CHUNK = 500
+_REST = {"due_at": None, "lease_until": None}
 _MARKED = ["present", "wanted", "state", "due_at", "attempts", "marked_at"]
-_held: ContextVar[set[tuple[str, str]] | None] = ContextVar("mmsearch_held", default=None)
 
 
 def mark(source: str, pks: Iterable[Any], *, present: bool = True, force: bool = False) -> int:
-    """Say that rows of a source changed (or, with `present=False`, are gone). Returns how many.
+    """Say that rows of a source changed (or, with `present=False`, seem to be gone).
 
+    Returns how many. In either case the worker looks at the row and decides.
     One statement for up to 500 rows (SQLite takes fewer). With `force` the pictures are
     embedded anew even where their content is as before.
     """
     keys = set(map(key_of, pks))
-    held = _held.get()
-    if held is not None and not force:
-        held.update((source, key) for key in keys)
-    else:
-        _write(((source, key) for key in keys), present=present, force=force)
+    marks = {(source, key) for key in keys}
+    held = pause.get()
+    if force or held is None or not held.take(marks):
+        _write(marks, present=present, force=force)
     return len(keys)
 
 
 def key_of(pk: Any) -> str:
     """A primary key as the ledger's text; UUIDs without dashes, as SQLite keeps them."""
     return pk.hex if isinstance(pk, uuid.UUID) else str(pk)
+
+
+def entry_key(source: str, pk: Any) -> str:
+    """The id of a row's picture in the index, which is `Entry.key`."""
+    return f"{source}:{key_of(pk)}"
 
 
 def _write(marks: Iterable[tuple[str, str]], *, present: bool = True, force: bool = False) -> None:
@@ -89,19 +94,20 @@ def paused() -> Iterator[None]:
     nothing. Nothing is lost when the block raises; a killed process loses the marks held, and
     `mmsearch_reconcile` finds them.
     """
-    if _held.get() is not None:
+    outer = pause.get()
+    if outer is not None and not outer.closed:
         yield
         return
-    held: set[tuple[str, str]] = set()
-    token = _held.set(held)
+    held = Pause()
+    token = pause.set(held)
     try:
         yield
     except BaseException:
-        _held.reset(token)
-        _write_after_error(held)
+        pause.reset(token)
+        _write_after_error(held.close())
         raise
-    _held.reset(token)
-    _write(held)
+    pause.reset(token)
+    _write(held.close())
     poke.after_commit()
 
 
@@ -150,22 +156,33 @@ class Outcome:
     generation: str = ""
 
 
-def finish(outcomes: Sequence[Outcome]) -> int:
+def finish(outcomes: Sequence[Outcome], *, holds: Callable[[], bool] | None = None) -> int:
     """Record outcomes, the free ones in one transaction; returns how many were still current.
 
     An entry that was marked meanwhile stays due. It is marked once more, because this worker
     may have written to the index after another one that knew better.
+
+    `holds` tells, when all is recorded, whether it is still true: the index may have moved on.
+    Until then the entries stay due under their lease, so that a worker which dies in between
+    leaves them to the next one; where it is not true, they are marked once more.
     """
     left = {outcome.entry.pk: outcome for outcome in outcomes}
     with transaction.atomic(using=router.db_for_write(Entry)):
         free = lock(Entry.objects.filter(pk__in=left)).values_list("pk", flat=True)
-        current = sum(_settle(left.pop(pk)) for pk in list(free))
-    return current + sum(map(_settle, left.values()))
+        current = [o.entry for pk in list(free) if _settle(o := left.pop(pk), rest=not holds)]
+    current += [o.entry for o in left.values() if _settle(o, rest=not holds)]
+    if holds and current:
+        rows = Entry.objects.filter(pk__in=[entry.pk for entry in current])
+        done = When(wanted__in=[entry.wanted for entry in current], then=None)  # not marked since
+        rest = Case(done, default=F("due_at"))
+        change(rows, due_at=rest, lease_until=None) if holds() else retry(rows)
+    return len(current)
 
 
-def _settle(outcome: Outcome) -> bool:
+def _settle(outcome: Outcome, *, rest: bool) -> bool:
     row = Entry.objects.filter(pk=outcome.entry.pk)
-    if row.filter(wanted=outcome.entry.wanted).update(**_columns(outcome)):
+    columns = _columns(outcome) | (_REST if rest else {})
+    if row.filter(wanted=outcome.entry.wanted).update(**columns):
         return True
     again = {"due_at": timezone.now(), "wanted": uuid.uuid4(), "state": State.PENDING}
     row.update(lease_until=None, **again)
@@ -182,8 +199,6 @@ def _columns(outcome: Outcome) -> dict[str, Any]:
         "generation": outcome.generation,
         "indexed_at": timezone.now() if outcome.state == State.INDEXED else None,
         "present": outcome.state != State.REMOVED,
-        "due_at": None,
-        "lease_until": None,
         "attempts": 0,
     }
 
@@ -231,11 +246,3 @@ def counts() -> dict[str, int]:
 
     found = dict(Entry.objects.order_by().values_list("state").annotate(Count("pk")))
     return {state.value: found.get(state.value, 0) for state in State}
-
-
-def unstaged(generation: str) -> QuerySet[Entry]:
-    """Entries whose wanted version the generation being rebuilt does not hold yet."""
-    held = Q(staged_in=generation, staged=F("wanted"))
-    return Entry.objects.filter(present=True).exclude(held) | Entry.objects.filter(
-        present=False, staged_in=generation
-    )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
-from django.db import models
+from django.db import models, router
+from django.utils.timesince import timesince
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from mmsearch_app.texts import tell
+
 __all__ = ["Entry", "Rebuild", "State"]
+
+_M = TypeVar("_M", bound=models.Model)
 
 
 class State(models.TextChoices):
@@ -22,6 +28,14 @@ class State(models.TextChoices):
     REMOVED = "removed", _("removed")
 
 
+class Primary(models.Manager[_M]):
+    """Reads where it writes: a replica may lag behind what was just marked, claimed or staged."""
+
+    def get_queryset(self) -> models.QuerySet[_M]:
+        """All rows, of the database that takes writes."""
+        return super().get_queryset().using(router.db_for_write(self.model))
+
+
 class Entry(models.Model):
     """One row of a source: which version of it is wanted, and which one the index holds.
 
@@ -32,29 +46,37 @@ class Entry(models.Model):
     source = models.CharField(_("source"), max_length=100)
     object_pk = models.CharField(_("primary key"), max_length=255)
     present = models.BooleanField(_("wanted in the index"), default=True)
-    wanted = models.UUIDField(default=uuid.uuid4, editable=False)
+    wanted = models.UUIDField(_("wanted"), default=uuid.uuid4, editable=False)
     state = models.CharField(
         _("state"), max_length=10, choices=State.choices, default=State.PENDING, db_index=True
     )
     due_at = models.DateTimeField(_("due"), null=True, blank=True, db_index=True)
-    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    lease_until = models.DateTimeField(_("lease until"), null=True, blank=True, editable=False)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     error = models.TextField(_("error"), blank=True, default="")
     marked_at = models.DateTimeField(_("marked"))
     indexed_at = models.DateTimeField(_("indexed"), null=True, blank=True)
 
-    generation = models.CharField(max_length=255, blank=True, default="", editable=False)
+    generation = models.CharField(
+        _("generation"), max_length=255, blank=True, default="", editable=False
+    )
     """The generation of the index that holds `digest` and `content`."""
-    digest = models.CharField(max_length=64, blank=True, default="", editable=False)
+    digest = models.CharField(_("digest"), max_length=64, blank=True, default="", editable=False)
     """SHA-256 of the picture's bytes."""
-    content = models.CharField(max_length=64, blank=True, default="", editable=False)
+    content = models.CharField(_("content"), max_length=64, blank=True, default="", editable=False)
     """SHA-256 of all that was embedded: while it stays, so does the vector."""
-    signature = models.CharField(max_length=32, blank=True, default="", editable=False)
+    signature = models.CharField(
+        _("signature"), max_length=32, blank=True, default="", editable=False
+    )
     """MD5, made by the database, of the row's columns that matter: what reconcile compares."""
 
-    staged = models.UUIDField(null=True, editable=False)
+    staged = models.UUIDField(_("staged"), null=True, editable=False)
     """The version of this entry that the generation being rebuilt holds."""
-    staged_in = models.CharField(max_length=255, blank=True, default="", editable=False)
+    staged_in = models.CharField(
+        _("staged in"), max_length=255, blank=True, default="", editable=False
+    )
+
+    objects = Primary["Entry"]()
 
     class Meta:
         verbose_name = _("index entry")
@@ -71,6 +93,11 @@ class Entry(models.Model):
         """The record's id in the index."""
         return f"{self.source}:{self.object_pk}"
 
+    @property
+    def explanation(self) -> str:
+        """The error, in the language that is active where we know the sentence."""
+        return tell(self.error)
+
 
 class Rebuild(models.Model):
     """A new generation being filled beside the live one; at most one is open."""
@@ -85,6 +112,8 @@ class Rebuild(models.Model):
     error = models.TextField(_("error"), blank=True, default="")
     open = models.BooleanField(default=True, editable=False)
 
+    objects = Primary["Rebuild"]()
+
     class Meta:
         verbose_name = _("rebuild")
         verbose_name_plural = _("rebuilds")
@@ -95,4 +124,19 @@ class Rebuild(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.generation or f"rebuild {self.pk}"
+        return self.generation or gettext("rebuild %(number)s") % {"number": self.pk}
+
+    @property
+    def explanation(self) -> str:
+        """The error, in the language that is active where we know the sentence."""
+        return tell(self.error)
+
+    @property
+    def took(self) -> str:
+        """How long it took, for a person; "" while it is open."""
+        if self.finished_at is None:
+            return ""
+        seconds = round((self.finished_at - self.requested_at).total_seconds())
+        if seconds >= 60:
+            return timesince(self.requested_at, self.finished_at)
+        return ngettext("%(count)d second", "%(count)d seconds", seconds) % {"count": seconds}

@@ -3,34 +3,35 @@
 The fill is a loop over entries whose wanted version the new generation does not hold yet, so
 saves and deletes during the fill are caught up by the same loop, and an interrupted rebuild
 goes on where it stopped. Then the alias moves, in one call: visitors never see an empty index.
+What was saved last is due in the ledger: a worker brings it into the new generation.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import NoReturn
 
-from django.db import router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from mmsearch_app import documents, ledger
 from mmsearch_app.conf import get_embedder, get_index, get_settings
 from mmsearch_app.documents import Document
-from mmsearch_app.embedding import embed_each
-from mmsearch_app.indexes.base import Generation
-from mmsearch_app.locking import change, lock
+from mmsearch_app.embedding import embed_each, identify
+from mmsearch_app.generations import is_live
+from mmsearch_app.locking import change
 from mmsearch_app.models import Entry, Rebuild, State
 from mmsearch_app.reconcile import reconcile
+from mmsearch_app.settling import Settling
+from mmsearch_app.staging import announce, behind, stage, unstaged
 from mmsearch_app.writing import write_each
 
 __all__ = [
     "RebuildBlocked",
     "Rebuilder",
-    "ReindexNeeded",
-    "ensure_live",
-    "follow",
     "rebuild",
     "request",
 ]
@@ -38,42 +39,12 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], object]
-
-
-class ReindexNeeded(Exception):
-    """The live generation was made by another model, or there is none."""
+_PAUSE = 0.5
+"""Seconds between two looks at an index that is being built."""
 
 
 class RebuildBlocked(Exception):
     """The rebuild cannot be completed now; what visitors search is as it was."""
-
-
-def ensure_live() -> Generation:
-    """The live generation, made on first use. Raises ReindexNeeded for another model's."""
-    index, embedder = get_index(), get_embedder()
-    live = index.live()
-    if live is None:
-        made = index.create(fingerprint=embedder.fingerprint, dimension=embedder.dimension)
-        live = index.live()
-        if live is None:
-            index.promote(made.name)
-            ledger.retry(Entry.objects.filter(present=True).exclude(generation=""))
-            return made
-        index.drop(made.name)
-    if live.fingerprint != embedder.fingerprint:
-        msg = (
-            "The index was made by another model or preprocessing than the one configured; "
-            "run mmsearch_reindex, visitors keep the old index until it is done."
-        )
-        raise ReindexNeeded(msg)
-    return live
-
-
-def follow(entries: Sequence[Entry], written: Generation) -> None:
-    """Mark a batch again when the alias moved away from where it was written."""
-    live = get_index().live()
-    if live is not None and live.name != written.name:
-        ledger.retry(Entry.objects.filter(pk__in=[entry.pk for entry in entries]))
 
 
 def request() -> Rebuild:
@@ -94,6 +65,8 @@ def rebuild(*, progress: Progress | None = None, tolerant: bool = False) -> Rebu
         while not work.step():
             if progress:
                 progress(work.row.done, work.row.total)
+            if work.waiting:
+                time.sleep(_PAUSE)
     finally:
         work.release()
     return work.row
@@ -107,26 +80,36 @@ class Rebuilder:
         self.tolerant = tolerant
         self.begun = False
         self.holds = False
+        self.waiting = False
+        """Whether the last step only looked at the index, which is still being built."""
         self.last = 0
         self.missed: dict[int, str] = {}
+        self.settling: Settling | None = None
 
     def step(self) -> bool:
-        """Do one batch; True when the rebuild is complete and live.
+        """Do one batch, or look at the index; True when the rebuild is complete and live.
 
         Raises RebuildBlocked when another process holds it or pictures cannot be read.
         """
         self._lease()
+        self.waiting = False
         if not self.begun:
             self._begin()
+            if is_live(self.row.generation):  # it died behind the switch: workers write there
+                self._complete()
+                return True
         if batch := self._next():
             self._fill(batch)
             return False
         if self.missed and not self.tolerant:
             some = next(iter(self.missed.values()))
-            self._leave(f"{len(self.missed)} pictures cannot be read now, such as: {some}")
-            raise RebuildBlocked(self.row.error)
-        self._complete()
-        return True
+            self._block(f"{len(self.missed)} pictures cannot be read now, such as: {some}")
+        # Once, after the first fill: what is saved meanwhile is little, and may never end.
+        self.settling = self.settling or Settling(self.row.generation)
+        self.waiting = not self.settling.look()
+        if not self.waiting:
+            self._complete()
+        return not self.waiting
 
     def release(self) -> None:
         """Let another process go on with it."""
@@ -151,53 +134,51 @@ class Rebuilder:
         """Know every row, and make the new generation or go on with the one begun."""
         index, embedder = get_index(), get_embedder()
         names = {generation.name for generation in index.generations()}
-        if self.row.generation not in names or self.row.fingerprint != embedder.fingerprint:
-            live = index.live()
-            if self.row.generation in names and (live is None or live.name != self.row.generation):
+        fingerprint = identify(embedder)
+        if self.row.generation not in names or self.row.fingerprint != fingerprint:
+            if self.row.generation in names and not is_live(self.row.generation):
                 index.drop(self.row.generation)
-            made = index.create(fingerprint=embedder.fingerprint, dimension=embedder.dimension)
+            made = index.create(fingerprint=fingerprint, dimension=embedder.dimension)
             self.row.generation, self.row.fingerprint = made.name, made.fingerprint
-        reconcile()
-        self.row.done, self.row.error = 0, ""
-        self.row.total = ledger.unstaged(self.row.generation).count()
+        reconcile(given_up=False)
+        left = unstaged(self.row.generation).count()
+        self.row.total = max(left, self.row.total)  # of all that went before it, too
+        self.row.done, self.row.error = self.row.total - left, ""
         self.row.save(update_fields=["generation", "fingerprint", "total", "done", "error"])
         self.begun = True
 
     def _next(self) -> list[Entry]:
-        """Go on behind the last batch; from the start again for what was marked meanwhile."""
-        size = get_settings().BATCH_SIZE
-        todo = ledger.unstaged(self.row.generation).exclude(pk__in=list(self.missed)).order_by("pk")
-        batch = list(todo.filter(pk__gt=self.last)[:size]) or list(todo[:size])
+        """Go on behind the last batch; from the start again for what is lacking altogether.
+
+        What is held in an older version is not waited for: a shop that saves all the time
+        would keep the rebuild from its end for ever.
+        """
+        size, name = get_settings().BATCH_SIZE, self.row.generation
+        todo = unstaged(name).exclude(pk__in=list(self.missed)).order_by("pk")
+        batch = list(todo.filter(pk__gt=self.last)[:size])
+        batch = batch or list(todo.exclude(behind(name))[:size])
         self.last = batch[-1].pk if batch else 0
         return batch
 
     def _fill(self, batch: Sequence[Entry]) -> None:
         index, name = get_index(), self.row.generation
         prepared = documents.prepare(batch)
+        if prepared.held_up and not self.tolerant:
+            self._block(f"The storage does not answer: {prepared.held_up[0][1]}")
+        announce(batch, generation=name)
         made, failures = embed_each(prepared.documents)
         done, refused = write_each(prepared.documents, made, generation=name)
         settled = [outcome.entry for outcome in prepared.without_picture]
         index.delete([entry.key for entry in settled], generation=name)
-        for entry, error in failures + refused + prepared.unread:
+        for entry, error in failures + refused + prepared.unread + prepared.held_up:
             if entry.state == State.FAILED:
                 settled.append(entry)
             else:
                 self.missed[entry.pk] = error
-        self._stage([document.entry for document in done] + settled)
         self._tell_worker(done, settled)
+        stage([document.entry for document in done], settled, generation=name)
         self.row.done = min(self.row.done + len(batch), self.row.total)
         self.row.save(update_fields=["done"])
-
-    def _stage(self, entries: Sequence[Entry]) -> None:
-        """Note which version of each the new generation holds; an older one counts as none."""
-        for entry in entries:
-            entry.staged = entry.wanted
-            entry.staged_in = self.row.generation if entry.present else ""
-        rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
-        with transaction.atomic(using=router.db_for_write(Entry)):
-            free = set(lock(rows).values_list("pk", flat=True))
-            known = [entry for entry in entries if entry.pk in free]
-            Entry.objects.bulk_update(known, ["staged", "staged_in"])
 
     def _tell_worker(self, done: Sequence[Document], settled: Sequence[Entry]) -> None:
         """Keep the ledger true for the live generation as well."""
@@ -212,7 +193,7 @@ class Rebuilder:
         indexed = Entry.objects.filter(present=True, state=State.INDEXED)
         change(indexed.filter(staged_in=name, staged=F("wanted")), generation=name)
         ledger.retry(indexed.exclude(generation=name))
-        ledger.retry(Entry.objects.filter(present=False, staged_in=name))
+        ledger.retry(unstaged(name).filter(staged_in=name))
         ledger.retry(Entry.objects.filter(pk__in=list(self.missed)))
         self.row.open, self.row.finished_at = False, timezone.now()
         self.row.save(update_fields=["open", "finished_at"])
@@ -227,7 +208,8 @@ class Rebuilder:
             if generation != kept:
                 get_index().drop(generation.name)
 
-    def _leave(self, error: str) -> None:
+    def _block(self, error: str) -> NoReturn:
         self.row.error = error
         self.row.save(update_fields=["error"])
         self.release()
+        raise RebuildBlocked(error)

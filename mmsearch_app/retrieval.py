@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Model
+from django.utils.translation import gettext
 
 from mmsearch_app.conf import get_embedder, get_index
 from mmsearch_app.filters import Wish
 from mmsearch_app.indexes.base import Generation, Match
-from mmsearch_app.ledger import key_of
+from mmsearch_app.ledger import entry_key
 from mmsearch_app.models import Rebuild
 from mmsearch_app.query import Hit, SearchUnavailable
-from mmsearch_app.sources import ImageSource, product_key, registry
+from mmsearch_app.registry import registry
+from mmsearch_app.sources import ImageSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +29,10 @@ __all__ = ["Wanted", "hydrate", "retrieve", "searchable"]
 log = logging.getLogger(__name__)
 _MOST = 16_384
 """The most that one search of a Milvus server returns."""
+_SPARE = 8
+"""Products asked for beyond those needed."""
+_CHANCES = 2
+"""How often products that were turned away may come by another picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +61,7 @@ def searchable() -> Generation:
     ours = [made for made in ours if made.name not in set(filling)]
     if live is None or not ours:
         log.warning("No index was made by the configured embedder yet: run mmsearch_reindex")
-        msg = "The search is not built yet; please come back in a while."
+        msg = gettext("The search is not built yet; please come back in a while.")
         raise SearchUnavailable(msg)
     return ours[-1]
 
@@ -67,50 +73,90 @@ def retrieve(
     need: int,
     wanted: Wanted,
 ) -> list[Hit]:
-    """Up to `need` products that may be shown, best first.
+    """Up to `need` products that may be shown, best first, each by its best picture that may.
 
-    Asks the index for a few more than needed, and for many more when the shop's queryset
-    turned candidates away.
+    Asks the index for a few more than needed. When the shop's queryset turned pictures away,
+    it asks again without them: for as many, since other pictures of their products may have
+    a place in the answer, and for many more while the answer is not full.
     """
     if not all(wish.values for wish in wanted.wishes):
         return []
     conditions = [wish.condition() for wish in wanted.wishes]
-    ask = need + 8
+    find = partial(get_index().search, vector, generation=generation.name, conditions=conditions)
+    found, ask, chances = _Found(wanted=wanted), need + _SPARE, _CHANCES
     while True:
-        matches = get_index().search(
-            vector,
-            generation=generation.name,
-            limit=ask,
-            conditions=conditions,
-            exclude_products=wanted.without_products,
-        )
-        hits = hydrate(matches, wanted)
-        if len(hits) >= need or len(matches) < ask or ask >= _MOST:
-            return hits[:need]
-        ask = min(ask * 4, _MOST)
+        matches = find(limit=ask, exclude_products=[*found.closed], exclude_ids=found.away)
+        turned_away = found.take(matches)
+        if len(found.hits) < need and len(matches) == ask < _MOST:
+            ask = min(ask * 4, _MOST)
+        elif turned_away and chances:
+            ask, chances = turned_away, chances - 1
+        else:
+            return sorted(found.hits.values(), key=lambda hit: -hit.score)[:need]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What the rounds of one retrieval have found so far."""
+
+    wanted: Wanted
+    hits: dict[str, Hit] = field(default_factory=dict)
+    """By product."""
+    closed: dict[str, None] = field(default_factory=dict)
+    """Products that need not be found any more."""
+    away: list[str] = field(default_factory=list)
+    """Pictures that may not be shown, or show another product by now."""
+
+    def __post_init__(self) -> None:
+        self.closed = dict.fromkeys(self.wanted.without_products)
+
+    def take(self, matches: Sequence[Match]) -> int:
+        """Sort matches, best first; how many of their products may come by another picture.
+
+        Not so a product whose best picture is that of the reference: it is a near duplicate,
+        whatever else it shows.
+        """
+        before = len(self.away)
+        shown = _show(matches, self.wanted)
+        for match in matches:
+            key, hit = shown.get(match.id, ("", None))
+            if hit is not None:
+                self.hits.setdefault(key, hit)
+                self.closed[key] = None
+            if match.digest in self.wanted.without_digests:
+                self.closed[match.product] = None
+            elif key != match.product:
+                self.away.append(match.id)
+        return len(self.away) - before
 
 
 def hydrate(matches: Sequence[Match], wanted: Wanted) -> list[Hit]:
-    """Turn matches into hits through each source's queryset; what it hides is left out.
+    """Turn matches into hits, one a product, through each source's queryset.
 
-    One query for each source (and one for each prefetched relation), whatever the number.
+    What it hides is left out. One query for each source (and one for each prefetched
+    relation), whatever the number.
     """
-    wishes: dict[str, list[Match]] = defaultdict(list)
-    for match in matches:
-        if match.source in registry and match.digest not in wanted.without_digests:
-            wishes[match.source].append(match)
-    rows: dict[str, tuple[ImageSource, Model]] = {}
-    for name, found in wishes.items():
-        source = registry.get(name)
-        pks = [match.id.partition(":")[2] for match in found]
-        rows |= {f"{name}:{key_of(row.pk)}": (source, row) for row in _shown(source, pks, wanted)}
     hits: dict[str, Hit] = {}
+    for key, hit in _show(matches, wanted).values():
+        hits.setdefault(key, hit)
+    return list(hits.values())
+
+
+def _show(matches: Sequence[Match], wanted: Wanted) -> dict[str, tuple[str, Hit]]:
+    """The matches that may be shown, by id and in their order: product key and hit."""
+    kept = [match for match in matches if match.digest not in wanted.without_digests]
+    pairs = ((match.source, match.id.partition(":")[2]) for match in kept)
+    rows: dict[str, tuple[ImageSource, Model]] = {}
+    for source, pks in registry.group(pairs):
+        shown = _shown(source, pks, wanted)
+        rows |= {entry_key(source.name, row.pk): (source, row) for row in shown}
+    found: dict[str, tuple[str, Hit]] = {}
     for match in matches:
         if match.id in rows:
             key, hit = _hit(*rows[match.id], score=match.score)
             if hit is not None and key not in wanted.without_products:
-                hits.setdefault(key, hit)
-    return list(hits.values())
+                found[match.id] = key, hit
+    return found
 
 
 def _shown(source: ImageSource, pks: Sequence[str], wanted: Wanted) -> list[Model]:
@@ -122,17 +168,17 @@ def _shown(source: ImageSource, pks: Sequence[str], wanted: Wanted) -> list[Mode
 
 
 def _hit(source: ImageSource, row: Model, *, score: float) -> tuple[str, Hit | None]:
-    product = source.get_product(row)
-    if product is None:
+    """Its product's key and the hit; ("", None) for a row that lost its product or picture."""
+    product, file = source.get_product(row), source.get_file(row)
+    if product is None or file is None:
         return "", None
-    file = source.get_file(row)
-    return product_key(product), Hit(
+    return source.product_key(product), Hit(
         product=product,
         image=row,
         score=score,
         title=source.get_title(row) or str(product),
         url=_call(product, "get_absolute_url"),
-        image_url=file.url if file else "",
+        image_url=file.url,
         source=source.name,
     )
 

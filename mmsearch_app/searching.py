@@ -10,16 +10,19 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from django.utils.translation import gettext
+
 from mmsearch_app.asking import build_query
 from mmsearch_app.clock import Clock
 from mmsearch_app.conf import get_settings
 from mmsearch_app.digests import digests_of
+from mmsearch_app.events import announced
 from mmsearch_app.filters import parse
 from mmsearch_app.indexes.base import IndexFault, IndexMissing
 from mmsearch_app.query import Answer, Query, SearchUnavailable
+from mmsearch_app.registry import registry
 from mmsearch_app.reranking import rerank
 from mmsearch_app.retrieval import Wanted, retrieve, searchable
-from mmsearch_app.sources import product_key
 from mmsearch_app.vectors import query_vector
 
 __all__ = ["answer", "build_query", "search"]
@@ -61,6 +64,7 @@ def search(
     return answer(query)
 
 
+@announced("search")
 def answer(query: Query) -> Answer:
     """Answer a checked query. Raises InvalidQuery, and SearchUnavailable when it has to wait."""
     clock = Clock()
@@ -76,7 +80,7 @@ def answer(query: Query) -> Answer:
                     found = rerank(found)
     except IndexFault as error:
         log.warning("The search index is away: %s", error)
-        msg = "The search is not available at the moment."
+        msg = gettext("The search is not available at the moment.")
         raise SearchUnavailable(msg) from error
     return replace(found, timings=clock.milliseconds)
 
@@ -110,7 +114,7 @@ def _wanted(query: Query) -> Wanted:
     return Wanted(
         wishes=wishes,
         user=query.user,
-        without_products=(product_key(query.like),),
+        without_products=registry.keys_of(query.like),
         without_digests=digests_of(query.like),
     )
 
@@ -125,7 +129,7 @@ def _place() -> Iterator[None]:
     """One of the places for searches at work; a queue that moves too slowly turns away."""
     places = _places(max(1, get_settings().MAX_CONCURRENT_SEARCHES))
     if not places.acquire(timeout=_QUEUE_SECONDS):
-        msg = "Too many searches at the same time; please try again in a moment."
+        msg = gettext("Too many searches at the same time; please try again in a moment.")
         raise SearchUnavailable(msg)
     try:
         yield

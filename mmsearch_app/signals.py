@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -12,7 +12,10 @@ from django.db.models import ManyToManyField, Model, QuerySet
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 
 from mmsearch_app import ledger, paths, poke
-from mmsearch_app.sources import ImageSource, find_pictures, find_rows, known_labels, registry
+from mmsearch_app.columns import concerns
+from mmsearch_app.primary import from_primary
+from mmsearch_app.registry import registry
+from mmsearch_app.sources import ImageSource, find_pictures, find_rows
 
 __all__ = ["connect", "is_known", "mark"]
 
@@ -46,13 +49,13 @@ def mark(what: Model | QuerySet[Any], *, force: bool = False) -> int:
     """
     model = what.model if isinstance(what, QuerySet) else type(what)
     if not is_known(model):
-        known = known_labels([source.model for source in registry])
+        known = registry.labels()
         msg = f"{model._meta.label} is not registered for search; registered are: {known}."
         raise ValueError(msg)
     if isinstance(what, QuerySet):
         pks: Iterable[Any] = what.values_list("pk", flat=True).iterator(_CHUNK)
     else:
-        pks = [what.pk]
+        pks = [_key(what)]
     count = sum(_mark_all(model, chunk, force=force) for chunk in _chunks(iter(pks)))
     poke.after_commit()
     return count
@@ -81,32 +84,50 @@ def _chunks(pks: Iterator[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _mark(model: type[Model], pks: list[Any]) -> None:
+def _saved(
+    *,
+    instance: Model,
+    raw: bool = False,
+    created: bool = False,
+    update_fields: frozenset[str] | None = None,
+    **_: Any,
+) -> None:
+    if raw:
+        return
+    model, key = type(instance), _key(instance)
+    fields = None if created else update_fields
     for source in registry.of_model(model):
-        ledger.mark(source.name, pks)
-    _mark_dependent(model, pks)
+        if fields is None or concerns(source, model, fields):
+            ledger.mark(source.name, [key])
+    _mark_dependent(model, key, fields)
+    poke.after_commit()
 
 
-def _mark_dependent(model: type[Model], pks: list[Any]) -> None:
+def _mark_dependent(model: type[Model], key: Any, fields: Collection[str] | None = None) -> None:
     for source, parent, path in registry.depending_on(model):
-        ledger.mark(source.name, find_rows(source, parent, path, pks))
-
-
-def _saved(*, instance: Model, raw: bool = False, **_: Any) -> None:
-    if not raw:
-        _mark(type(instance), [instance.pk])
-        poke.after_commit()
+        if fields is None or concerns(source, model, fields):
+            ledger.mark(source.name, find_rows(source, parent, path, [key]))
 
 
 def _about_to_be_deleted(*, instance: Model, **_: Any) -> None:
     """Mark what depends on the row while the links to it still exist."""
-    _mark_dependent(type(instance), [instance.pk])
+    _mark_dependent(type(instance), _key(instance))
 
 
 def _deleted(*, instance: Model, **_: Any) -> None:
+    """Mark it like a save: the worker finds out whether the row is gone.
+
+    It may be there still: `delete(keep_parents=True)` leaves the parent's row, and the signal
+    may be of another database than the one that the shop shows.
+    """
     for source in registry.of_model(type(instance)):
-        ledger.mark(source.name, [instance.pk], present=False)
+        ledger.mark(source.name, [_key(instance)])
     poke.after_commit()
+
+
+def _key(instance: Model) -> Any:
+    """The primary key in its own type: what the shop assigned may still be a text."""
+    return instance._meta.pk.to_python(instance.pk)
 
 
 def _related(
@@ -125,7 +146,7 @@ def _related(
                 owners = list(pk_set)
             else:
                 owners = _linked(instance, field, forward=forward)
-            rows = source.model._base_manager.filter(**{f"{lookup}__in": owners})
+            rows = from_primary(source.model._base_manager.filter(**{f"{lookup}__in": owners}))
             ledger.mark(source.name, rows.values_list("pk", flat=True).distinct())
     poke.after_commit()
 
@@ -134,7 +155,8 @@ def _linked(instance: Model, field: ManyToManyField[Any, Any], *, forward: bool)
     """What is on the other end of the links that are about to be cleared."""
     model: Any = field.model if forward else field.related_model
     name = field.name if forward else field.related_query_name()
-    return list(model._base_manager.filter(**{name: instance.pk}).values_list("pk", flat=True))
+    linked = from_primary(model._base_manager.filter(**{name: instance.pk}))
+    return list(linked.values_list("pk", flat=True))
 
 
 def _relations(
@@ -151,5 +173,6 @@ def _relations(
             owner = owner._meta.get_field(part).related_model
         found: Any = paths.find(owner, last)
         if found.many_to_many:
-            field = found if found.concrete else found.field
-            yield field.remote_field.through, "__".join(before) or "pk", field, found.concrete
+            forward = isinstance(found, ManyToManyField)  # on Django 6 it is not `concrete`
+            field = found if forward else found.field
+            yield field.remote_field.through, "__".join(before) or "pk", field, forward

@@ -1,22 +1,22 @@
-"""What the shop wants indexed: `ImageSource` and the registry of all sources."""
+"""What the shop wants indexed, as one class a model: `ImageSource`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 
 from mmsearch_app import paths
+from mmsearch_app.primary import from_primary
 
 if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
 
-__all__ = ["ImageSource", "Registry", "product_key", "register", "registry"]
+__all__ = ["ImageSource", "find_links", "find_pictures", "find_rows", "is_kind_of"]
 
 
 class ImageSource:
@@ -98,14 +98,30 @@ class ImageSource:
             raise ImproperlyConfigured(msg)
         return field.related_model  # type: ignore[no-any-return]
 
-    def fetch(self, queryset: QuerySet[Any] | None = None) -> QuerySet[Any]:
-        """`queryset` (all rows by default) with all that the paths need, in few queries."""
+    @cached_property
+    def product_lookup(self) -> str:
+        """The lookup from a row to its product's primary key."""
+        return f"{self.paths['@product'].lookup}__pk" if self.product else "pk"
+
+    def fetch(
+        self, queryset: QuerySet[Any] | None = None, *, primary: bool = False
+    ) -> QuerySet[Any]:
+        """`queryset` (all rows by default) with all that the paths need, in few queries.
+
+        With `primary` everything is read from the database that takes writes.
+        """
         rows = self.get_queryset() if queryset is None else queryset
         single = {path.to_one for path in self.paths.values() if path.to_one}
-        multiple = {path.to_many for path in self.paths.values() if path.to_many}
+        multiple = sorted({path.to_many for path in self.paths.values() if path.to_many})
         if single:
             rows = rows.select_related(*sorted(single))
-        return rows.prefetch_related(*sorted(multiple)) if multiple else rows
+        if not primary:
+            return rows.prefetch_related(*multiple)
+        return from_primary(rows).prefetch_related(*map(self._from_primary, multiple))
+
+    def _from_primary(self, lookup: str) -> Prefetch[Any]:
+        related: Any = paths.inspect(self.model, lookup.replace("__", ".")).field.related_model
+        return Prefetch(lookup, queryset=from_primary(related._default_manager.all()))
 
     def shows(self, product: Model) -> bool:
         """Whether the product is of the kind that this source's pictures show."""
@@ -116,81 +132,26 @@ class ImageSource:
         field, valid = self.model._meta.pk, []
         for pk in pks:
             with suppress(ValidationError):
-                valid.append(field.to_python(pk))
+                key = field.to_python(pk)
+                field.run_validators(key)  # of numbers, whether the column can hold them
+                valid.append(key)
         return valid
 
     def rows_of(self, product: Model) -> QuerySet[Any]:
         """The product's rows, in the source's own order."""
-        lookup = f"{self.paths['@product'].lookup}__pk" if self.product else "pk"
-        return self.get_queryset().filter(**{lookup: product.pk})
+        return self.get_queryset().filter(**{self.product_lookup: self._product_pk(product)})
 
+    def product_key(self, product: Model) -> str:
+        """What stands for the product in the index: `app.model:pk`, of the product model.
 
-def product_key(product: Model) -> str:
-    """What stands for a product in the index: `app.model:pk`."""
-    concrete = product._meta.concrete_model or type(product)
-    return f"{concrete._meta.label_lower}:{product.pk}"
+        The same for an instance of a subclass, whose row is the product's as well.
+        """
+        label = _concrete(self.product_model)._meta.label_lower
+        return f"{label}:{self._product_pk(product)}"
 
-
-class Registry:
-    """All sources of the project, by name, in the order of registration."""
-
-    def __init__(self) -> None:
-        self._sources: dict[str, ImageSource] = {}
-
-    def __iter__(self) -> Iterator[ImageSource]:
-        return iter(self._sources.values())
-
-    def __len__(self) -> int:
-        return len(self._sources)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._sources
-
-    def add(self, source: ImageSource) -> None:
-        """Take a source. Raises ImproperlyConfigured when its name is taken or unusable."""
-        if source.name in self._sources:
-            msg = f"Two image sources are called {source.name!r}; give one a `name` of its own."
-            raise ImproperlyConfigured(msg)
-        if ":" in source.name or len(source.name) > 100:
-            msg = f"The source name {source.name!r} must be at most 100 characters, without ':'."
-            raise ImproperlyConfigured(msg)
-        self._sources[source.name] = source
-
-    def remove(self, name: str) -> None:
-        """Forget a source; its entries are removed at the next reconcile."""
-        del self._sources[name]
-
-    def get(self, name: str) -> ImageSource:
-        """The source of that name. Raises KeyError with the list of right ones."""
-        try:
-            return self._sources[name]
-        except KeyError:
-            msg = f"No image source is called {name!r}; there are {sorted(self._sources)}."
-            raise KeyError(msg) from None
-
-    def of_model(self, model: type[Model]) -> list[ImageSource]:
-        """The sources whose rows are of `model` or of an ancestor of it."""
-        return [source for source in self if is_kind_of(model, source.model)]
-
-    def depending_on(self, model: type[Model]) -> list[tuple[ImageSource, type[Model], str]]:
-        """Sources that name `model` (or an ancestor) in `depends_on`, with it and the path."""
-        return [
-            (source, parent, path)
-            for source in self
-            for label, path in source.depends_on.items()
-            if is_kind_of(model, parent := apps.get_model(label))
-        ]
-
-    def of_product(self, model: type[Model]) -> list[ImageSource]:
-        """The sources whose rows show products of `model`, by their path to the product."""
-        return [s for s in self if s.product and is_kind_of(model, s.product_model)]
-
-    def product_models(self) -> list[type[Model]]:
-        """Every model whose instances are products, without repetition."""
-        return list(dict.fromkeys(source.product_model for source in self))
-
-
-registry = Registry()
+    def _product_pk(self, product: Model) -> Any:
+        key = self.product_model._meta.pk
+        return key.to_python(getattr(product, key.attname))  # what was assigned may be a text
 
 
 def is_kind_of(model: type[Model], other: type[Model]) -> bool:
@@ -202,48 +163,26 @@ def _concrete(model: type[Model]) -> type[Model]:
     return model._meta.concrete_model or model
 
 
-S = TypeVar("S", bound=type[ImageSource])
-
-
-def register(model: str | type[Model]) -> Callable[[S], S]:
-    """Register an `ImageSource` subclass for a model, given as a class or `"app.Model"`.
-
-    Raises ImproperlyConfigured when the model does not exist or the name is taken.
-    """
-
-    def decorate(source: S) -> S:
-        registry.add(source(_resolve(model)))
-        return source
-
-    return decorate
-
-
-def _resolve(model: str | type[Model]) -> type[Model]:
-    if not isinstance(model, str):
-        return model
-    try:
-        return apps.get_model(model)
-    except (LookupError, ValueError) as error:
-        msg = f"register({model!r}): {error}"
-        raise ImproperlyConfigured(msg) from error
-
-
 def find_rows(source: ImageSource, parent: type[Model], path: str, pks: Iterable[Any]) -> list[Any]:
     """Primary keys of the source's rows that hang on rows `pks` of `parent` by `path`."""
+    return list(dict.fromkeys(pk for pk, _ in find_links(source, parent, path, pks)))
+
+
+def find_links(
+    source: ImageSource, parent: type[Model], path: str, pks: Iterable[Any]
+) -> list[tuple[Any, Any]]:
+    """The same with what each hangs on: row key, key of the `parent`."""
     found = paths.inspect(parent, path)
     if found.lookup is None:
-        raise FieldDoesNotExist(f"{source!r}: depends_on path {path!r} of {parent._meta.label}")
-    rows = parent._base_manager.filter(pk__in=pks).values_list(f"{found.lookup}__pk", flat=True)
-    return [pk for pk in rows.distinct() if pk is not None]
+        msg = f"{source!r}: the depends_on path {path!r} of {parent._meta.label} leads nowhere."
+        raise FieldDoesNotExist(msg)
+    owners = from_primary(parent._base_manager.filter(pk__in=pks))
+    links = owners.values_list(f"{found.lookup}__pk", "pk")
+    return [(pk, owner) for pk, owner in links.distinct() if pk is not None]
 
 
 def find_pictures(source: ImageSource, products: Iterable[Any]) -> list[tuple[Any, Any]]:
     """The source's rows that show products of those keys, public or not: row key, product key."""
-    key = f"{source.paths['@product'].lookup}__pk" if source.product else "pk"
-    rows = source.model._base_manager.filter(**{f"{key}__in": products})
+    key = source.product_lookup
+    rows = from_primary(source.model._base_manager.filter(**{f"{key}__in": products}))
     return list(rows.order_by("pk").values_list("pk", key))
-
-
-def known_labels(models: Sequence[type[Model]]) -> str:
-    """Labels for a message."""
-    return ", ".join(model._meta.label for model in models) or "none"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmsearch_app.embedders.base import Content
-from mmsearch_app.sources import ImageSource, registry
+from mmsearch_app.registry import registry
+from mmsearch_app.sources import ImageSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,8 +87,8 @@ def registered(source: ImageSource) -> Iterator[ImageSource]:
     from mmsearch_app import signals
 
     registry.add(source)
-    signals.connect()
     try:
+        signals.connect()
         yield source
     finally:
         registry.remove(source.name)

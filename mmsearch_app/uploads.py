@@ -13,6 +13,7 @@ from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest
 
 from mmsearch_app.conf import get_settings
+from mmsearch_app.texts import tell_cap
 
 __all__ = ["CappedUpload", "UploadTooLarge", "cap_uploads", "discard"]
 
@@ -100,8 +101,7 @@ class CappedUpload(FileUploadHandler):
 
     def _refuse(self) -> None:
         discard(self._input)
-        msg = f"This file is too large: at most {self.max_bytes / 2**20:.3g} MB."
-        raise UploadTooLarge(msg)
+        raise UploadTooLarge(tell_cap(self.max_bytes))
 
 
 def discard(stream: IO[bytes]) -> None:

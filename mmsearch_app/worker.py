@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mmsearch_app import documents, ledger, reindex
+from mmsearch_app import documents, ledger
 from mmsearch_app.conf import get_index, get_settings
 from mmsearch_app.documents import Document, Prepared
 from mmsearch_app.embedding import EmbedderDown, embed_each
+from mmsearch_app.generations import ReindexNeeded, ensure_live, is_live
 from mmsearch_app.indexes.base import Generation, IndexFault, IndexMissing
 from mmsearch_app.ledger import Outcome
 from mmsearch_app.models import Entry, State
@@ -38,7 +40,7 @@ class Drained:
     failed: int = 0
     """Attempts that failed; they are repeated later."""
     problem: str = ""
-    """Why it stopped early: the index or the model is away, or a reindex is needed."""
+    """Why it stopped early: the index, the model or the storage is away, or a reindex needed."""
 
     def __add__(self, other: Drained) -> Drained:
         return Drained(
@@ -84,7 +86,7 @@ def _work(entries: Sequence[Entry]) -> Drained:
             return _process(entries)
         except IndexMissing:  # a rebuild dropped the generation under our hands
             return _process(entries)
-    except (reindex.ReindexNeeded, EmbedderDown, IndexFault) as error:
+    except (ReindexNeeded, EmbedderDown, IndexFault) as error:
         log.warning("Indexing waits: %s", error)
         ledger.release(entries, error=str(error), wait=get_settings().RETRY_SECONDS)
         return Drained(problem=str(error))
@@ -95,21 +97,32 @@ def _work(entries: Sequence[Entry]) -> Drained:
 
 def _process(entries: Sequence[Entry]) -> Drained:
     index = get_index()
-    live = reindex.ensure_live()
-    prepared = documents.prepare(entries)
-    outcomes, failures = _embed_and_write(prepared.documents, live)
+    live = ensure_live()
+    stored = _stored(entries, live)
+    prepared = documents.prepare(entries, held=stored)
+    outcomes, failures = _embed_and_write(prepared.documents, stored, live)
     gone = [outcome.entry.key for outcome in prepared.without_picture]
     if gone:
         index.delete(gone, generation=live.name)
-    ledger.finish(outcomes + prepared.without_picture)
+    ledger.finish(outcomes + prepared.without_picture, holds=partial(is_live, live.name))
     for entry, error in failures + prepared.unread:
         ledger.fail([entry], error)
-    reindex.follow(entries, live)
-    return _count(outcomes, prepared, failures)
+    return _count(outcomes, prepared, failures, problem=_release(prepared))
+
+
+def _release(prepared: Prepared) -> str:
+    """Give back what waits for the storage; what to say of it, or ""."""
+    if not prepared.held_up:
+        return ""
+    problem = f"The storage does not answer: {prepared.held_up[0][1]}"
+    log.warning("Indexing waits: %s", problem)
+    held_up = [entry for entry, _ in prepared.held_up]
+    ledger.release(held_up, error=problem, wait=get_settings().RETRY_SECONDS)
+    return problem
 
 
 def _count(
-    outcomes: list[Outcome], prepared: Prepared, failures: list[tuple[Entry, str]]
+    outcomes: list[Outcome], prepared: Prepared, failures: list[tuple[Entry, str]], *, problem: str
 ) -> Drained:
     removed = sum(outcome.state == State.REMOVED for outcome in prepared.without_picture)
     return Drained(
@@ -117,16 +130,16 @@ def _count(
         removed=removed,
         skipped=len(prepared.without_picture) - removed,
         failed=len(failures) + len(prepared.unread),
+        problem=problem,
     )
 
 
 def _embed_and_write(
-    batch: Sequence[Document], live: Generation
+    batch: Sequence[Document], stored: Mapping[str, NDArray[np.float32]], live: Generation
 ) -> tuple[list[Outcome], list[tuple[Entry, str]]]:
-    vectors = _stored(batch, live)
-    missing = [document for document in batch if document.entry.key not in vectors]
-    made, failures = embed_each(missing)
-    done, refused = write_each(batch, vectors | made, generation=live.name)
+    kept = {d.entry.key: stored[d.entry.key] for d in batch if d.unchanged}
+    made, failures = embed_each([document for document in batch if not document.unchanged])
+    done, refused = write_each(batch, kept | made, generation=live.name)
     return [_indexed(document, live) for document in done], failures + refused
 
 
@@ -141,11 +154,7 @@ def _indexed(document: Document, live: Generation) -> Outcome:
     )
 
 
-def _stored(batch: Sequence[Document], live: Generation) -> dict[str, NDArray[np.float32]]:
-    """Vectors that are still right: only a filter's value or nothing at all has changed."""
-    same = [
-        document.entry.key
-        for document in batch
-        if document.entry.content == document.identity and document.entry.generation == live.name
-    ]
-    return get_index().vectors(same, generation=live.name) if same else {}
+def _stored(entries: Sequence[Entry], live: Generation) -> dict[str, NDArray[np.float32]]:
+    """Vectors that may still be right: only a filter's value or nothing at all has changed."""
+    known = [entry.key for entry in entries if entry.content and entry.generation == live.name]
+    return get_index().vectors(known, generation=live.name) if known else {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,17 +13,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from example_shop.models import Product, ProductImage
+from mmsearch_app import ImageSource
 from mmsearch_app.conf import get_embedder, get_index
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.models import Entry
-from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
+from mmsearch_app.testing import TestingEmbedder, registered
 from mmsearch_app.worker import Drained, drain
 from tests.pictures import encode
+from tests.shapes.models import Exhibition, Poster
 
 COLOURS = {"red": (200, 20, 20), "green": (20, 160, 40), "blue": (20, 40, 200)}
 IMAGES = "example_shop.productimage"
 
 Sell = Callable[..., Product]
+Catalogue = dict[str, Product]
 
 
 def picture(colour: str = "red", *, side: int = 32, kind: str = "PNG") -> bytes:
@@ -133,22 +137,18 @@ class EmbedderWithMoods(CountingEmbedder):
 
 
 @pytest.fixture
-def use(settings: Any) -> Callable[..., None]:
-    """Change keys of the setting MMSEARCH, before anything is indexed."""
-
-    def change(**keys: Any) -> None:
-        settings.MMSEARCH = {**IN_MEMORY, **settings.MMSEARCH, **keys}
-
-    return change
-
-
-@pytest.fixture
 def embedder(use: Callable[..., None]) -> EmbedderWithMoods:
     """The embedder in use, one with moods."""
     use(EMBEDDER={"BACKEND": "tests.core.conftest.EmbedderWithMoods"})
     found = get_embedder()
     assert isinstance(found, EmbedderWithMoods)
     return found
+
+
+@pytest.fixture
+def small_batches(use: Callable[..., None]) -> None:
+    """Two pictures a batch, embedded by the one with moods."""
+    use(BATCH_SIZE=2, EMBEDDER={"BACKEND": "tests.core.conftest.EmbedderWithMoods"})
 
 
 class FickleIndex:
@@ -175,3 +175,38 @@ def index(use: Callable[..., None]) -> Any:
     """The index in use; `index.away = True` breaks the connection."""
     use(INDEX={"BACKEND": "tests.core.conftest.FickleIndex"})
     return get_index()
+
+
+class Detailed(ImageSource):
+    name = "detailed"
+    image = "picture"
+    title = "name"
+    filters: ClassVar = {
+        "copies": "copies",
+        "released": "released",
+        "signed": "signed",
+        "shade": "shade",
+        "label": "name",
+        "exhibition": "exhibitions",
+        "hung": "exhibitions.title",
+    }
+
+
+@pytest.fixture
+def gallery(db: None) -> Any:
+    """Three posters: red of 2001 signed, green of 2002, blue of 2003; 1, 2 and 3 copies."""
+    with registered(Detailed(Poster)):
+        shows = [Exhibition.objects.create(title=title) for title in ("Waves", "Sands")]
+        posters = []
+        for number, colour in enumerate(("red", "green", "blue"), start=1):
+            poster = Poster.objects.create(
+                name=f"{colour} sea",
+                picture=picture_file(colour),
+                copies=number,
+                released=datetime(2000 + number, 6, 1, tzinfo=UTC),
+                signed=number == 1,
+            )
+            poster.exhibitions.set(shows[: number - 1])
+            posters.append(poster)
+        work()
+        yield posters

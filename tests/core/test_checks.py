@@ -10,9 +10,9 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.db import connection, models
 
-from example_shop.models import ProductImage
+from example_shop.models import Product, ProductImage
 from mmsearch_app import ImageSource, checks
-from mmsearch_app.sources import registry
+from mmsearch_app.registry import registry
 from mmsearch_app.testing import IN_MEMORY, registered
 from tests.shapes.models import Attachment, Poster
 
@@ -82,7 +82,13 @@ def test_w001_is_not_said_to_a_developer(settings: Any) -> None:
 def test_w002_an_index_of_one_process_without_the_thread(settings: Any) -> None:
     settings.DEBUG = True
     settings.MMSEARCH = IN_MEMORY
-    assert ids(checks.check_settings(None)) == ["W002"]
+    (found,) = checks.check_settings(None)
+    assert ids([found]) == ["W002"]
+    assert "in the memory of one process" in str(found.msg)
+    settings.MMSEARCH = {"EMBEDDER": IN_MEMORY["EMBEDDER"]}
+    (found,) = checks.check_settings(None)
+    assert ids([found]) == ["W002"]
+    assert "a file that one process can open" in str(found.msg)
 
 
 @pytest.mark.usefixtures("alone")
@@ -139,6 +145,9 @@ def test_e004_a_key_of_several_columns() -> None:
         {"nope": "x"},
         {"shapes.Tag": "nope"},
         {"shapes.Tag": "posters.shade"},
+        {"shapes.Tag": "name"},
+        {"shapes.Exhibition": "title"},
+        {"example_shop.Product": "images"},
     ],
 )
 def test_e005_a_dependency_that_leads_nowhere(depends_on: dict[str, str], alone: None) -> None:
@@ -149,6 +158,16 @@ def test_e005_a_dependency_that_leads_nowhere(depends_on: dict[str, str], alone:
     source.depends_on = depends_on  # type: ignore[misc]
     registry.add(source)
     assert ids(checks.check_sources(None)) == ["E005"]
+
+
+@pytest.mark.usefixtures("alone")
+def test_e005_is_reached_since_a_wrong_label_stops_nothing_before_it() -> None:
+    wrong = {"example_shop.Prodct": "images", "example_shop.Product": "images"}
+    source = type("Named", (ImageSource,), {"image": "original", "depends_on": wrong})
+    with registered(source(ProductImage)):
+        assert [path for _, _, path in registry.depending_on(Product)] == ["images"]
+        [found] = checks.check_sources(None)
+    assert "depends_on['example_shop.Prodct'] = 'images': App 'example_shop'" in str(found.msg)
 
 
 class Fine(ImageSource):
@@ -181,3 +200,15 @@ def test_e007_a_filter_called_as_a_field_of_the_page() -> None:
     found = of_source(Poster, image="picture", filters={"text": "name", "tag": "tags.name"})
     assert ids(found) == ["E007"]
     assert "'text'" in str(found[0].msg)
+
+
+@pytest.mark.parametrize("name", ["price__lte", "size__in", "the price", "a&b", ""])
+def test_e007_a_filter_that_no_question_could_name(name: str) -> None:
+    found = of_source(Poster, image="picture", filters={name: "name"})
+    assert ids(found) == ["E007"]
+    assert repr(name) in str(found[0].msg)
+
+
+@pytest.mark.parametrize("name", ["in", "shoe-size", "size__eu", "größe"])
+def test_e007_leaves_plain_names_alone(name: str) -> None:
+    assert of_source(Poster, image="picture", filters={name: "name"}) == []

@@ -2,100 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
-from django.utils import timezone
+from django.db import connection, transaction
 
 from example_shop.models import ProductImage
 from mmsearch_app import ledger, mark, poke
-from mmsearch_app.ledger import Outcome
-from mmsearch_app.locking import change
+from mmsearch_app.indexes.memory import MemoryIndex
 from mmsearch_app.models import Entry, State
 from mmsearch_app.reconcile import Drift, reconcile
 from mmsearch_app.worker import drain
 from tests.core.conftest import EmbedderWithMoods, Sell, add_picture, entry, held, picture_file
-from tests.postgres import ROOT
+from tests.core.kit import in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def in_threads(*jobs: Callable[[], Any]) -> list[Any]:
-    """Run the jobs side by side, each with a connection of its own; returns their results."""
-
-    def run(job: Callable[[], Any]) -> Any:
-        try:
-            return job()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        return list(pool.map(run, jobs))
-
-
-def mark_many(count: int) -> None:
-    ledger.mark("a.source", range(count))
-
-
-def indexed(entries: list[Entry]) -> list[Outcome]:
-    return [Outcome(entry=found, state=State.INDEXED) for found in entries]
-
-
-def claim_and_finish() -> list[int]:
-    claimed: list[int] = []
-    while batch := ledger.claim(5):
-        claimed += [found.pk for found in batch]
-        ledger.finish(indexed(batch))
-    return claimed
-
-
-def test_three_threads_claim_everything_and_nothing_twice() -> None:
-    mark_many(300)
-    claimed = Counter(pk for pks in in_threads(*[claim_and_finish] * 3) for pk in pks)
-    assert len(claimed) == 300
-    assert set(claimed.values()) == {1}
-    assert Entry.objects.filter(state=State.INDEXED).count() == 300
-
-
-def start_claimer(mode: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.core.claimer", str(connection.settings_dict["NAME"])]
-    return subprocess.Popen([*command, mode], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-
-
-def test_three_processes_claim_everything_and_nothing_twice() -> None:
-    mark_many(300)
-    workers = [start_claimer("work") for _ in range(3)]
-    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
-    claimed = Counter(int(line) for output in outputs for line in output.split())
-    assert len(claimed) == 300
-    assert set(claimed.values()) == {1}
-
-
-def test_what_a_killed_worker_held_is_free_after_its_lease(use: Any) -> None:
-    use(LEASE_SECONDS=1)
-    mark_many(8)
-    worker = start_claimer("hang")
-    assert worker.stdout is not None
-    taken = {int(worker.stdout.readline()) for _ in range(5)}
-    worker.kill()
-    worker.wait()
-    worker.stdout.close()
-    assert {found.pk for found in ledger.claim(8)} == set(
-        Entry.objects.exclude(pk__in=taken).values_list("pk", flat=True)
-    )
-    # The other process took its lease with the default of ten minutes.
-    later = timezone.now() + timedelta(seconds=601)
-    assert {found.pk for found in ledger.waiting(at=later)} >= taken
 
 
 def test_two_drains_embed_every_picture_once(
@@ -145,49 +68,6 @@ def test_what_is_not_committed_yet_is_not_worked_on(sell: Sell) -> None:
             assert drained.indexed == 0
         assert held() == []
     assert drain().indexed == 1
-
-
-@pytest.mark.postgres
-def test_a_worker_passes_by_what_a_transaction_of_the_shop_holds() -> None:
-    mark_many(4)
-    with transaction.atomic():
-        ledger.mark("a.source", [0])
-        (claimed,) = in_threads(lambda: ledger.claim(4))
-    assert [found.object_pk for found in claimed] == ["1", "2", "3"]
-
-
-VERBS: dict[str, Callable[[list[Entry]], Any]] = {
-    "finish": lambda entries: ledger.finish(indexed(entries)),
-    "fail": lambda entries: ledger.fail(entries, "broken"),
-    "release": lambda entries: ledger.release(entries, wait=1),
-    "retry": lambda entries: ledger.retry(Entry.objects.filter(source="a.source")),
-    "change": lambda entries: change(Entry.objects.filter(source="a.source"), error=""),
-}
-
-
-@pytest.mark.postgres
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_worker_never_deadlocks_with_a_shop_that_saves_in_another_order(verb: str) -> None:
-    mark_many(6)
-    entries = ledger.claim(6)
-    half_way, worker_is_at_it = threading.Event(), threading.Event()
-
-    def keep_shop() -> None:
-        with transaction.atomic():
-            ledger.mark("a.source", [3])
-            half_way.set()
-            assert worker_is_at_it.wait(10)
-            time.sleep(0.3)
-            for key in (5, 4, 2, 1, 0):
-                ledger.mark("a.source", [key])
-
-    def keep_working() -> None:
-        assert half_way.wait(10)
-        worker_is_at_it.set()
-        VERBS[verb](entries)
-
-    in_threads(keep_shop, keep_working)
-    assert Entry.objects.filter(due_at__isnull=False).count() == 6
 
 
 @pytest.mark.postgres
@@ -273,16 +153,12 @@ def test_parts_are_built_once_for_all_threads(use: Any) -> None:
     assert len({id(index) for index in found}) == 1
 
 
-class SlowToBuild:
+class SlowToBuild(MemoryIndex):
     """An index that takes its time to be made."""
-
-    shared = True
 
     def __init__(self) -> None:
         time.sleep(0.05)
-
-    def close(self) -> None:
-        """Nothing to do."""
+        super().__init__()
 
 
 def test_the_entry_of_a_row_saved_in_one_thread_is_one_row_for_all(sell: Sell) -> None:

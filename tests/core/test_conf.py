@@ -51,7 +51,6 @@ def test_something_else_than_a_dict_is_refused(value: Any) -> None:
         ("LIMIT", None),
         ("MIN_SCORE", "0.5"),
         ("MIN_SCORE", None),
-        ("WORKER_THREAD", 1),
         ("THROTTLE_RATE", 60),
         ("THROTTLE_RATE", "often"),
         ("THROTTLE_RATE", "60/fortnight"),
@@ -60,7 +59,24 @@ def test_something_else_than_a_dict_is_refused(value: Any) -> None:
 )
 def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
     message = refusal(**{key: value})
-    assert f"MMSEARCH['{key}'] = {value!r} must be a" in message
+    assert f"MMSEARCH['{key}'] = {value!r} must be a " in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "right"),
+    [
+        ("LIMIT", "24", "a whole number; its default is 24."),
+        ("MIN_SCORE", "0.5", "a number; its default is 0.0."),
+        ("WORKER_THREAD", 1, "True or False; its default is False."),
+        ("THROTTLE_RATE", "often", "a rate such as '60/min', or None."),
+        ("RERANK_FUSION", "votes", "'ranks' or 'scores'."),
+        ("LIMIT", 0, "at least 1."),
+        ("MIN_SCORE", -0.1, "at least 0."),
+        ("RERANK_WEIGHT", 1.1, "from 0 to 1."),
+    ],
+)
+def test_a_refusal_says_what_would_be_right(key: str, value: Any, right: str) -> None:
+    assert refusal(**{key: value}) == f"MMSEARCH['{key}'] = {value!r} must be {right}"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +93,7 @@ def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
     ],
 )
 def test_a_number_out_of_range_is_refused(key: str, value: Any) -> None:
-    assert f"MMSEARCH['{key}'] = {value!r} must be from" in refusal(**{key: value})
+    assert f"MMSEARCH['{key}'] = {value!r} must be " in refusal(**{key: value})
 
 
 @pytest.mark.parametrize(

@@ -4,63 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from example_shop.models import Category, Product
-from mmsearch_app import ImageSource, search
+from mmsearch_app import search
 from mmsearch_app.conf import get_index
 from mmsearch_app.filters import parse, specs
-from mmsearch_app.query import InvalidQuery
-from mmsearch_app.testing import registered
-from tests.core.conftest import picture_file, work
+from tests.core.conftest import Catalogue, work
+from tests.core.kit import found
 from tests.shapes.models import Exhibition, Poster, Tag
 
 pytestmark = pytest.mark.django_db
-
-Catalogue = dict[str, Product]
-
-
-class Detailed(ImageSource):
-    name = "detailed"
-    image = "picture"
-    title = "name"
-    filters: ClassVar = {
-        "copies": "copies",
-        "released": "released",
-        "signed": "signed",
-        "shade": "shade",
-        "label": "name",
-        "exhibition": "exhibitions",
-        "hung": "exhibitions.title",
-    }
-
-
-@pytest.fixture
-def gallery(db: None) -> Any:
-    """Three posters: red of 2001 signed, green of 2002, blue of 2003; 1, 2 and 3 copies."""
-    with registered(Detailed(Poster)):
-        shows = [Exhibition.objects.create(title=title) for title in ("Waves", "Sands")]
-        posters = []
-        for number, colour in enumerate(("red", "green", "blue"), start=1):
-            poster = Poster.objects.create(
-                name=f"{colour} sea",
-                picture=picture_file(colour),
-                copies=number,
-                released=datetime(2000 + number, 6, 1, tzinfo=UTC),
-                signed=number == 1,
-            )
-            poster.exhibitions.set(shows[: number - 1])
-            posters.append(poster)
-        work()
-        yield posters
-
-
-def found(**filters: Any) -> set[str]:
-    """First words of the titles found, by the index and by the database alike."""
-    hits = search("sea mug shirt", filters=filters).hits
-    return {hit.title.split()[0] for hit in hits}
 
 
 def test_a_number_is_compared_with_each_operator(gallery: Any) -> None:
@@ -162,87 +118,6 @@ def test_what_a_form_left_empty_is_no_filter(gallery: Any, value: Any) -> None:
 
 def test_an_empty_queryset_is_fulfilled_by_nothing(gallery: Any) -> None:
     assert found(exhibition=Exhibition.objects.none()) == set()
-
-
-def test_an_unknown_filter_is_refused_with_the_right_names(gallery: Any) -> None:
-    with pytest.raises(InvalidQuery, match=r"no filter 'colour'.*category.*price") as caught:
-        search("sea", filters={"colour": "red"})
-    assert caught.value.field == "colour"
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["copies__regex", "copies__gt__lt", "__gt", "product__is_public", "pk", "released__year"],
-)
-def test_no_lookup_of_the_orm_gets_through(gallery: Any, name: str) -> None:
-    with pytest.raises(InvalidQuery, match="There is no filter"):
-        search("sea", filters={name: 1})
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("copies", "many"),
-        ("copies", 10**30),
-        ("copies", -(2**63) - 1),
-        ("copies", float("nan")),
-        ("copies", float("inf")),
-        ("copies", "1" * 5000),
-        ("copies", {"a": 1}),
-        ("copies", [1, "x"]),
-        ("price", "NaN"),
-        ("price", "sNaN"),
-        ("price", "Infinity"),
-        ("price", "1e400"),
-        ("price", 1e12),
-        ("price", "cheap"),
-        ("price", float("nan")),
-        ("released", "someday"),
-        ("released", "2020-13-45"),
-        ("signed", "perhaps"),
-        ("label", "a\0b"),
-        ("label", "\ud800"),
-        ("shade", float("nan")),
-        ("shade", "a\0b"),
-        ("shade", 10**400),
-        ("exhibition", "Waves"),
-        ("exhibition", 10**30),
-        ("hung", "\0"),
-    ],
-)
-def test_a_value_that_does_not_fit_is_refused(gallery: Any, name: str, value: Any) -> None:
-    with pytest.raises(InvalidQuery, match="does not fit the filter") as caught:
-        search("sea", filters={name: value})
-    assert caught.value.field == name
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("copies__gt", [1, 2]), ("label__gt", "a"), ("signed__lt", True), ("exhibition__gte", 1)],
-)
-def test_a_comparison_takes_one_number_or_date(gallery: Any, name: str, value: Any) -> None:
-    with pytest.raises(InvalidQuery, match="takes one number or date"):
-        search("sea", filters={name: value})
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("copies", 2**62),
-        ("copies__lt", -(2**62)),
-        ("copies__gt", 2**40),
-        ("exhibition", 2**62),
-        ("price__lte", "-5"),
-        ("price__gte", "999999.99"),
-        ("released__lt", "0001-01-01"),
-        ("released__gt", "9999-12-31"),
-        ("label", "x" * 10_000),
-    ],
-)
-def test_a_far_away_value_finds_nothing_and_breaks_nothing(
-    gallery: Any, name: str, value: Any
-) -> None:
-    assert found(**{name: value}) == set()
 
 
 def test_specs_tell_a_form_what_there_is(gallery: Any) -> None:

@@ -5,39 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app import ImageSource
-from mmsearch_app.conf import get_embedder, get_index
+from mmsearch_app.conf import get_embedder
 from mmsearch_app.models import Entry, Rebuild, State
 from mmsearch_app.reconcile import Drift, reconcile
-from mmsearch_app.testing import registered
-from tests.core.conftest import (
-    IMAGES,
-    CountingEmbedder,
-    Sell,
-    add_picture,
-    entry,
-    held,
-    make_due,
-    picture,
-    picture_file,
-    work,
-)
-from tests.shapes.models import Attachment, CheapPoster, FramedPoster, Garment, Media, Poster
+from tests.core.conftest import IMAGES, Sell, add_picture, entry, held, make_due, picture_file, work
+from tests.core.kit import delete_raw
+from tests.shapes.models import Attachment, Garment
 
 pytestmark = pytest.mark.django_db
-
-
-def delete_raw(*keys: Any) -> None:
-    table = ProductImage._meta.db_table
-    with connection.cursor() as cursor:
-        statement = f"DELETE FROM {table} WHERE id = %s"  # noqa: S608 - our own table's name
-        cursor.executemany(statement, [(key,) for key in keys])
 
 
 def test_exactly_what_changed_without_a_signal_is_found_and_then_nothing(
@@ -129,158 +110,6 @@ def test_what_is_no_picture_or_has_none_is_no_difference() -> None:
     assert reconcile() == Drift()
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Poster(name="sea", picture="a.png"),
-        lambda: Garment(code="A:1 ä", name="coat"),
-        lambda: Attachment(),
-    ],
-    ids=["uuid", "text", "number"],
-)
-def test_rows_of_every_kind_of_key_are_found_both_ways(make: Any) -> None:
-    row = make()
-    type(row).objects.bulk_create([row])
-    assert reconcile() == Drift(changed=1)
-    work()
-    assert reconcile() == Drift()
-    type(row).objects.all()._raw_delete("default")
-    assert reconcile() == Drift(gone=1)
-    work()
-    assert reconcile() == Drift()
-
-
-def test_a_subclass_is_found_by_its_parents_row() -> None:
-    framed = FramedPoster.objects.create(name="sea", picture=picture_file(), frame="oak")
-    work()
-    Poster.objects.update(name="sky")
-    assert reconcile() == Drift(changed=1)
-    assert entry(Poster.objects.get(pk=framed.pk)).state == State.PENDING
-
-
-class Framed(ImageSource):
-    image = "picture"
-    title = "name"
-
-
-def test_a_source_of_a_subclass_compares_its_parents_key() -> None:
-    with registered(Framed(FramedPoster)):
-        FramedPoster.objects.create(name="sea", picture=picture_file(), frame="oak")
-        work()
-        assert reconcile() == Drift()
-        Poster.objects.update(name="sky")
-        assert reconcile("shapes.framedposter") == Drift(changed=1)
-
-
-def test_a_source_of_a_proxy_is_compared_like_any_other() -> None:
-    with registered(Framed(CheapPoster)):
-        Poster.objects.bulk_create([Poster(name="sea", picture="a.png")])
-        assert reconcile("shapes.cheapposter") == Drift(changed=1)
-
-
-def test_only_the_named_source_is_compared(sell: Sell) -> None:
-    product = sell(pictures=0)
-    ProductImage.objects.bulk_create([ProductImage(product=product, original="a.png")])
-    Poster.objects.bulk_create([Poster(name="sea", picture="a.png")])
-    assert reconcile("shapes.poster") == Drift(changed=1)
-    assert reconcile(IMAGES) == Drift(changed=1)
-
-
-def test_an_unknown_source_is_named_with_the_right_ones() -> None:
-    with pytest.raises(CommandError, match=r"No image source is called 'nope'.*productimage"):
-        call_command("mmsearch_reconcile", "nope")
-
-
-def test_entries_of_a_source_that_is_no_longer_registered_are_gone() -> None:
-    with registered(Framed(FramedPoster)):
-        FramedPoster.objects.create(name="sea", picture=picture_file(), frame="oak")
-        work()
-    assert reconcile() == Drift(gone=1)
-
-
-def test_a_named_reconcile_leaves_the_other_sources_alone(sell: Sell) -> None:
-    sell()
-    work()
-    assert reconcile("shapes.poster") == Drift()
-    assert len(held()) == 1
-
-
-def test_a_file_replaced_under_its_own_name_is_found_by_reading_files(
-    sell: Sell, embedder: CountingEmbedder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    image = sell(pictures=2).images.first()
-    work()
-    digest = entry(image).digest
-    with open(image.original.path, "wb") as file:
-        file.write(picture("blue"))
-    assert reconcile() == Drift()
-    call_command("mmsearch_reconcile", "--files")
-    assert capsys.readouterr().out.startswith("2 differences")
-    work()
-    assert entry(image).digest != digest
-    assert embedder.documents == 2 + 1
-
-
-def test_a_deep_reconcile_finds_what_the_index_lost(sell: Sell) -> None:
-    sell(pictures=3)
-    work()
-    live = get_index().live()
-    assert live is not None
-    get_index().delete(held()[:2], generation=live.name)
-    assert reconcile() == Drift()
-    assert reconcile(deep=True) == Drift(lost=2)
-    work()
-    assert len(held()) == 3
-    assert reconcile(deep=True) == Drift()
-
-
-def test_a_deep_reconcile_deletes_what_no_entry_accounts_for(sell: Sell) -> None:
-    sell(pictures=3)
-    work()
-    Entry.objects.filter(object_pk=ProductImage.objects.first().pk).delete()
-    delete_raw(ProductImage.objects.first().pk)
-    assert reconcile(deep=True) == Drift(strays=1)
-    assert len(held()) == 2
-
-
-def test_a_deep_reconcile_finds_what_was_written_to_a_generation_that_is_gone(
-    sell: Sell,
-) -> None:
-    sell(pictures=2)
-    work()
-    Entry.objects.filter(pk=Entry.objects.first().pk).update(generation="an-older-one")
-    assert reconcile(deep=True) == Drift(lost=1)
-
-
-def test_a_deep_reconcile_of_a_wiped_index_marks_everything(sell: Sell, settings: Any) -> None:
-    sell(pictures=3)
-    work()
-    settings.MMSEARCH = {**settings.MMSEARCH}
-    assert get_index().live() is None
-    assert reconcile(deep=True) == Drift(lost=3)
-    work()
-    assert len(held()) == 3
-
-
-def test_a_wiped_index_heals_with_the_first_entry_that_is_worked_on(
-    sell: Sell, settings: Any
-) -> None:
-    product = sell(pictures=3)
-    work()
-    settings.MMSEARCH = {**settings.MMSEARCH}
-    add_picture(product, "blue")
-    work()
-    assert len(held()) == 4
-
-
-def test_a_deep_reconcile_says_so_when_the_index_is_away(sell: Sell, index: Any) -> None:
-    sell()
-    work()
-    index.away = True
-    with pytest.raises(CommandError, match="cannot be reached"):
-        call_command("mmsearch_reconcile", "--deep")
-
-
 def test_what_was_removed_is_forgotten_after_a_day(sell: Sell) -> None:
     sell().images.get().delete()
     work()
@@ -316,14 +145,6 @@ def test_pages_are_told_by_their_last_key_and_never_by_an_offset(
     with CaptureQueriesContext(connection) as queries:
         assert reconcile().changed == 10
     assert not [query["sql"] for query in queries if "OFFSET" in query["sql"]]
-
-
-def test_the_media_rows_file_is_part_of_the_comparison() -> None:
-    media = Media.objects.create(file=picture_file())
-    Garment.objects.create(code="a", name="coat", photo=media)
-    work()
-    Media.objects.update(file="media/other.png")
-    assert reconcile() == Drift(changed=1)
 
 
 def test_reconciling_needs_neither_the_model_nor_the_index(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from example_shop.models import Product
@@ -15,6 +16,7 @@ from mmsearch_app.models import Entry
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.searching import search as search_function
 from tests.core.conftest import Sell, picture, work
+from tests.core.kit import titles
 
 pytestmark = pytest.mark.django_db
 
@@ -59,10 +61,6 @@ def reranker(use: Callable[..., None], sell: Sell, request: pytest.FixtureReques
     found = get_reranker()
     assert isinstance(found, Backwards)
     return found
-
-
-def titles(found: Any) -> list[str]:
-    return [hit.title for hit in found.hits]
 
 
 def test_without_a_reranker_the_index_ranks(shop: Catalogue) -> None:
@@ -166,3 +164,22 @@ def test_grades_are_one_for_each_candidate() -> None:
 
 def test_the_public_function_is_the_one_of_the_module() -> None:
     assert search is search_function
+
+
+@pytest.mark.parametrize("order", [(0.0, 1.0), ("0", "1"), (0, 1.5)])
+def test_places_are_whole_numbers(order: Any) -> None:
+    with pytest.raises(ValueError, match="order must be a permutation"):
+        Ranking(order=order)
+
+
+def test_places_may_be_those_of_numpy() -> None:
+    assert Ranking(order=tuple(np.argsort([2, 1]))).order == (1, 0)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), "1", None])
+def test_grades_and_agreement_are_finite(number: Any) -> None:
+    with pytest.raises(ValueError, match="must be finite"):
+        Ranking(order=(1, 0), grades=(1.0, number))
+    if number is not None:
+        with pytest.raises(ValueError, match="must be finite"):
+            Ranking(order=(1, 0), agreement=number)

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
+from django.utils import timezone
 
 from mmsearch_app import service
 from mmsearch_app.models import Entry, Rebuild, State
@@ -20,15 +21,9 @@ from mmsearch_app.reindex import request
 from mmsearch_app.service import Service
 from tests.core.conftest import EmbedderWithMoods, Sell, add_picture, held
 from tests.postgres import ROOT
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def wait_until(true: Callable[[], bool], *, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_a_turn_drains_and_says_whether_there_may_be_more(sell: Sell) -> None:
@@ -97,11 +92,11 @@ def test_a_thread_is_woken_by_a_save_and_ends_when_it_is_told(sell: Sell, use: A
     thread.start()
     try:
         product = sell()
-        work.woken.set()
-        wait_until(lambda: Entry.objects.filter(state=State.INDEXED).count() == 1)
+        work.wake()
+        until(lambda: Entry.objects.filter(state=State.INDEXED).count() == 1)
         add_picture(product, "blue")
-        work.woken.set()
-        wait_until(lambda: len(held()) == 2)
+        work.wake()
+        until(lambda: len(held()) == 2)
     finally:
         work.stop()
         thread.join(10)
@@ -119,9 +114,9 @@ def test_the_thread_starts_with_the_first_request_and_not_before(
     before = list(poke.listeners)
     try:
         client.get("/")
-        wait_until(lambda: len(held()) == 1)
+        until(lambda: len(held()) == 1)
         add_picture(product, "blue")
-        wait_until(lambda: len(held()) == 2)
+        until(lambda: len(held()) == 2)
     finally:
         running = service._thread_of_this_process()
         (thread,) = [t for t in threading.enumerate() if t.name == "mmsearch-worker"]
@@ -140,6 +135,29 @@ def test_the_command_works_once(sell: Sell, capsys: pytest.CaptureFixture[str]) 
     sell(pictures=2)
     call_command("mmsearch_worker", "--once")
     assert capsys.readouterr().out.startswith("2 indexed, 0 removed")
+
+
+def test_the_command_says_what_waits_for_another_attempt_and_until_when(
+    sell: Sell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sell(pictures=3)
+    later = timezone.now() + timedelta(minutes=5)
+    waiting = [entry.pk for entry in Entry.objects.all()[:2]]
+    Entry.objects.filter(pk__in=waiting).update(due_at=later)
+    call_command("mmsearch_worker", "--once")
+    told = capsys.readouterr().out.splitlines()
+    when = timezone.localtime(later).isoformat(" ", "seconds")
+    assert told[0].startswith("1 indexed")
+    assert told[1:] == [f"2 wait for another attempt, the first until {when}."]
+
+
+@pytest.mark.parametrize("command", [["mmsearch_worker", "--once"], ["mmsearch_reindex"]])
+def test_an_index_in_memory_is_said_to_end_with_the_command(
+    sell: Sell, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    sell()
+    call_command(*command)
+    assert "in the memory of this process" in capsys.readouterr().err
 
 
 def test_the_command_fails_when_a_picture_does(sell: Sell, embedder: EmbedderWithMoods) -> None:

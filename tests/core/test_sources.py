@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import pytest
@@ -10,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 import mmsearch_app
 from example_shop.models import Product, ProductImage
 from mmsearch_app import ImageSource, paths, register
-from mmsearch_app.sources import product_key, registry
+from mmsearch_app.registry import registry
 from mmsearch_app.testing import registered
 from tests.core.conftest import Sell, picture_file
 from tests.shapes.models import Attachment, CheapPoster, FramedPoster, Garment, Poster
@@ -39,10 +40,30 @@ def test_a_name_that_cannot_be_part_of_an_id_is_refused(name: str) -> None:
         register(Poster)(source)
 
 
-@pytest.mark.parametrize("model", ["shapes.Nope", "nope.Poster", "Poster"])
-def test_a_model_that_does_not_exist_is_refused(model: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=f"register\\('{model}'\\)"):
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("shapes.Nope", "App 'shapes' doesn't have a 'Nope' model"),
+        ("nope.Poster", "No installed app with label 'nope'"),
+        ("Poster", "a model is named by a label such as 'catalogue.Product'"),
+        (None, "a model is named by a label such as 'catalogue.Product'"),
+        (ImageSource, "a model is named by a label such as 'catalogue.Product'"),
+    ],
+)
+def test_a_model_that_does_not_exist_is_refused(model: Any, why: str) -> None:
+    said = re.escape(f"register({model!r}): {why}")
+    with pytest.raises(ImproperlyConfigured, match=said):
         register(model)(ImageSource)
+
+
+def test_a_source_whose_signals_cannot_be_connected_is_not_kept() -> None:
+    class Broken(ImageSource):
+        name = "broken"
+        depends_on: ClassVar = None
+
+    with pytest.raises(AttributeError), registered(Broken(Poster)):
+        pass
+    assert "broken" not in registry
 
 
 def test_an_unknown_source_is_named_with_the_right_ones() -> None:
@@ -60,8 +81,18 @@ def test_subclasses_and_proxies_are_of_the_kind_of_their_parent() -> None:
 def test_a_proxy_is_the_same_product_as_its_model(db: None) -> None:
     poster = Poster.objects.create(name="sea", picture=picture_file())
     cheap = CheapPoster.objects.get(pk=poster.pk)
-    assert product_key(cheap) == product_key(poster)
+    assert registry.keys_of(cheap) == registry.keys_of(poster) == (f"shapes.poster:{poster.pk}",)
     assert registry.get("shapes.poster").shows(cheap)
+
+
+def test_a_row_of_a_subclass_is_the_same_product_as_that_of_its_parent(db: None) -> None:
+    framed = FramedPoster.objects.create(name="sea", frame="oak", picture=picture_file())
+    assert registry.keys_of(framed) == (f"shapes.poster:{framed.pk}",)
+    assert list(registry.get("shapes.poster").rows_of(framed)) == [framed.poster_ptr]
+
+
+def test_what_no_source_shows_has_no_key(sell: Sell) -> None:
+    assert registry.keys_of(sell("red mug").images.get()) == ()
 
 
 def test_paths_follow_fields_relations_properties_and_methods(sell: Sell) -> None:

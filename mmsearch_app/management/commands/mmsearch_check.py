@@ -12,7 +12,11 @@ from mmsearch_app import images, ledger
 from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
 from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.presets import find_preset
-from mmsearch_app.sources import registry
+from mmsearch_app.registry import registry
+from mmsearch_app.sources import ImageSource
+
+ROWS = 50
+"""Of a source, among which a picture is looked for."""
 
 
 class Command(BaseCommand):
@@ -72,14 +76,25 @@ def _index() -> str:
 
 def _storage() -> str:
     """Read one picture of every source."""
-    read = []
-    for source in registry:
-        row = source.fetch().order_by("pk").first()
-        file = source.get_file(row) if row is not None else None
-        if file:
-            images.open_stored(file)
-            read.append(source.name)
-    return f"read a picture of {', '.join(read) or 'no source: there are none yet'}"
+    return ", ".join(map(_read_one, registry)) or "no source is registered"
+
+
+def _read_one(source: ImageSource) -> str:
+    """Open files until one is a picture; of those that are none, it is enough that they can be
+    read. Raises what the storage raises, and FileNotFoundError where it has none of the files."""
+    readable, lost = False, None
+    for row in source.fetch().order_by("pk")[:ROWS]:
+        try:
+            if file := source.get_file(row):
+                images.open_stored(file)
+                return f"read a picture of {source.name}"
+        except images.InvalidImage:
+            readable = True
+        except FileNotFoundError as error:
+            lost = error
+    if lost is not None and not readable:
+        raise lost
+    return f"found no picture in the first {ROWS} rows of {source.name}"
 
 
 def _ledger() -> str:
@@ -89,4 +104,11 @@ def _ledger() -> str:
 
 def _reranker() -> str:
     reranker = get_reranker()
-    return f"{type(reranker).__name__}, {reranker.fingerprint}" if reranker else "none configured"
+    if reranker is None:
+        return "none configured"
+    if hasattr(reranker, "warm_up"):
+        reranker.warm_up()
+    else:
+        candidates = [Content(text="a red mug"), Content(text="a blue mug")]
+        reranker.rerank(Content(text="a red mug"), candidates)
+    return f"{type(reranker).__name__}, {reranker.fingerprint}"

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mmsearch_app.evaluation import Judged, evaluate
-from mmsearch_app.query import InvalidQuery, SearchUnavailable
+from mmsearch_app.query import SearchUnavailable
 
 
 class Command(BaseCommand):
@@ -17,7 +17,8 @@ class Command(BaseCommand):
 
     help = (
         "Read questions from a file of JSON lines, such as "
-        '{"like": 12, "text": "but in red", "relevant": [40, 41]}, and print recall, mAP, nDCG.'
+        '{"like": 12, "text": "but in red", "relevant": [40, 41]}, and print recall, mAP, nDCG. '
+        "With several product models, app.model:12 says which product is meant."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         """Do it."""
         try:
             table = evaluate(_read(options["questions"]), k=options["k"])
-        except (InvalidQuery, SearchUnavailable, OSError) as error:
+        except (ValueError, SearchUnavailable, OSError) as error:
             raise CommandError(str(error)) from error
         names = list(next(iter(table.values())))
         self.stdout.write("".join([f"{'':<24}", *(f"{name:>12}" for name in names)]))
@@ -40,12 +41,12 @@ class Command(BaseCommand):
 
 def _read(path: Path) -> list[Judged]:
     questions = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if not line.strip():
             continue
         try:
             questions.append(Judged.from_json(json.loads(line)))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             msg = f"{path}, line {number}: {error}"
             raise CommandError(msg) from error
     if not questions:

@@ -9,10 +9,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from mmsearch_app import ledger, reindex
 from mmsearch_app.embedding import EmbedderDown
 from mmsearch_app.indexes.base import IndexFault
-from mmsearch_app.management.commands._progress import bar
+from mmsearch_app.management.commands._progress import bar, warn_of_memory
 from mmsearch_app.reconcile import reconcile
+from mmsearch_app.registry import registry
 from mmsearch_app.signals import mark
-from mmsearch_app.sources import registry
 from mmsearch_app.worker import drain
 
 
@@ -46,6 +46,7 @@ class Command(BaseCommand):
                 self.stdout.write("A worker will build the index anew.")
             else:
                 self._everything(options)
+            warn_of_memory(self)
         except (IndexFault, EmbedderDown, reindex.RebuildBlocked) as error:
             raise CommandError(str(error)) from error
         except KeyError as error:

@@ -6,12 +6,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mmsearch_app.conf import get_embedder, get_reranker
 from mmsearch_app.usage import Usage, measure
+from mmsearch_app.warming import loadable
 
 
 class Command(BaseCommand):
-    """A serving process loads them itself; what stays is the download and the files' cache."""
+    """What stays is the download and the files' cache: a serving process loads for itself, at its
+    first search or by `mmsearch_app.warm_up`."""
 
     help = (
         "Download the models' weights, which a search never does, load them, and say what that "
@@ -20,9 +21,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Embedder first, then the reranker, if there is one."""
-        for name, part in (("embedder", get_embedder()), ("reranker", get_reranker())):
-            if part is not None:
-                self.stdout.write(f"{name:<9} {type(part).__name__}: {_warm_up(part)}")
+        for name, part in loadable():
+            self.stdout.write(f"{name:<9} {type(part).__name__}: {_warm_up(part)}")
 
 
 def _warm_up(part: Any) -> Usage | str:

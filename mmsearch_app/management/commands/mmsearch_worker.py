@@ -6,8 +6,9 @@ import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.timezone import localtime, now
 
-from mmsearch_app.management.commands._progress import bar
+from mmsearch_app.management.commands._progress import bar, warn_of_memory
 from mmsearch_app.models import Entry
 from mmsearch_app.service import Service
 from mmsearch_app.worker import drain
@@ -39,5 +40,13 @@ class Command(BaseCommand):
         with bar(waiting, label="Indexing", verbosity=options["verbosity"]) as progress:
             drained = drain(progress=progress.update)
         self.stdout.write(str(drained))
+        self._tell_what_is_left()
+        warn_of_memory(self)
         if drained.problem or drained.failed:
             raise CommandError(drained.problem or "Some pictures failed; they are tried again.")
+
+    def _tell_what_is_left(self) -> None:
+        left = Entry.objects.filter(due_at__gt=now()).order_by("due_at")
+        if first := left.first():
+            when = localtime(first.due_at).isoformat(" ", "seconds")
+            self.stdout.write(f"{left.count()} wait for another attempt, the first until {when}.")

@@ -1,0 +1,100 @@
+"""Parts of the setting: what is no part is refused, and no message shows a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
+from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
+
+SECRET = "sk-very-secret"
+GETTERS = {"EMBEDDER": get_embedder, "INDEX": get_index, "RERANKER": get_reranker}
+
+
+def refusal(**keys: Any) -> str:
+    with override_settings(MMSEARCH={**IN_MEMORY, **keys}):
+        with pytest.raises(ImproperlyConfigured) as caught:
+            get_settings()
+            for key in keys:
+                GETTERS[key]()
+        return str(caught.value)
+
+
+@pytest.mark.parametrize("key", GETTERS)
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"BACKED": "x.Y", "OPTIONS": {"api_key": SECRET}},
+        {"BACKEND": "x.Y", "OPTIONS": {}, "TOKEN": SECRET},
+        {"BACKEND": "x.Y", "OPTIONS": [SECRET]},
+        [SECRET],
+    ],
+)
+def test_what_is_wrong_is_told_without_any_value(key: str, part: Any) -> None:
+    assert SECRET not in refusal(**{key: part})
+
+
+def test_the_keys_that_were_given_are_named() -> None:
+    said = refusal(INDEX={"OPTIONS": {"token": SECRET}, "BACKED": "x.Y"})
+    assert said.endswith("not a dict with BACKED, OPTIONS.")
+
+
+def test_the_system_check_shows_no_secret() -> None:
+    part = {"BACKED": "x.Y", "OPTIONS": {"token": SECRET}}
+    with override_settings(MMSEARCH={**IN_MEMORY, "INDEX": part}):
+        with pytest.raises(CommandError) as caught:
+            call_command("check")
+        assert "mmsearch_app.E001" in str(caught.value)
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "lacking"),
+    [
+        ("EMBEDDER", "it lacks dimension, embed_documents, embed_queries, fingerprint."),
+        ("INDEX", "it lacks count, create, delete, describe, "),
+        ("RERANKER", "it lacks fingerprint, rerank."),
+    ],
+)
+def test_a_class_of_another_kind_is_refused(key: str, lacking: str) -> None:
+    said = refusal(**{key: {"BACKEND": "django.http.HttpResponse"}})
+    assert f"MMSEARCH['{key}']['BACKEND'] = 'django.http.HttpResponse' is no " in said
+    assert lacking in said
+
+
+class Unknown(TestingEmbedder):
+    """Its fingerprint cannot be told before its weights are there."""
+
+    def __init__(self) -> None:
+        self.dimension = 256
+
+    @property
+    def fingerprint(self) -> str:  # type: ignore[override]
+        raise FileNotFoundError("the weights are not there yet")
+
+
+def test_a_part_is_recognised_without_asking_it_anything() -> None:
+    part = {"BACKEND": f"{__name__}.Unknown"}
+    with override_settings(MMSEARCH={**IN_MEMORY, "EMBEDDER": part}):
+        assert isinstance(get_embedder(), Unknown)
+
+
+class Wrapped:
+    """Stands for an embedder, whose members it has not itself."""
+
+    def __init__(self) -> None:
+        self.inner = TestingEmbedder()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def test_what_stands_for_a_part_is_taken() -> None:
+    part = {"BACKEND": f"{__name__}.Wrapped"}
+    with override_settings(MMSEARCH={**IN_MEMORY, "EMBEDDER": part}):
+        assert get_embedder().dimension == TestingEmbedder.dimension
