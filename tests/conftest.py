@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,12 @@ from django.core.cache import cache
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
 """Set where everything must run, as in continuous integration: a skip is then a failure."""
 POSTGRES_SUMMARY = pytest.StashKey[str]()
-WITHOUT_OPEN_CLIP = pytest.StashKey[int]()
+UNINSTALLED = {
+    "open_clip": "OpenCLIP (pip install 'mmsearch[open-clip]')",
+    "torchvision": "Qwen3-VL (pip install torchvision)",
+}
+"""Modules that no extra of `dev` brings, which are markers as well, and whose tests need them."""
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 @pytest.fixture(autouse=True)
@@ -40,16 +45,28 @@ def _nothing_left_over(settings: Any, tmp_path: Path) -> Iterator[None]:
     cache.clear()
 
 
+@pytest.fixture
+def use(settings: Any) -> Callable[..., None]:
+    """Change keys of the setting MMSEARCH, before anything is indexed."""
+    from mmsearch_app.testing import IN_MEMORY
+
+    def change(**keys: Any) -> None:
+        settings.MMSEARCH = {**IN_MEMORY, **settings.MMSEARCH, **keys}
+
+    return change
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is about the other database, and a library that no extra of `dev` has."""
+    """Leave out what is about the other database, and libraries that no extra of `dev` has."""
     sqlite = django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
-    absent = {"postgres" if sqlite else "sqlite"}
-    if importlib.util.find_spec("open_clip") is None:
-        absent.add("open_clip")
+    lacking = [name for name in UNINSTALLED if importlib.util.find_spec(name) is None]
+    absent = {"postgres" if sqlite else "sqlite", *lacking}
     left_out = [item for item in items if any(map(item.get_closest_marker, absent))]
     items[:] = [item for item in items if item not in set(left_out)]
     config.hook.pytest_deselected(items=left_out)
-    config.stash[WITHOUT_OPEN_CLIP] = sum(bool(i.get_closest_marker("open_clip")) for i in left_out)
+    config.stash[LEFT_OUT] = {
+        name: sum(bool(item.get_closest_marker(name)) for item in left_out) for name in lacking
+    }
 
 
 @pytest.hookimpl(wrapper=True)
@@ -67,10 +84,11 @@ def pytest_runtest_makereport(
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say what ran in a process of its own, and what was left out."""
-    if count := config.stash.get(WITHOUT_OPEN_CLIP, 0):
-        terminalreporter.write_line(
-            f"Left out: {count} tests of OpenCLIP, which is not installed. It needs torchvision, "
-            "of which there is no build for every torch: pip install 'mmsearch[open-clip]'."
-        )
+    for module, count in config.stash.get(LEFT_OUT, {}).items():
+        if count:
+            terminalreporter.write_line(
+                f"Left out: {count} tests of {UNINSTALLED[module]}. They need torchvision, of "
+                "which there is no build for every torch."
+            )
     if summary := config.stash.get(POSTGRES_SUMMARY, ""):
         terminalreporter.write_line(f"The tests of the core on PostgreSQL: {summary}")

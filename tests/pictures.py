@@ -10,6 +10,8 @@ from typing import Any
 from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
+PICTURE = Image.effect_mandelbrot((60, 44), (-2, -1.5, 1, 1.5), 20).convert("RGB")
+"""Harmless; no two of its parts are alike."""
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) (r) file\n%%EOF\n"
 
 
@@ -17,6 +19,11 @@ def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def as_sent(image: Image.Image) -> Image.Image:
+    """What a picture is after its journey to a model server, as a JPEG."""
+    return Image.open(BytesIO(encode(image, "JPEG", quality=90, optimize=True)))
 
 
 def red_over_blue(width: int = 40, height: int = 20) -> Image.Image:

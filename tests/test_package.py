@@ -59,6 +59,7 @@ def test_the_wheel_holds_the_app_and_nothing_else(wheel: Path) -> None:
     assert "mmsearch_app/py.typed" in names
     assert any(name.endswith(".html") for name in names)
     assert any(name.endswith(".css") for name in names)
+    assert "mmsearch_app/locale/de/LC_MESSAGES/django.mo" in names
 
 
 def test_the_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:

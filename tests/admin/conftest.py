@@ -18,6 +18,9 @@ from example_shop.models import Category, Product, ProductImage
 from mmsearch_app.models import Entry
 from mmsearch_app.testing import index_everything
 
+LEDGER = "/admin/mmsearch_app/entry/"
+PRODUCTS = "/admin/example_shop/product/"
+
 
 def draw(number: int) -> bytes:
     buffer = BytesIO()
@@ -104,3 +107,12 @@ def count_queries(work: Callable[[], object]) -> int:
     with CaptureQueriesContext(connection) as queries:
         work()
     return len(queries)
+
+
+def change(entry: Entry, **values: Any) -> Entry:
+    Entry.objects.filter(pk=entry.pk).update(**values)
+    return Entry.objects.get(pk=entry.pk)
+
+
+def address_of(entry: Entry) -> str:
+    return f"{LEDGER}{entry.pk}/change/"

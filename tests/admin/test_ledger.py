@@ -13,33 +13,12 @@ from django.utils import timezone
 
 from example_shop.models import Product, ProductImage
 from mmsearch_app.models import Entry, Rebuild, State
-from mmsearch_app.sources import registry
+from mmsearch_app.registry import registry
 from mmsearch_app.testing import index_everything
+from tests.admin.conftest import LEDGER, address_of, change
 from tests.shapes.models import Poster
 
-from .conftest import count_queries, entries_of, entry_of, messages_of
-
-LEDGER = "/admin/mmsearch_app/entry/"
-
-
-def change(entry: Entry, **values: Any) -> Entry:
-    Entry.objects.filter(pk=entry.pk).update(**values)
-    return Entry.objects.get(pk=entry.pk)
-
-
-def address_of(entry: Entry) -> str:
-    return f"{LEDGER}{entry.pk}/change/"
-
-
-def retry(client: Client, *entries: Entry, everything: bool = False, query: str = "") -> Any:
-    data = {
-        "action": "try_again",
-        "_selected_action": [entry.pk for entry in entries],
-        "select_across": "1" if everything else "0",
-        "index": "0",
-    }
-    return client.post(LEDGER + query, data, follow=True)
-
+from .conftest import count_queries, entries_of, entry_of
 
 # The list
 
@@ -243,65 +222,6 @@ def test_the_page_of_an_entry_shows_all_facts(boss: Client, shop: list[Product])
     for fact in (*facts, "category: Mugs", "price: 10.00", entry.key):
         assert fact
         assert fact in page
-
-
-# Try again
-
-
-def test_a_retry_makes_the_selected_entries_due(boss: Client, shop: list[Product]) -> None:
-    first, second = (
-        change(entry, state=State.FAILED, attempts=8, due_at=None) for entry in entries_of(shop[0])
-    )
-    response = retry(boss, first)
-    assert change(first).state == State.PENDING
-    assert change(first).due_at is not None
-    assert change(first).attempts == 0
-    assert change(second).state == State.FAILED
-    assert "1 to be tried again" in messages_of(response)
-
-
-def test_a_retry_of_all_of_a_state_leaves_the_others(boss: Client, shop: list[Product]) -> None:
-    failed = [change(entry, state=State.FAILED) for entry in entries_of(shop[0])]
-    retry(boss, failed[0], everything=True, query="?state__exact=failed")
-    assert set(Entry.objects.filter(state=State.PENDING)) == set(failed)
-
-
-def test_a_retry_is_on_the_page_of_the_entry_too(boss: Client, shop: list[Product]) -> None:
-    entry = change(entries_of(shop[0])[0], state=State.FAILED)
-    assert "Try again" in boss.get(address_of(entry)).content.decode()
-    assert boss.get(f"{LEDGER}{entry.pk}/retry/").status_code == 405
-    response = boss.post(f"{LEDGER}{entry.pk}/retry/")
-    assert response["Location"] == address_of(entry)
-    assert change(entry).state == State.PENDING
-
-
-@pytest.mark.parametrize("key", ["999999", "nonsense"])
-def test_a_retry_of_no_entry_is_not_found(boss: Client, db: None, key: str) -> None:
-    assert boss.post(f"{LEDGER}{key}/retry/").status_code == 404
-
-
-def test_who_may_only_look_cannot_retry(staff: Callable[..., Client], shop: list[Product]) -> None:
-    entry = change(entries_of(shop[0])[0], state=State.FAILED)
-    client = staff("mmsearch_app.view_entry")
-    assert "Try again" not in client.get(LEDGER).content.decode()
-    assert "Try again" not in client.get(address_of(entry)).content.decode()
-    retry(client, entry)
-    assert client.post(f"{LEDGER}{entry.pk}/retry/").status_code == 403
-    assert change(entry).state == State.FAILED
-
-
-def test_who_may_change_entries_can_retry(
-    staff: Callable[..., Client], shop: list[Product]
-) -> None:
-    entry = change(entries_of(shop[0])[0], state=State.FAILED)
-    retry(staff("mmsearch_app.change_entry"), entry)
-    assert change(entry).state == State.PENDING
-
-
-def test_a_retry_needs_the_token_of_the_form(shop: list[Product], admin_user: Any) -> None:
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(admin_user)
-    assert client.post(f"{LEDGER}{entries_of(shop[0])[0].pk}/retry/").status_code == 403
 
 
 def test_every_registered_source_is_offered_as_a_filter(boss: Client, db: None) -> None:

@@ -42,7 +42,8 @@ def test_confirming_asks_for_a_rebuild_and_does_none_of_the_work(
 
 def test_a_double_click_makes_no_second_rebuild(boss: Client, shop: list[Product]) -> None:
     boss.post(PAGE)
-    assert "under way already" in messages_of(boss.post(PAGE, follow=True))
+    page = boss.post(PAGE, follow=True).content.decode()
+    assert '<li class="info">A rebuild is under way already.</li>' in page
     assert Rebuild.objects.count() == 1
 
 
@@ -156,3 +157,11 @@ def test_what_blocks_a_rebuild_is_said_and_escaped(boss: Client, db: None) -> No
 def test_finished_rebuilds_are_listed(boss: Client, shop: list[Product]) -> None:
     done = rebuild()
     assert done.generation in boss.get(PAGE).content.decode()
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(1, "1 second"), (42, "42 seconds"), (150, "2")])
+def test_how_long_a_rebuild_took_is_told_in_seconds_or_minutes(seconds: int, said: str) -> None:
+    begun = timezone.now()
+    row = Rebuild(requested_at=begun, finished_at=begun + timedelta(seconds=seconds))
+    assert row.took.startswith(said)
+    assert ("second" in row.took) == (seconds < 60)

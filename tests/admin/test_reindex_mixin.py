@@ -1,4 +1,4 @@
-"""The action and the column that a shop's own admin pages get."""
+"""The action that a shop's own admin pages get, and the models it takes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.admin.sites import AdminSite
-from django.db.models import F
 from django.test import Client, RequestFactory
 
 from example_shop.models import Category, Product, ProductImage
 from mmsearch_app.admin import ReindexMixin
 from mmsearch_app.models import Entry, State
 from mmsearch_app.signals import mark
-from mmsearch_app.sources import ImageSource
-from mmsearch_app.testing import registered
+from tests.admin.conftest import PRODUCTS
 from tests.shapes.models import Attachment, Garment, Media, Poster
 
-from .conftest import count_queries, entries_of, entry_of, messages_of
+from .conftest import entries_of, entry_of, messages_of
 
-PRODUCTS = "/admin/example_shop/product/"
 IMAGES = "/admin/example_shop/productimage/"
 
 
@@ -200,84 +197,6 @@ def test_a_page_without_actions_stays_without(rf: RequestFactory, admin_user: An
     request = rf.get("/")
     request.user = admin_user
     assert Page(Product, AdminSite()).get_actions(request) == {}
-
-
-# The column
-
-
-def test_the_column_sums_up_the_pictures_of_a_product(boss: Client, shop: list[Product]) -> None:
-    broken = shop[0].images.get(position=1)
-    Entry.objects.filter(pk=entry_of(broken).pk).update(state=State.REJECTED, error="<i>no</i>")
-    page = boss.get(PRODUCTS).content.decode()
-    assert page.count("indexed × 2") == 2
-    assert "indexed × 1" in page
-    assert "not usable × 1" in page
-    assert "&lt;i&gt;no&lt;/i&gt;" in page
-    assert "<i>no</i>" not in page
-
-
-def test_the_column_costs_the_same_for_few_and_many_rows(
-    boss: Client, sell: Callable[..., Product]
-) -> None:
-    sell("one")
-    boss.get(PRODUCTS)
-    few = count_queries(lambda: boss.get(PRODUCTS))
-    for number in range(12):
-        sell(f"more {number}", views=2)
-    assert count_queries(lambda: boss.get(PRODUCTS)) == few
-
-
-def test_the_column_keeps_working_beside_editable_cells(boss: Client, shop: list[Product]) -> None:
-    data: dict[str, Any] = {
-        "form-TOTAL_FORMS": 3,
-        "form-INITIAL_FORMS": 3,
-        "_save": "Save",
-    }
-    for place, product in enumerate(Product.objects.all()):
-        data[f"form-{place}-id"] = product.pk
-        if place:
-            data[f"form-{place}-is_public"] = "on"
-    response = boss.post(PRODUCTS, data, follow=True)
-    assert "1 product was changed" in messages_of(response)
-    assert not Product.objects.get(pk=shop[0].pk).is_public
-    assert "waiting × 2" in response.content.decode()
-
-
-def test_the_column_works_on_a_page_of_one_row(db: None, shop: list[Product]) -> None:
-    class Page(ReindexMixin, admin.ModelAdmin):
-        """No list: the value is asked for a single object."""
-
-    shown = Page(ProductImage, AdminSite()).search_state(shop[0].images.first())
-    assert "indexed" in shown
-
-
-def test_the_column_knows_rows_with_uuid_keys(db: None) -> None:
-    poster = Poster.objects.create(name="sea")
-
-    class Page(ReindexMixin, admin.ModelAdmin):
-        """Of posters."""
-
-    assert "waiting" in Page(Poster, AdminSite()).search_state(poster)
-
-
-def test_a_row_that_the_ledger_does_not_know_has_a_dash(db: None) -> None:
-    class Page(ReindexMixin, admin.ModelAdmin):
-        """Of products."""
-
-    product = Product.objects.create(sku="x", slug="x", title="x")
-    assert "–" in Page(Product, AdminSite()).search_state(product)
-
-
-def test_two_sources_of_one_model_are_both_marked(shop: list[Product]) -> None:
-    class Again(ImageSource):
-        name = "again"
-        image = "original"
-        product = "product"
-
-    with registered(Again(ProductImage)):
-        assert mark(Product.objects.filter(pk=shop[0].pk)) == 4
-        marked = Entry.objects.filter(state=State.PENDING).order_by(F("source").asc())
-        assert {entry.source for entry in marked} == {"again", "example_shop.productimage"}
 
 
 def test_a_category_is_no_picture(boss: Client, shop: list[Product]) -> None:

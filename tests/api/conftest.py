@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
@@ -15,8 +14,7 @@ from PIL import Image
 from rest_framework.test import APIClient
 
 from example_shop.models import Category, Product, ProductImage
-from mmsearch_app import conf
-from mmsearch_app.testing import IN_MEMORY, index_everything
+from mmsearch_app.testing import index_everything
 from tests.pictures import encode
 
 COLOURS = {"red": (200, 20, 20), "green": (20, 160, 40), "blue": (20, 40, 200)}
@@ -31,25 +29,6 @@ def plain(colour: str, *, side: int = 32) -> bytes:
 
 def upload(data: bytes, name: str = "a.jpg") -> SimpleUploadedFile:
     return SimpleUploadedFile(name, data, content_type="image/jpeg")
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    conf.reset()
-    cache.clear()
-    yield
-    conf.reset()
-    cache.clear()
-
-
-@pytest.fixture
-def use(settings: Any) -> Callable[..., None]:
-    """Change keys of the setting MMSEARCH; before the catalogue is made."""
-
-    def change(**keys: Any) -> None:
-        settings.MMSEARCH = {**IN_MEMORY, **settings.MMSEARCH, **keys}
-
-    return change
 
 
 @pytest.fixture
