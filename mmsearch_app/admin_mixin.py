@@ -70,15 +70,15 @@ class ReindexMixin(_ModelAdmin):
 
     # The action
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """The page's own actions and ours, for those who may change the model."""
-        actions: dict[str, Any] = super().get_actions(request)
-        shown = self.actions is not None and admin.options.IS_POPUP_VAR not in request.GET
-        if shown and self.has_change_permission(request):
-            function = type(self).reindex_pictures
-            actions[_ACTION] = (function, _ACTION, _("Reindex the pictures in search"))
-        return actions
+    def __init__(self, model: type[Any], admin_site: admin.AdminSite) -> None:
+        """Add ours to the page's own actions, unless it has none by choice."""
+        super().__init__(model, admin_site)
+        if self.actions is not None and _ACTION not in self.actions:
+            self.actions = [*self.actions, _ACTION]
 
+    @admin.action(
+        description=gettext_lazy("Reindex the pictures in search"), permissions=["change"]
+    )
     def reindex_pictures(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Mark all pictures of the selected rows; a worker embeds them anew."""
         count = signals.mark(queryset, force=True)

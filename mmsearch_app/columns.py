@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Field, Model, QuerySet, Value
+from django.db.models import Field, ManyToManyField, Model, QuerySet, Value
 from django.db.models.expressions import Col
 from django.db.models.sql import Query
 from django.db.models.sql.where import WhereNode
@@ -58,7 +58,8 @@ def _along(model: Any, dotted: str) -> Iterator[Field[Any, Any]]:
         if field is None or (field.is_relation and field.related_model is None):
             raise _Unknown
         if field.many_to_many:
-            declared = field if field.concrete else field.field
+            forward = isinstance(field, ManyToManyField)  # on Django 6 it is not `concrete`
+            declared = field if forward else field.field
             yield from declared.remote_field.through._meta.concrete_fields
         else:
             yield field if field.concrete else field.field

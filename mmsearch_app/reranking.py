@@ -29,6 +29,10 @@ __all__ = ["identify", "is_offered", "recall", "rerank"]
 log = logging.getLogger(__name__)
 
 
+class UnusableReply(Exception):
+    """The model answered, but judged no candidate; asking again may help."""
+
+
 def is_offered(answer: Answer) -> bool:
     """Whether a better order than this one can be had: of a first page that no model judged."""
     query = answer.query
@@ -109,6 +113,9 @@ def _work(
                 ranking = replace(
                     ranking, reason=clean(ranking.reason), caption=clean(ranking.caption)
                 )
+                if ranking.says_nothing:
+                    msg = f"{ranking.repairs} repairs for {len(ranking.order)} candidates."
+                    raise UnusableReply(msg)
                 try_out(ranking)
             rankings.keep(name, ranking)
             return ranking

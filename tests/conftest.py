@@ -12,6 +12,7 @@ import pytest
 import pytest_socket
 from django.conf import settings as django_settings
 from django.core.cache import cache
+from django.utils import translation
 
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
 """Set where everything must run, as in continuous integration: a skip is then a failure."""
@@ -34,7 +35,7 @@ def _this_machine_only() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over(settings: Any, tmp_path: Path) -> Iterator[None]:
-    """A media folder, a cache and an index of the test's own."""
+    """A media folder, a cache, an index and a language of the test's own."""
     from mmsearch_app import conf
 
     settings.MEDIA_ROOT = tmp_path / "media"
@@ -43,6 +44,7 @@ def _nothing_left_over(settings: Any, tmp_path: Path) -> Iterator[None]:
     yield
     conf.reset()
     cache.clear()
+    translation.deactivate()  # a request leaves its visitor's language behind in the thread
 
 
 @pytest.fixture

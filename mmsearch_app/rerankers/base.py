@@ -47,6 +47,12 @@ class Ranking:
             msg = f"grades and agreement must be finite, not {self.grades} and {self.agreement}"
             raise ValueError(msg)
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether every place is a repair: nothing of the model's reply could be used."""
+        unmoved = self.order == tuple(range(len(self.order)))
+        return unmoved and self.grades is None and 0 < len(self.order) <= self.repairs
+
 
 def _is_finite(number: object) -> bool:
     return isinstance(number, Real) and math.isfinite(number)

@@ -52,7 +52,6 @@ def test_a_chat_server_ranks_a_search(mugs: Mugs, use: Use) -> None:
         (grade(1, 2, 3), 3),
         (grade(1, 2, 3, 4, 5, 6, 7), 1),
         (grade(1, 2, 3, 4, 5, 66), 1),
-        ("I like them all.", 6),
     ],
 )
 def test_repairs_are_counted_in_the_answer(mugs: Mugs, use: Use, reply: str, repairs: int) -> None:
@@ -62,6 +61,20 @@ def test_repairs_are_counted_in_the_answer(mugs: Mugs, use: Use, reply: str, rep
     assert len(found.hits) == 6
     noun = "repair" if repairs == 1 else "repairs"
     assert found.notes == (f"{repairs} {noun} of the reranker's reply.",)
+
+
+@pytest.mark.parametrize("mode", ["grades", "listwise"])
+@pytest.mark.parametrize("reply", ["", "I like them all.", '{"A": 9999999999999999999'])
+def test_a_reply_that_judges_nothing_is_a_failure_and_is_not_kept(
+    mugs: Mugs, use: Use, mode: str, reply: str
+) -> None:
+    with chatting(say(reply)) as server:
+        use_chat(use, server.base_url, mode=mode, caption=False)
+        found = [search("red mug") for _ in range(2)]
+        asked = len(server.requests)
+    assert asked == 2
+    assert [(each.ranked_by, len(each.hits)) for each in found] == [("index", 6)] * 2
+    assert found[0].notes == ("Ordered by the index: the reranker failed (UnusableReply).",)
 
 
 def test_a_chat_server_that_is_gone_leaves_the_order_of_the_index(mugs: Mugs, use: Use) -> None:
