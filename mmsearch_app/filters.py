@@ -26,15 +26,17 @@ __all__ = ["MAX_VALUES", "MAX_VALUE_LENGTH", "FilterSpec", "Wish", "parse", "spe
 
 MAX_VALUES = 100
 """Filter values that one question by page or API may hold."""
+_SAID = 50
+"""Characters of a wrong value that are repeated to the visitor."""
 MAX_VALUE_LENGTH = 255
 
 Kind: TypeAlias = Literal["number", "boolean", "date", "relation", "text"]
 Filters: TypeAlias = Mapping[str, Any]
 _KINDS = {
     "number": gettext_lazy("a number"),
-    "boolean": gettext_lazy("a boolean"),
+    "boolean": gettext_lazy("yes or no"),
     "date": gettext_lazy("a date"),
-    "relation": gettext_lazy("a relation"),
+    "relation": gettext_lazy("one of its choices"),
     "text": gettext_lazy("a text"),
 }
 _BOOLEANS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
@@ -141,8 +143,8 @@ def _clean(spec: FilterSpec, key: str, value: Any, *, cap: bool) -> Any:
     try:
         cleaned = _to_python(spec.field, value, cap=cap)
     except (ValidationError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-        msg = gettext("%(value)r does not fit the filter %(name)r, %(kind)s.")
-        msg %= {"value": value, "name": key, "kind": _KINDS[spec.kind]}
+        msg = gettext("The filter %(name)s takes %(kind)s; “%(value)s” does not fit.")
+        msg %= {"value": str(value)[:_SAID], "name": spec.name, "kind": _KINDS[spec.kind]}
         raise InvalidQuery(msg, field=key) from error
     return cleaned
 

@@ -60,7 +60,7 @@ def test_no_lookup_of_the_orm_gets_through(gallery: Any, name: str) -> None:
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(gallery: Any, name: str, value: Any) -> None:
-    with pytest.raises(InvalidQuery, match="does not fit the filter") as caught:
+    with pytest.raises(InvalidQuery, match="does not fit") as caught:
         search("sea", filters={name: value})
     assert caught.value.field == name
 

@@ -63,7 +63,7 @@ def test_german_words_on_the_search_page(speak: Speak, shop: dict[str, Any]) -> 
 
 def test_what_is_wrong_is_said_in_german(speak: Speak, shop: dict[str, Any]) -> None:
     page = read_page(speak("de").get(f"{SEARCH}?text=x&price__lte=dear").text)
-    assert "'dear' passt nicht zum Filter 'price__lte'. Erwartet wird: eine Zahl." in page
+    assert "Der Filter price passt nicht zu „dear“. Erwartet wird: eine Zahl." in page
 
 
 def test_the_search_away_is_said_in_german(
