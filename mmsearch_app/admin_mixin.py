@@ -90,8 +90,9 @@ class ReindexMixin(_ModelAdmin):
             "%(count)d pictures are marked for the search index.",
             count,
         )
-        queued = ngettext("%(queued)d waits in all.", "%(queued)d wait in all.", count_queued())
-        text = f"{marked} {queued}" % {"count": count, "queued": count_queued()}
+        queued = count_queued()
+        waiting = ngettext("%(queued)d waits in all.", "%(queued)d wait in all.", queued)
+        text = f"{marked} {waiting}" % {"count": count, "queued": queued}
         self.message_user(request, f"{text} {tell_worker()}", messages.SUCCESS)
 
     # The column

@@ -60,7 +60,7 @@ def _sort_strays(page: list[str]) -> tuple[int, list[str]]:
     for source, keys in pks.items():
         rows = Entry.objects.filter(source=source, object_pk__in=keys)
         found = dict(rows.values_list("object_pk", "present"))
-        known |= {f"{source}:{pk}": present for pk, present in found.items()}
+        known |= {ledger.entry_key(source, pk): present for pk, present in found.items()}
         gone = [pk for pk, present in found.items() if not present]
         marked += ledger.mark(source, gone, present=False)
     return marked, [key for key in page if key not in known]
@@ -74,7 +74,8 @@ def _mark_lost(held: NDArray[np.uint64], name: str) -> int:
     rows = Entry.objects.filter(present=True, state=State.INDEXED).order_by()
     columns = rows.values_list("source", "object_pk", "generation").iterator(_PAGE)
     for page in _pages(columns):
-        prints = np.array([_print(f"{source}:{pk}") for source, pk, _ in page], dtype=np.uint64)
+        keys = [ledger.entry_key(source, pk) for source, pk, _ in page]
+        prints = np.array(list(map(_print, keys)), dtype=np.uint64)
         places = np.searchsorted(held, prints).clip(max=max(len(held) - 1, 0))
         there = held[places] == prints if len(held) else np.zeros(len(page), bool)
         lost: dict[str, list[str]] = {}

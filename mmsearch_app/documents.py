@@ -37,13 +37,17 @@ class Document:
 
     entry: Entry
     content: Content
-    unchanged: bool
-    """Whether the vector at hand is still right: then the content has no picture."""
+    """Without a picture where the vector at hand is still right."""
     digest: str
     identity: str
     """SHA-256 of all that the embedder sees: while it stays, so does the vector."""
     product: str
     filters: Mapping[str, list[Scalar]]
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the vector at hand is still right."""
+        return self.content.image is None
 
     def record(self, vector: NDArray[np.float32]) -> Record:
         """What the index keeps."""
@@ -172,7 +176,6 @@ def _document(row: _Described, reading: Reading) -> Document:
     return Document(
         entry=row.entry,
         content=Content(image=reading.image, text=title or None),
-        unchanged=reading.image is None,
         digest=reading.digest,
         identity=identify(reading.digest, title),
         product=row.product,

@@ -11,10 +11,16 @@ from django.db import connections, router, transaction
 
 from mmsearch_app.models import Entry
 
-__all__ = ["after_commit", "listeners"]
+__all__ = ["after_commit", "listen", "listeners"]
 
 listeners: list[Callable[[], object]] = []
 """Called without arguments after a commit that marked something; they must return at once."""
+
+
+def listen(listener: Callable[[], object]) -> None:
+    """Have it called; saying so twice is harmless."""
+    if listener not in listeners:
+        listeners.append(listener)
 
 
 def after_commit() -> None:

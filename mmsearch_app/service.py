@@ -119,7 +119,7 @@ def _thread_of_this_process() -> Service:
     thread = threading.Thread(target=service.run, name="mmsearch-worker", daemon=True)
     thread.start()
     _at_shutdown(_end, service, thread)
-    poke.listeners.append(service.wake)
+    poke.listen(service.wake)
     return service
 
 

@@ -24,12 +24,8 @@ class Settling:
     PATIENCE = 600.0
 
     def __init__(self, generation: str) -> None:
-        index = get_index()
-        live = index.live()
         self.generation = generation
-        # A rebuild may have died behind its switch: then visitors are on it already.
-        is_live = live is not None and live.name == generation
-        self._shares = iter(()) if is_live else index.settle(generation=generation)
+        self._shares = get_index().settle(generation=generation)
         self._share = -1.0
         self._moved_at = time.monotonic()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ Misdeed: TypeAlias = Callable[["Answer"], None]
 
 
 @dataclass(kw_only=True)
-class ModelServer:
+class ModelServer(ABC):
     """`script` holds what the next requests get instead of an answer; None is an answer."""
 
     path: ClassVar[str]
@@ -36,9 +37,9 @@ class ModelServer:
     busiest: int = 0
     lock: Lock = field(default_factory=Lock)
 
+    @abstractmethod
     def answer(self, body: Body) -> Body:
         """What is sent with status 200."""
-        raise NotImplementedError
 
 
 S = TypeVar("S", bound=ModelServer)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from mmsearch_app.forking import reset_after_fork
-from mmsearch_app.rerankers.deadline import last_moment
+from mmsearch_app.rerankers.deadline import turn
 from mmsearch_app.rerankers.vlm import ModelFailed
 
 __all__ = ["REFUSED", "Abilities", "status_of"]
@@ -46,14 +46,8 @@ class Abilities:
         Raises ModelFailed where the server is away, which tells nothing, or where others try
         for too long.
         """
-        left = max(0.0, last_moment() - time.monotonic())
-        if not self._lock.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
-            msg = "Whether the server can do it was not found out in time."
-            raise ModelFailed(msg)
-        try:
+        with turn(self._lock, or_else="Whether the server can do it was not found out in time."):
             return name in self._able or (not self.refused(name) and self._try(name, probe))
-        finally:
-            self._lock.release()
 
     def _try(self, name: str, probe: Callable[[], bool]) -> bool:
         try:

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import TIMEOUT_MAX, Lock
 
 from mmsearch_app.rerankers.vlm import ModelFailed
 
-__all__ = ["last_moment", "require_time", "seconds_left", "until"]
+__all__ = ["last_moment", "require_time", "seconds_left", "turn", "until"]
 
 _deadline: ContextVar[float] = ContextVar("mmsearch_deadline", default=math.inf)
 _end: ContextVar[float] = ContextVar("mmsearch_end", default=math.inf)
@@ -43,6 +44,18 @@ def seconds_left() -> float | None:
     """Seconds until the deadline, negative behind it; None where nobody waits."""
     deadline = last_moment()
     return None if math.isinf(deadline) else deadline - time.monotonic()
+
+
+@contextmanager
+def turn(lock: Lock, *, or_else: str) -> Iterator[None]:
+    """Hold the lock. Raises ModelFailed, saying `or_else`, where it is not free by the deadline."""
+    left = max(0.0, last_moment() - time.monotonic())
+    if not lock.acquire(timeout=min(left, TIMEOUT_MAX)):
+        raise ModelFailed(or_else)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def require_time() -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from threading import TIMEOUT_MAX, Lock
+from threading import Lock
 from typing import TYPE_CHECKING, Any, get_args
 
 from mmsearch_app.embedders.extras import needing
@@ -18,8 +17,8 @@ from mmsearch_app.embedders.runtime import Precision
 from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_gap
 from mmsearch_app.forking import reset_after_fork
 from mmsearch_app.options import require_one_of, require_origin
-from mmsearch_app.rerankers.deadline import last_moment, require_time
-from mmsearch_app.rerankers.vlm import Capabilities, Form, ModelFailed, Prompt
+from mmsearch_app.rerankers.deadline import require_time, turn
+from mmsearch_app.rerankers.vlm import Capabilities, Form, Prompt
 
 if TYPE_CHECKING:
     from mmsearch_app.rerankers.network import LoadedModel
@@ -129,15 +128,9 @@ class LocalVLM:
     @contextmanager
     def _turn(self) -> Iterator[LoadedModel]:
         """The model, for one call at a time."""
-        left = max(0.0, last_moment() - time.monotonic())
-        if not self._lock.acquire(timeout=min(left, TIMEOUT_MAX)):
-            msg = "The model was busy with others until the deadline."
-            raise ModelFailed(msg)
-        try:
+        with turn(self._lock, or_else="The model was busy with others until the deadline."):
             require_time()
             yield self._loaded(download=False)
-        finally:
-            self._lock.release()
 
     def _batches(self, prompts: Sequence[Prompt]) -> list[Sequence[Prompt]]:
         """Prompts with as many pictures each: some processors take no others together."""

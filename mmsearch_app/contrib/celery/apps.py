@@ -16,8 +16,7 @@ class CeleryConfig(AppConfig):
         """Listen to pokes. Raises ImportError, with the remedy, where Celery is missing."""
         from mmsearch_app.contrib.celery.tasks import poke
         from mmsearch_app.contrib.checks import check_index
-        from mmsearch_app.poke import listeners
+        from mmsearch_app.poke import listen
 
         register(check_index)
-        if poke not in listeners:
-            listeners.append(poke)
+        listen(poke)

@@ -18,11 +18,10 @@ class TasksConfig(AppConfig):
     def ready(self) -> None:
         """Listen to pokes. Raises ImportError, with the remedy, where the backport is missing."""
         from mmsearch_app.contrib.tasks.tasks import poke
-        from mmsearch_app.poke import listeners
+        from mmsearch_app.poke import listen
 
         register(check_backend)
-        if poke not in listeners:
-            listeners.append(poke)
+        listen(poke)
 
 
 def check_backend(**options: Any) -> Iterable[CheckMessage]:
