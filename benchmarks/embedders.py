@@ -28,10 +28,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.random_models import TEXTS, bare, build, network_device, network_module
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.batching import Batcher
 from mmsearch_app.embedders.runtime import TorchEmbedder
-from mmsearch_app.images import open_image
+from mmsearch_app.images.open import open_image
+from mmsearch_app.inference.content import Content
 
 
 def main() -> None:

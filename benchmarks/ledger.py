@@ -70,7 +70,7 @@ def measure_saves() -> None:
     from django.test.utils import CaptureQueriesContext
 
     from example_shop.models import Product, ProductImage
-    from mmsearch_app import signals
+    from mmsearch_app.indexing import receivers
 
     product = Product.objects.create(title="red mug", sku="1", slug="1")
     images = [
@@ -83,7 +83,7 @@ def measure_saves() -> None:
         heard = number % 2 == 0
         uid = "mmsearch_app.example_shop.productimage"
         if heard:
-            signals.connect()
+            receivers.connect()
         else:
             assert post_save.disconnect(sender=ProductImage, dispatch_uid=uid)
         with transaction.atomic():
@@ -93,7 +93,7 @@ def measure_saves() -> None:
         with transaction.atomic(), CaptureQueriesContext(connection) as captured:
             image.save()
         queries[heard] = len(captured)
-    signals.connect()
+    receivers.connect()
     plain, marked = median(times[False]) * 1e6, median(times[True]) * 1e6
     print(
         f"  a save: {queries[True] - queries[False]} query more, "
@@ -106,10 +106,11 @@ def measure_reconcile(rows: int) -> None:
     from django.db import connection
 
     from example_shop.models import Product, ProductImage
-    from mmsearch_app import ledger
+    from mmsearch_app.indexing import ledger
+    from mmsearch_app.indexing.reconcile import reconcile
     from mmsearch_app.models import Entry, State
-    from mmsearch_app.reconcile import reconcile, signature
-    from mmsearch_app.registry import registry
+    from mmsearch_app.sources.registry import registry
+    from mmsearch_app.sources.values import signature
 
     product = Product.objects.get()
     ProductImage.objects.bulk_create(

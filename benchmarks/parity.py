@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.runtime import TorchEmbedder
+from mmsearch_app.inference.content import Content
 from tests.models import kit, phi3_kit
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -69,7 +69,7 @@ def _compare_embedder(
     """Pixels and vectors, one picture or text at a time."""
     import torch
 
-    from mmsearch_app.embedders.pixels import normalise
+    from mmsearch_app.embedders.pixels import normalise_pixels
 
     texts, numbers = kit.describe(folder)["texts"], kit.read(folder)
     network: Any = embedder._loaded(download=False)
@@ -78,7 +78,7 @@ def _compare_embedder(
         kind, *names = key.split("/")
         if kind == "pixels":
             prepared = network.prepare(kit.picture(names[0], family=family))
-            pixels = normalise([prepared], device=torch.device("cpu"), dtype=torch.float32)
+            pixels = normalise_pixels([prepared], device=torch.device("cpu"), dtype=torch.float32)
             gaps["pixels"].append(kit.gap(pixels, expected))
         elif kind in KINDS and len(names) == KINDS[kind].parts:
             image = None if kind == "emb_text" else kit.picture(names[0], family=family)
@@ -107,13 +107,13 @@ KINDS = {
 def _compare_magic_lens() -> Iterator[Row]:
     import torch
 
-    from mmsearch_app.embedders.pixels import normalise, stretch
+    from mmsearch_app.embedders.pixels import normalise_pixels, stretch
 
     numbers = kit.read(kit.LENS / "tiny")
     with tempfile.TemporaryDirectory() as folder:
         network: Any = kit.magic_lens(Path(folder))._loaded(download=False)
     squares = [stretch(image[:, 6:47], 32) for image in numbers["image"]]
-    pixels = normalise(squares, device=torch.device("cpu"), dtype=torch.float32)
+    pixels = normalise_pixels(squares, device=torch.device("cpu"), dtype=torch.float32)
     with torch.inference_mode():
         fused = network.network(pixels, torch.from_numpy(numbers["ids"]).long())
     vectors = torch.nn.functional.normalize(fused, dim=-1)
@@ -159,33 +159,37 @@ def match() -> Iterator[Keys]:
     import torch
 
     from mmsearch_app.embedders.magiclens import architecture as lenses
-    from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, turn
+    from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, reorient
     from mmsearch_app.embedders.magiclens.network import MagicLensNetwork
     from mmsearch_app.embedders.visualized_bge import architecture as towers
-    from mmsearch_app.embedders.visualized_bge.network import released_layout
-    from mmsearch_app.embedders.weights import shapes_of
+    from mmsearch_app.embedders.visualized_bge.network import released_bge_layout
+    from mmsearch_app.inference.weights import shapes_of
 
     for model in ("base", "m3"):
         released = _read_layout(kit.VISUALIZED / f"{model}_state_dict_layout.json")
-        ours = released_layout(towers.ARCHITECTURES[model])
+        ours = released_bge_layout(towers.BGE_ARCHITECTURES[model])
         yield Keys(release=f"Visualized BGE {model}", released=released, ours=ours)
     flax = json.loads((kit.LENS / "base_flax_keys.json").read_text(encoding="utf-8"))
-    turned = {name_parameter(k): turn(k, torch.empty(s, device="meta")) for k, s in flax.items()}
+    turned = {
+        name_parameter(k): reorient(k, torch.empty(s, device="meta")) for k, s in flax.items()
+    }
     with torch.device("meta"):
-        lens = shapes_of(MagicLensNetwork(lenses.ARCHITECTURES["base"]).state_dict())
+        lens = shapes_of(MagicLensNetwork(lenses.MAGICLENS_ARCHITECTURES["base"]).state_dict())
     yield Keys(release="MagicLens base", released=shapes_of(turned), ours=lens)
     yield _match_phi3_vision()
 
 
 def _match_phi3_vision() -> Keys:
-    from mmsearch_app.rerankers.phi3_vision.checkpoint import CLIP_LARGE_336, Architecture
-    from mmsearch_app.rerankers.phi3_vision.model import build, released_layout
+    from mmsearch_app.rerankers.phi3_vision.checkpoint import CLIP_LARGE_336, Phi3Architecture
+    from mmsearch_app.rerankers.phi3_vision.model import build_phi3_vision, released_phi3_layout
 
     rope = {"rope_type": "longrope", "rope_theta": 10000.0, "factor": 32.0}
     rope |= {"short_factor": [1.0] * 48, "long_factor": [2.0] * 48}
     sizes = {"max_position_embeddings": 131072, "original_max_position_embeddings": 4096}
     language = {**sizes, "rope_parameters": rope}
-    ours = released_layout(build(Architecture(language=language, vision=CLIP_LARGE_336)))
+    ours = released_phi3_layout(
+        build_phi3_vision(Phi3Architecture(language=language, vision=CLIP_LARGE_336))
+    )
     released = _read_layout(phi3_kit.FOLDER / "state_dict_layout.json")
     return Keys(release="Phi-3 Vision 128k instruct", released=released, ours=ours)
 

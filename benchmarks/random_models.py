@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mmsearch_app.embedders.runtime import TorchEmbedder, choose_device, choose_dtype
+from mmsearch_app.embedders.runtime import TorchEmbedder
+from mmsearch_app.inference.devices import choose_device, choose_dtype
 
 TEXTS = (
     "but in red",
@@ -30,21 +31,21 @@ def build(model: str, dtype: Any) -> TorchEmbedder:
     from mmsearch_app.embedders.magiclens import network as lens
     from mmsearch_app.embedders.visualized_bge import architecture as towers
     from mmsearch_app.embedders.visualized_bge import network as visualized
-    from mmsearch_app.embedders.words import Words
+    from mmsearch_app.inference.words import WordTokenizer
 
     torch.manual_seed(0)
     family, _, size = model.rpartition("-")
-    words = Words(make_tokenizer(), pad=1)
+    words = WordTokenizer(make_tokenizer(), pad=1)
     embedder: TorchEmbedder
     if family == "bge-vl":
-        clip = CLIPModel(lens.configure(lenses.ARCHITECTURES[size]))
+        clip = CLIPModel(lens.configure(lenses.MAGICLENS_ARCHITECTURES[size]))
         embedder, network = bge_vl.BGEVL(model=size), bge_vl.ComposedCLIP(clip, words)
     elif family == "magiclens":
-        fused = lens.MagicLensNetwork(lenses.ARCHITECTURES[size])
+        fused = lens.MagicLensNetwork(lenses.MAGICLENS_ARCHITECTURES[size])
         embedder = magiclens.MagicLens(model=size, path=os.devnull)
         network = lens.MagicLensEncoder(fused, words)
     elif family == "visualized-bge":
-        spliced = visualized.VisualizedNetwork(towers.ARCHITECTURES[size])
+        spliced = visualized.VisualizedNetwork(towers.BGE_ARCHITECTURES[size])
         embedder = visualized_bge.VisualizedBGE(model=size)
         network = visualized.VisualizedEncoder(spliced, words)
     else:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from example_shop.catalogue import Item, draw, items
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.llvm import VisionReranker
 from mmsearch_app.rerankers.local import LocalVLM
 from mmsearch_app.rerankers.vlm import Prompt

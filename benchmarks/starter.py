@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.starter_questions import RIGHT, Question, questions
 from example_shop.catalogue import VIEWS, Item, draw, items
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.starter import StarterEmbedder
 from mmsearch_app.embedders.starter.blocks import SIZES
+from mmsearch_app.embedders.starter.embedder import StarterEmbedder
+from mmsearch_app.inference.content import Content
 
 Rows: TypeAlias = NDArray[np.float32]
 SIDE = 320

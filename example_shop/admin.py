@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from example_shop.models import Category, Product, ProductImage
-from mmsearch_app.admin import ReindexMixin
+from mmsearch_app.admin.mixin import ReindexMixin
 
 if TYPE_CHECKING:
     _CategoryAdmin = admin.ModelAdmin[Category]

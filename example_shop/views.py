@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 
 from example_shop.models import Category, Product, ProductQuerySet
-from mmsearch_app.query import Hit, InvalidQuery, SearchUnavailable
+from mmsearch_app.searching import Hit, InvalidQuery, SearchUnavailable
 
 FEATURED = 10
 PER_PAGE = 24

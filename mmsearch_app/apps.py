@@ -15,9 +15,10 @@ class MMSearchConfig(AppConfig):
 
     def ready(self) -> None:
         """Discover `mmsearch.py` of every app, connect signals, register checks."""
-        from mmsearch_app import checks, service, signals
+        from mmsearch_app.checks import register_checks
+        from mmsearch_app.indexing import connect, start_with_requests
 
-        checks.register_all()
+        register_checks()
         autodiscover_modules("mmsearch")
-        signals.connect()
-        service.start_with_requests()
+        connect()
+        start_with_requests()

@@ -13,15 +13,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.db.models import CharField, CompositePrimaryKey, FileField, Model, TextField
 
-from mmsearch_app import paths
-from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
-from mmsearch_app.indexes.base import Operator
+from mmsearch_app.backends import get_embedder, get_index, get_reranker
+from mmsearch_app.conf import get_settings
+from mmsearch_app.indexes import Operator
 from mmsearch_app.models import Entry
-from mmsearch_app.reconcile import key_field
-from mmsearch_app.registry import find_model, registry
-from mmsearch_app.sources import ImageSource, is_kind_of
+from mmsearch_app.sources import ImageSource, find_model, is_kind_of, key_field, paths, registry
 
-__all__ = ["register_all"]
+__all__ = ["register_checks"]
 
 _LONGEST_KEY = 255
 """Of a primary key, as the ledger keeps it."""
@@ -30,7 +28,7 @@ _TAKEN = frozenset(
 )
 
 
-def register_all() -> None:
+def register_checks() -> None:
     """Called once at start-up."""
     register(check_settings)
     register(check_sources)
@@ -161,9 +159,9 @@ def _check_names(source: ImageSource) -> Iterator[CheckMessage]:
 
 def _leads_somewhere(model: Any, dotted: str) -> bool:
     for position, part in enumerate(parts := dotted.split(".")):
-        if not hasattr(model, part) and paths.inspect(model, part).field is None:
+        if not hasattr(model, part) and paths.resolve(model, part).field is None:
             return False
-        found = paths.inspect(model, ".".join(parts[: position + 1]).rpartition(".")[2])
+        found = paths.resolve(model, ".".join(parts[: position + 1]).rpartition(".")[2])
         related = getattr(found.field, "related_model", None)
         if related is None:
             return True  # a value or a property: what follows cannot be known here
@@ -184,7 +182,7 @@ def _check_dependencies(source: ImageSource) -> Iterator[CheckMessage]:
 def _find_fault(rows: type[Model], label: str, path: str) -> str:
     """Why the path leads from the model of that label to none of the `rows`, or ""."""
     try:
-        found = paths.inspect(find_model(label), path).field
+        found = paths.resolve(find_model(label), path).field
     except LookupError as error:
         return str(error)
     end = found.related_model if found is not None and found.is_relation else None

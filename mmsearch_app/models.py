@@ -10,7 +10,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from mmsearch_app.texts import tell
+from mmsearch_app.translation import tell
 
 __all__ = ["Entry", "Rebuild", "State"]
 

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from django.core.signals import setting_changed
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.registry import registry
-from mmsearch_app.sources import ImageSource
+from mmsearch_app.inference import Content
+from mmsearch_app.sources import ImageSource, registry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["IN_MEMORY", "TestingEmbedder", "index_everything", "registered"]
+__all__ = ["IN_MEMORY", "TestingEmbedder", "index_everything", "registered", "reset"]
 
 _BINS = 4
 _WORDS = 192
@@ -72,8 +72,7 @@ IN_MEMORY: dict[str, Any] = {
 
 def index_everything() -> None:
     """Bring the index up to date with the database, as a worker would, at once."""
-    from mmsearch_app.reconcile import reconcile
-    from mmsearch_app.worker import drain
+    from mmsearch_app.indexing import drain, reconcile
 
     reconcile()
     drained = drain()
@@ -84,11 +83,19 @@ def index_everything() -> None:
 @contextmanager
 def registered(source: ImageSource) -> Iterator[ImageSource]:
     """Have a source registered and its signals connected inside the block."""
-    from mmsearch_app import signals
+    from mmsearch_app.indexing import connect
 
     registry.add(source)
     try:
-        signals.connect()
+        connect()
         yield source
     finally:
         registry.remove(source.name)
+
+
+def reset() -> None:
+    """Read the setting again and build all parts again, as a new process would.
+
+    `override_settings(MMSEARCH=…)` does so by itself; an index in memory loses its content.
+    """
+    setting_changed.send(sender=None, setting="MMSEARCH", value=None, enter=False)

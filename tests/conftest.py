@@ -14,6 +14,8 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.utils import translation
 
+from mmsearch_app.testing import reset
+
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
 """Set where everything must run, as in continuous integration: a skip is then a failure."""
 POSTGRES_SUMMARY = pytest.StashKey[str]()
@@ -36,13 +38,12 @@ def _this_machine_only() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nothing_left_over(settings: Any, tmp_path: Path) -> Iterator[None]:
     """A media folder, a cache, an index and a language of the test's own."""
-    from mmsearch_app import conf
 
     settings.MEDIA_ROOT = tmp_path / "media"
-    conf.reset()
+    reset()
     cache.clear()
     yield
-    conf.reset()
+    reset()
     cache.clear()
     translation.deactivate()  # a request leaves its visitor's language behind in the thread
 

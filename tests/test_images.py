@@ -16,7 +16,7 @@ from django.core.files.storage import FileSystemStorage
 from django.db.models.fields.files import FieldFile, FileField
 from PIL import Image
 
-from mmsearch_app.images import InvalidImage, digest, encode_jpeg, open_image, open_stored
+from mmsearch_app.images.open import InvalidImage, digest, encode_jpeg, open_image, open_stored
 from tests.pictures import FORMATS, encode, near, red_over_blue
 
 

@@ -16,7 +16,7 @@ import pytest
 from django.core.files.base import ContentFile
 from PIL import Image
 
-from mmsearch_app.images import InvalidImage, open_image, read_bytes
+from mmsearch_app.images.open import InvalidImage, open_image, read_bytes
 from tests.pictures import EPS, FORMATS, black_png, encode, png_chunk, red_over_blue, with_chunk
 
 

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpRequest
 from django.test import RequestFactory
 
-from mmsearch_app.uploads import UploadTooLarge, cap_uploads
+from mmsearch_app.images.uploads import UploadTooLarge, cap_uploads
 
 KB = 1 << 10
 

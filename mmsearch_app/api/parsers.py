@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles
 
-from mmsearch_app.uploads import CappedUpload, discard
+from mmsearch_app.images import CappedUpload, discard
 
 __all__ = ["BodyTooLarge", "FormParser", "JsonParser"]
 

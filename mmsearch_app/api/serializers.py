@@ -14,8 +14,7 @@ from rest_framework.fields import empty
 from rest_framework.request import Request
 
 from mmsearch_app.conf import get_settings
-from mmsearch_app.filters import MAX_VALUE_LENGTH, MAX_VALUES, FilterSpec, specs
-from mmsearch_app.query import Answer, Hit
+from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, Answer, FilterSpec, Hit, specs
 
 __all__ = ["AnswerSerializer", "PageQuestion", "PictureQuestion", "Question", "RerankStatus"]
 
@@ -29,7 +28,7 @@ SHOWN = 10
 """How many wrong names a problem document repeats."""
 
 
-class Flag(serializers.BooleanField):
+class FlagField(serializers.BooleanField):
     """A boolean whose absence from a form means its default, as everywhere else."""
 
     default_empty_html = empty
@@ -64,7 +63,7 @@ class Question(serializers.Serializer[Any]):
     dates `<name>__gte`, `__lte`, `__gt` and `__lt`.
     """
 
-    rerank = Flag(
+    rerank = FlagField(
         default=True, help_text="Whether a better order, where one can be had, is wanted later."
     )
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from asgiref.sync import sync_to_async
 
-from mmsearch_app.api.health import Health, examine
-from mmsearch_app.embedders.extras import needing
+from mmsearch_app.health import Health, examine
+from mmsearch_app.inference import needing
 
 with needing("health"):
     from health_check.base import HealthCheck

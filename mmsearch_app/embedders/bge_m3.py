@@ -9,17 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.embedders.runtime import Options, TorchEmbedder, choose_device
-from mmsearch_app.embedders.weights import (
+from mmsearch_app.embedders.runtime import TorchEmbedder, TorchOptions
+from mmsearch_app.inference import (
+    TOKENIZER_FILES,
+    Content,
     MissingWeights,
     Release,
+    WordTokenizer,
+    choose_device,
     digest_files,
     fetch,
     find_file,
+    needing,
+    tokenizer_files,
 )
-from mmsearch_app.embedders.words import TOKENIZER_FILES, Words, tokenizer_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +55,7 @@ class BGEM3(TorchEmbedder):
         path: str | os.PathLike[str] | None = None,
         revision: str = REVISION,
         max_length: int = 512,
-        **options: Unpack[Options],
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
         if not 3 <= max_length <= 8192:
@@ -114,7 +117,7 @@ class BGEM3(TorchEmbedder):
 
     def _load(self, *, download: bool) -> M3Network:
         folder = self.path or fetch(self.release, download=download)
-        return load(folder, device=self.device, dtype=self.dtype, max_length=self.max_length)
+        return load_bge_m3(folder, device=self.device, dtype=self.dtype, max_length=self.max_length)
 
 
 class M3Network:
@@ -127,7 +130,7 @@ class M3Network:
     def __init__(self, loaded: Any, *, device: torch.device, max_length: int) -> None:
         self._loaded = loaded  # kept: when collected, it takes its model off the GPU
         self._model = loaded.model.to(device).eval()
-        self._words = Words(loaded.tokenizer)
+        self._words = WordTokenizer(loaded.tokenizer)
         self._device = device
         self._limit = min(max_length, self._model.config.max_position_embeddings - 2)
 
@@ -162,7 +165,7 @@ class M3Network:
         return found
 
 
-def load(folder: Path, *, device: str, dtype: str, max_length: int) -> M3Network:
+def load_bge_m3(folder: Path, *, device: str, dtype: str, max_length: int) -> M3Network:
     """The network of a folder in the hub's layout. Raises MissingWeights."""
     _require_files(folder)
     with needing("bge-m3"):

@@ -9,18 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from mmsearch_app.embedders.pixels import crop_square, floor_half, normalise
-from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
-from mmsearch_app.embedders.weights import (
+from mmsearch_app.embedders.pixels import crop_square, floor_half, normalise_pixels
+from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
+from mmsearch_app.inference import (
+    TOKENIZER_FILES,
     InvalidWeights,
     MissingWeights,
     Release,
+    WordTokenizer,
     digest_files,
     fetch,
     find_file,
+    load_tokenizer,
+    require_one_of,
+    tokenizer_files,
 )
-from mmsearch_app.embedders.words import TOKENIZER_FILES, Words, load_tokenizer, tokenizer_files
-from mmsearch_app.options import require_one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +60,7 @@ class BGEVL(TorchEmbedder):
         model: str = "base",
         path: str | os.PathLike[str] | None = None,
         revision: str = "main",
-        **options: Unpack[Options],
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
         require_one_of("model", model, DIMENSIONS)
@@ -84,10 +87,10 @@ class BGEVL(TorchEmbedder):
 
     def _load(self, *, download: bool) -> Network:
         folder = self.path or fetch(self.release, download=download)
-        return load(folder, **self._placement())
+        return load_bge_vl(folder, **self._placement())
 
 
-def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedCLIP:
+def load_bge_vl(folder: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedCLIP:
     """The network of a folder in the hub's layout. Raises MissingWeights or InvalidWeights."""
     from transformers import CLIPModel
 
@@ -99,13 +102,13 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedC
     if problems := sorted({*report["missing_keys"], *report["unexpected_keys"]}):
         msg = f"{folder} does not hold a BGE-VL: {', '.join(problems[:3])} missing or unknown."
         raise InvalidWeights(msg)
-    return ComposedCLIP(model.to(device).eval(), Words(load_tokenizer(folder)))
+    return ComposedCLIP(model.to(device).eval(), WordTokenizer(load_tokenizer(folder)))
 
 
 class ComposedCLIP:
     """A CLIP whose query is the sum of its two features."""
 
-    def __init__(self, model: Any, words: Words) -> None:
+    def __init__(self, model: Any, words: WordTokenizer) -> None:
         self.model = model
         self.words = words
         self.size: int = model.config.vision_config.image_size
@@ -123,7 +126,7 @@ class ComposedCLIP:
 
         features = []
         if pictures is not None:
-            pixels = normalise(pictures, device=self.model.device, dtype=self.model.dtype)
+            pixels = normalise_pixels(pictures, device=self.model.device, dtype=self.model.dtype)
             features.append(pooled(self.model.get_image_features(pixel_values=pixels)))
         if texts is not None:
             limit = TEXT_LIMIT if pictures is None else COMPOSED_LIMIT

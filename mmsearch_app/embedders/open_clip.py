@@ -10,11 +10,17 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from mmsearch_app.embedders.extras import needing
 from mmsearch_app.embedders.pixels import trim
-from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
-from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_file
-from mmsearch_app.options import require_origin, require_share
+from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
+from mmsearch_app.inference import (
+    Release,
+    digest_files,
+    fetch,
+    find_file,
+    needing,
+    require_origin,
+    require_share,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +64,7 @@ class OpenCLIPEmbedder(TorchEmbedder):
         path: str | os.PathLike[str] | None = None,
         revision: str = "main",
         image_weight: float = 0.5,
-        **options: Unpack[Options],
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
         require_origin(model=model, path=path, example="Marqo/marqo-ecommerce-embeddings-B")

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.endpoint import Endpoint, ServerError
 from mmsearch_app.images import encode_jpeg
-from mmsearch_app.options import require_at_least, require_one_of, require_share
+from mmsearch_app.inference import (
+    Content,
+    Endpoint,
+    ServerError,
+    require_at_least,
+    require_one_of,
+    require_share,
+)
 
 if TYPE_CHECKING:
     import numpy as np

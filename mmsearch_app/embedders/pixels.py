@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["crop_square", "floor_half", "normalise", "round_half", "squash", "trim"]
+__all__ = ["crop_square", "floor_half", "normalise_pixels", "round_half", "squash", "trim"]
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -76,7 +76,7 @@ def stretch(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return resized
 
 
-def normalise(
+def normalise_pixels(
     pictures: Sequence[NDArray[np.uint8 | np.float32]],
     *,
     device: torch.device,

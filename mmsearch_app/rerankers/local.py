@@ -12,16 +12,23 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, get_args
 
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.embedders.runtime import Precision
-from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_gap
-from mmsearch_app.forking import reset_after_fork
-from mmsearch_app.options import require_one_of, require_origin
-from mmsearch_app.rerankers.deadline import require_time, turn
+from mmsearch_app.inference import (
+    Precision,
+    Release,
+    digest_files,
+    fetch,
+    find_gap,
+    needing,
+    renew_after_fork,
+    require_one_of,
+    require_origin,
+    require_time,
+    turn,
+)
 from mmsearch_app.rerankers.vlm import Capabilities, Form, Prompt
 
 if TYPE_CHECKING:
-    from mmsearch_app.rerankers.network import LoadedModel
+    from mmsearch_app.rerankers.local_network import LoadedModel
 
 __all__ = ["LocalVLM"]
 
@@ -77,7 +84,7 @@ class LocalVLM:
         self.capabilities = Capabilities(logits=True, constrained=True, max_images=max_images)
         self._model: LoadedModel | None = None
         self._reset()
-        reset_after_fork(self)
+        renew_after_fork(self._reset)
 
     @property
     def fingerprint(self) -> str:
@@ -141,12 +148,12 @@ class LocalVLM:
     def _loaded(self, *, download: bool) -> LoadedModel:
         if self._model is None:
             with needing("models"):
-                from mmsearch_app.rerankers.network import load
+                from mmsearch_app.rerankers.local_network import load_local
 
             folder = self.path or fetch(
                 self.release, download=download, complete=lambda found: not find_gap(found)
             )
-            self._model = load(
+            self._model = load_local(
                 folder,
                 device=self.device,
                 dtype=self.dtype,

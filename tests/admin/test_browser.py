@@ -12,8 +12,8 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from example_shop.models import Product
+from mmsearch_app.indexing.rebuild import Rebuilder
 from mmsearch_app.models import Rebuild
-from mmsearch_app.reindex import Rebuilder
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Browser, Page, expect, sync_playwright

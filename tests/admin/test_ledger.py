@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from example_shop.models import Product, ProductImage
 from mmsearch_app.models import Entry, Rebuild, State
-from mmsearch_app.registry import registry
+from mmsearch_app.sources.registry import registry
 from mmsearch_app.testing import index_everything
 from tests.admin.conftest import LEDGER, address_of, change
 from tests.shapes.models import Poster

@@ -12,9 +12,9 @@ from django.test import Client
 from django.utils import timezone
 
 from example_shop.models import Product
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_index
+from mmsearch_app.indexing.rebuild import Rebuilder, rebuild_index
 from mmsearch_app.models import Rebuild
-from mmsearch_app.reindex import Rebuilder, rebuild
 
 from .conftest import messages_of
 
@@ -155,7 +155,7 @@ def test_what_blocks_a_rebuild_is_said_and_escaped(boss: Client, db: None) -> No
 
 
 def test_finished_rebuilds_are_listed(boss: Client, shop: list[Product]) -> None:
-    done = rebuild()
+    done = rebuild_index()
     assert done.generation in boss.get(PAGE).content.decode()
 
 

@@ -11,9 +11,9 @@ from django.contrib.admin.sites import AdminSite
 from django.test import Client, RequestFactory
 
 from example_shop.models import Category, Product, ProductImage
-from mmsearch_app.admin import ReindexMixin
+from mmsearch_app.admin.mixin import ReindexMixin
+from mmsearch_app.indexing.receivers import mark
 from mmsearch_app.models import Entry, State
-from mmsearch_app.signals import mark
 from tests.admin.conftest import PRODUCTS
 from tests.shapes.models import Attachment, Garment, Media, Poster
 
@@ -66,7 +66,7 @@ def test_the_message_says_who_does_the_work(
     # The thread itself is not wanted here: it starts with the first request of a real server.
     response = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmsearch_app.service._thread_of_this_process", lambda: None)
+        patch.setattr("mmsearch_app.indexing.loop._thread_of_this_process", lambda: None)
         settings.MMSEARCH = {**settings.MMSEARCH, "WORKER_THREAD": thread}
         response = reindex(boss, PRODUCTS, shop[0].pk)
     assert words in messages_of(response)

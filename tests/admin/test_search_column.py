@@ -11,11 +11,10 @@ from django.db.models import F
 from django.test import Client
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app.admin import ReindexMixin
-from mmsearch_app.admin_mixin import attach_entries
+from mmsearch_app.admin.mixin import ReindexMixin, attach_entries
+from mmsearch_app.indexing.receivers import mark
 from mmsearch_app.models import Entry, State
-from mmsearch_app.signals import mark
-from mmsearch_app.sources import ImageSource
+from mmsearch_app.sources.base import ImageSource
 from mmsearch_app.testing import registered
 from tests.admin.conftest import PRODUCTS
 from tests.shapes.models import Garment, Media, Poster

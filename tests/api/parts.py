@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.indexes.base import Generation, Match
 from mmsearch_app.indexes.memory import MemoryIndex
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 
 SECRET = "the password is hunter2"

@@ -10,9 +10,9 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from example_shop.models import ProductImage
-from mmsearch_app import conf, ledger
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes.base import IndexUnavailable
+from mmsearch_app.indexing import ledger
 from tests.api.parts import SECRET, Contrary
 
 Use = Callable[..., None]
@@ -58,7 +58,7 @@ def test_an_index_that_is_away_is_degraded_and_keeps_the_cause_to_itself(
 
 
 def test_an_index_made_by_another_model_is_degraded(api: APIClient, catalogue: Any) -> None:
-    conf.get_embedder().fingerprint = "another"
+    get_embedder().fingerprint = "another"
     response = look(api)
     assert response.status_code == 503
     assert response.json()["model"] == "differs"

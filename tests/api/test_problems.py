@@ -11,7 +11,7 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_index
 from mmsearch_app.indexes.base import IndexUnavailable
 from tests.api.conftest import Ask, problem
 from tests.api.parts import SECRET
@@ -197,9 +197,9 @@ def test_a_shop_can_ask_for_a_login(db: None, rf: Any) -> None:
     from rest_framework.authentication import BasicAuthentication
     from rest_framework.permissions import IsAuthenticated
 
-    from mmsearch_app.api.views import SearchView
+    from mmsearch_app.api.views import SearchAPIView
 
-    view = SearchView.as_view(
+    view = SearchAPIView.as_view(
         permission_classes=[IsAuthenticated], authentication_classes=[BasicAuthentication]
     )
     response = view(rf.post("/", {"text": "mug"}))

@@ -76,7 +76,7 @@ def test_a_broker_that_nobody_listens_at_breaks_no_save_and_is_logged_once(
 import logging, threading
 from django.core.cache import cache
 said = []
-logging.getLogger("mmsearch_app.contrib.shifts").addFilter(lambda line: not said.append(line))
+logging.getLogger("mmsearch_app.contrib.queue").addFilter(lambda line: not said.append(line))
 for number in range(3):
     sell(number).save()
     [thread.join() for thread in threading.enumerate() if thread.name == "mmsearch-poke"]

@@ -12,12 +12,13 @@ from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mmsearch_app import search, tickets
+from mmsearch_app import search
 from mmsearch_app.contrib.prometheus.searches import Searches
 from mmsearch_app.contrib.prometheus.state import StateCollector
-from mmsearch_app.events import searched
 from mmsearch_app.models import Entry, Rebuild
-from mmsearch_app.query import InvalidQuery, SearchUnavailable
+from mmsearch_app.searching import tickets
+from mmsearch_app.searching.query import InvalidQuery, SearchUnavailable
+from mmsearch_app.signals import searched
 from tests.contrib.shop import Shop
 from tests.core.conftest import EmbedderWithMoods, Sell, work
 
@@ -118,7 +119,7 @@ def test_questions_that_cannot_be_answered_are_counted_apart(
 def test_late_reranks_are_counted_and_timed_apart(figures: Figures, sell: Sell) -> None:
     sell()
     work()
-    tickets.rerank(tickets.issue(search("red mug", rerank=False)))
+    tickets.rerank_late(tickets.issue(search("red mug", rerank=False)))
     assert figures("searches_total", request="late", outcome="found") == 1
     assert figures("search_seconds_count", request="late", stage="total") == 1
 

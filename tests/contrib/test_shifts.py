@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.contrib import shifts as shifts_module
-from mmsearch_app.contrib.flag import WORKING, Flag
-from mmsearch_app.contrib.shifts import Shifts
+from mmsearch_app.contrib import queue as shifts_module
+from mmsearch_app.contrib.queue import WORKING, QueueFlag, Shifts
+from mmsearch_app.indexing.rebuild import request_rebuild
 from mmsearch_app.models import Entry, Rebuild, State
-from mmsearch_app.reindex import request
 from tests.core.conftest import EmbedderWithMoods, Sell
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shared_cache")]
@@ -72,7 +71,7 @@ def test_what_is_saved_during_a_shift_sends_nothing_and_is_indexed_by_it(
 def test_what_is_saved_when_a_shift_has_seen_nothing_more_is_not_lost(
     queue: Queue, sell: Sell
 ) -> None:
-    class Late(Flag):
+    class Late(QueueFlag):
         def lower(self) -> None:
             sell()
             queue.poke()
@@ -118,7 +117,7 @@ def test_a_shift_advances_a_rebuild_and_leaves_it_to_the_next_one(
     use(BATCH_SIZE=1)
     sell(pictures=9)
     queue.work()
-    row = request()
+    row = request_rebuild()
     done = []
     while row.open:
         queue.sent.clear()

@@ -17,8 +17,8 @@ def main(database: str, mode: str) -> None:
 
     settings.DATABASES["default"]["NAME"] = database
     django.setup()
-    from mmsearch_app import ledger
-    from mmsearch_app.ledger import Outcome
+    from mmsearch_app.indexing import ledger
+    from mmsearch_app.indexing.ledger import Outcome
     from mmsearch_app.models import State
 
     while claimed := ledger.claim(5):

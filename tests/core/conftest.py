@@ -14,11 +14,11 @@ from PIL import Image
 
 from example_shop.models import Product, ProductImage
 from mmsearch_app import ImageSource
-from mmsearch_app.conf import get_embedder, get_index
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.backends import get_embedder, get_index
+from mmsearch_app.indexing.worker import Drained, drain
+from mmsearch_app.inference.content import Content
 from mmsearch_app.models import Entry
 from mmsearch_app.testing import TestingEmbedder, registered
-from mmsearch_app.worker import Drained, drain
 from tests.pictures import encode
 from tests.shapes.models import Exhibition, Poster
 
@@ -86,7 +86,7 @@ def make_due() -> None:
 
 def entry(row: Any) -> Entry:
     """The ledger's entry of a row."""
-    from mmsearch_app.ledger import key_of
+    from mmsearch_app.sources.values import key_of
 
     return Entry.objects.get(source=row._meta.label_lower, object_pk=key_of(row.pk))
 

@@ -9,8 +9,9 @@ from typing import Any
 from django.db import connection, connections
 
 from example_shop.models import ProductImage
-from mmsearch_app import ledger, search, signals
-from mmsearch_app.conf import get_index
+from mmsearch_app import search
+from mmsearch_app.backends import get_index
+from mmsearch_app.indexing import ledger, receivers
 from mmsearch_app.models import Entry, State
 from tests.core.conftest import entry, work
 
@@ -80,8 +81,8 @@ class deaf:
         self.model = model
 
     def __enter__(self) -> None:
-        for signal in (signals.post_save, signals.post_delete):
+        for signal in (receivers.post_save, receivers.post_delete):
             assert signal.disconnect(sender=self.model, dispatch_uid=self.uid)
 
     def __exit__(self, *_: Any) -> None:
-        signals.connect()
+        receivers.connect()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from mmsearch_app.conf import get_index
-from mmsearch_app.reindex import Rebuilder
-from mmsearch_app.searching import search
+from mmsearch_app import backends
+from mmsearch_app.backends import get_index
+from mmsearch_app.indexing.rebuild import Rebuilder
+from mmsearch_app.searching.search import search
 from tests.core.conftest import EmbedderWithMoods
 
 
@@ -24,9 +25,8 @@ def titles() -> set[str]:
 
 def change_model(fingerprint: str = "testing-2") -> None:
     """As a deployment does: the index stays, the embedder is another one."""
-    from mmsearch_app import conf
 
-    conf._built["EMBEDDER"] = EmbedderWithMoods(fingerprint=fingerprint)
+    backends._built["EMBEDDER"] = EmbedderWithMoods(fingerprint=fingerprint)
 
 
 def finish(work: Rebuilder) -> None:

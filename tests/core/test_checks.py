@@ -12,7 +12,7 @@ from django.db import connection, models
 
 from example_shop.models import Product, ProductImage
 from mmsearch_app import ImageSource, checks
-from mmsearch_app.registry import registry
+from mmsearch_app.sources.registry import registry
 from mmsearch_app.testing import IN_MEMORY, registered
 from tests.shapes.models import Attachment, Poster
 

@@ -10,11 +10,12 @@ import pytest
 from django.db import connection, transaction
 
 from example_shop.models import ProductImage
-from mmsearch_app import ledger, mark, poke
+from mmsearch_app import mark
 from mmsearch_app.indexes.memory import MemoryIndex
+from mmsearch_app.indexing import ledger, notify
+from mmsearch_app.indexing.reconcile import Drift, reconcile
+from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
-from mmsearch_app.reconcile import Drift, reconcile
-from mmsearch_app.worker import drain
 from tests.core.conftest import EmbedderWithMoods, Sell, add_picture, entry, held, picture_file
 from tests.core.kit import in_threads
 
@@ -77,7 +78,7 @@ def test_two_transactions_that_mark_the_same_rows_in_another_order_wait_and_do_n
     def keep_marking(keys: list[int]) -> None:
         for _ in range(30):
             with transaction.atomic():
-                ledger.mark("a.source", keys)
+                ledger.mark_rows("a.source", keys)
 
     in_threads(
         lambda: keep_marking(list(range(300))), lambda: keep_marking(list(range(299, -1, -1)))
@@ -117,7 +118,7 @@ def test_the_listeners_are_told_when_the_entry_can_be_seen(
 ) -> None:
     seen: list[int] = []
     product = sell(pictures=0)
-    monkeypatch.setattr(poke, "listeners", [lambda: seen.extend(in_threads(Entry.objects.count))])
+    monkeypatch.setattr(notify, "listeners", [lambda: seen.extend(in_threads(Entry.objects.count))])
     with transaction.atomic():
         add_picture(product)
         add_picture(product, "blue")
@@ -126,10 +127,10 @@ def test_the_listeners_are_told_when_the_entry_can_be_seen(
 
 
 def test_only_one_of_two_processes_rebuilds(sell: Sell) -> None:
-    from mmsearch_app.reindex import RebuildBlocked, Rebuilder, request
+    from mmsearch_app.indexing.rebuild import RebuildBlocked, Rebuilder, request_rebuild
 
     sell(pictures=2)
-    first, second = Rebuilder(request()), Rebuilder(request())
+    first, second = Rebuilder(request_rebuild()), Rebuilder(request_rebuild())
     first.step()
     with pytest.raises(RebuildBlocked, match="Another process"):
         second.step()
@@ -146,7 +147,7 @@ def test_a_pause_in_one_thread_does_not_hold_back_another(sell: Sell) -> None:
 
 
 def test_parts_are_built_once_for_all_threads(use: Any) -> None:
-    from mmsearch_app.conf import get_index
+    from mmsearch_app.backends import get_index
 
     use(INDEX={"BACKEND": "tests.core.test_concurrency.SlowToBuild"})
     found = in_threads(*[get_index] * 8)

@@ -8,10 +8,11 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from mmsearch_app import conf
-from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
+from mmsearch_app import backends, conf
+from mmsearch_app.backends import get_embedder, get_index, get_reranker
+from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes.memory import MemoryIndex
-from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
+from mmsearch_app.testing import IN_MEMORY, TestingEmbedder, reset
 
 
 def refusal(**keys: Any) -> str:
@@ -23,10 +24,10 @@ def refusal(**keys: Any) -> str:
 
 def test_without_the_setting_every_key_has_its_default(settings: Any) -> None:
     del settings.MMSEARCH
-    conf.reset()
+    reset()
     found = get_settings()
     assert found == conf.Settings()
-    assert found.EMBEDDER.BACKEND == "mmsearch_app.embedders.starter.StarterEmbedder"
+    assert found.EMBEDDER.PRESET == "starter"
     assert found.RERANKER is None
 
 
@@ -191,6 +192,6 @@ def test_an_index_that_was_used_is_closed_by_a_change() -> None:
         def close(self) -> None:
             self.closed += 1
 
-    index = conf._built["INDEX"] = Closing()
-    conf.reset()
+    index = backends._built["INDEX"] = Closing()
+    reset()
     assert index.closed == 1

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from mmsearch_app import ImageSource, search
-from mmsearch_app.documents import scalar
+from mmsearch_app.sources.values import scalar
 from mmsearch_app.testing import registered
 from tests.core.conftest import picture_file, work
 from tests.shapes.models import Poster

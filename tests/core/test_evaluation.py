@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from mmsearch_app.evaluation import Judged, average_precision, evaluate, ndcg, recall
+from mmsearch_app.evaluation.measure import Judged, average_precision, evaluate, ndcg, recall_at
 from tests.core.conftest import Catalogue, Sell, picture_file, work
 from tests.shapes.models import Garment, Media
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 def test_the_measures_are_those_of_the_papers() -> None:
     relevant = {"a": 1.0, "b": 2.0}
-    assert recall(["x", "a", "b"], relevant, k=2) == 0.5
+    assert recall_at(["x", "a", "b"], relevant, k=2) == 0.5
     assert average_precision(["x", "a", "b"], relevant, k=3) == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert ndcg(["b", "a"], relevant, k=2) == 1.0
     assert 0 < ndcg(["a", "b"], relevant, k=2) < 1

@@ -10,8 +10,8 @@ import pytest
 
 from example_shop.models import Category, Product
 from mmsearch_app import search
-from mmsearch_app.conf import get_index
-from mmsearch_app.filters import parse, specs
+from mmsearch_app.backends import get_index
+from mmsearch_app.searching.filters import parse, specs
 from tests.core.conftest import Catalogue, work
 from tests.core.kit import found
 from tests.shapes.models import Exhibition, Poster, Tag

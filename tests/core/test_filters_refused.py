@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mmsearch_app import search
-from mmsearch_app.query import InvalidQuery
+from mmsearch_app.searching.query import InvalidQuery
 from tests.core.kit import found
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mmsearch_app import ledger
-from mmsearch_app.ledger import Outcome
+from mmsearch_app.indexing import ledger
+from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.models import Entry, State
 from tests.core.conftest import make_due
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def mark(*keys: Any, **options: Any) -> None:
-    ledger.mark("a.source", keys, **options)
+    ledger.mark_rows("a.source", keys, **options)
 
 
 def outcome(found: Entry, state: State = State.INDEXED, **columns: Any) -> Outcome:
@@ -28,7 +28,7 @@ def outcome(found: Entry, state: State = State.INDEXED, **columns: Any) -> Outco
 
 
 def test_the_same_key_twice_in_one_mark_is_one_entry() -> None:
-    assert ledger.mark("a.source", [1, "1", 2]) == 2
+    assert ledger.mark_rows("a.source", [1, "1", 2]) == 2
     assert Entry.objects.count() == 2
 
 

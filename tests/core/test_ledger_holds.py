@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmsearch_app import ledger
+from mmsearch_app.indexing import ledger
 from mmsearch_app.models import Entry, State
 from tests.core.test_ledger import mark, outcome
 

@@ -14,7 +14,7 @@ from django.core.files.storage import FileSystemStorage
 from django.core.management import CommandError, call_command
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 from tests.core.conftest import Sell, add_picture
 from tests.reranking.chat_server import chatting, say

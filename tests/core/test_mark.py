@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from example_shop.models import Category, Product, ProductImage
-from mmsearch_app import mark, poke
+from mmsearch_app import mark
+from mmsearch_app.indexing import notify
 from mmsearch_app.models import Entry
 from tests.core.conftest import IMAGES, Sell, add_picture
 from tests.core.kit import due, settle
@@ -59,7 +60,7 @@ def test_every_listener_is_told_once_after_the_commit(
 ) -> None:
     told: list[int] = []
     product = sell(pictures=0)
-    monkeypatch.setattr(poke, "listeners", [lambda: told.append(1)])
+    monkeypatch.setattr(notify, "listeners", [lambda: told.append(1)])
     with django_capture_on_commit_callbacks(execute=True):
         for side in (40, 41, 42):
             add_picture(product, side=side)
@@ -72,7 +73,7 @@ def test_nobody_is_told_of_what_is_rolled_back(
 ) -> None:
     told: list[int] = []
     product = sell(pictures=0)
-    monkeypatch.setattr(poke, "listeners", [lambda: told.append(1)])
+    monkeypatch.setattr(notify, "listeners", [lambda: told.append(1)])
     commit = django_capture_on_commit_callbacks(execute=True)
     with commit, pytest.raises(RuntimeError), transaction.atomic():
         add_picture(product)
@@ -87,7 +88,7 @@ def test_a_listener_that_fails_breaks_no_save(
         raise ConnectionError("the broker is away")
 
     product = sell(pictures=0)
-    monkeypatch.setattr(poke, "listeners", [fail])
+    monkeypatch.setattr(notify, "listeners", [fail])
     with django_capture_on_commit_callbacks(execute=True):
         add_picture(product)
     assert ProductImage.objects.count() == 1

@@ -9,7 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
+from mmsearch_app.backends import get_embedder, get_index, get_reranker
+from mmsearch_app.conf import get_settings
 from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
 
 SECRET = "sk-very-secret"

@@ -9,7 +9,8 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app import paused, poke
+from mmsearch_app import paused
+from mmsearch_app.indexing import notify
 from mmsearch_app.models import Entry, State
 from tests.core.conftest import Sell, add_picture, entry, held, work
 
@@ -87,7 +88,7 @@ def test_after_a_pause_the_listeners_are_told(
     with django_capture_on_commit_callbacks(execute=True):
         with paused():
             add_picture(product)
-            monkeypatch.setattr(poke, "listeners", [lambda: told.append(1)])
+            monkeypatch.setattr(notify, "listeners", [lambda: told.append(1)])
         assert told == []
     assert told == [1]
 

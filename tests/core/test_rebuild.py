@@ -10,12 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from example_shop.models import ProductImage
-from mmsearch_app import generations
-from mmsearch_app.conf import get_embedder, get_index
+from mmsearch_app.backends import get_embedder, get_index
+from mmsearch_app.indexing import generations
+from mmsearch_app.indexing.rebuild import Rebuilder, rebuild_index, request_rebuild
+from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Entry, Rebuild, State
-from mmsearch_app.reconcile import Drift, reconcile
-from mmsearch_app.reindex import Rebuilder, rebuild, request
-from mmsearch_app.searching import search
+from mmsearch_app.searching.search import search
 from tests.core.conftest import IMAGES, Catalogue, Sell, entry, held, picture_file, work
 from tests.core.rebuilding import finish, live, names, titles
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
 def test_a_rebuild_moves_everything_to_a_new_generation(shop: Catalogue) -> None:
     before, keys = live(), held()
-    row = rebuild()
+    row = rebuild_index()
     assert live() == row.generation != before
     assert held() == keys
     assert names() == [row.generation]
@@ -33,7 +33,7 @@ def test_a_rebuild_moves_everything_to_a_new_generation(shop: Catalogue) -> None
 
 
 def test_after_a_rebuild_nothing_waits_and_nothing_differs(shop: Catalogue) -> None:
-    rebuild()
+    rebuild_index()
     assert str(work()).startswith("0 indexed, 0 removed")
     assert reconcile(deep=True) == Drift()
 
@@ -42,13 +42,13 @@ def test_a_rebuild_finds_rows_that_no_signal_told(shop: Catalogue) -> None:
     image = ProductImage.objects.first()
     assert image is not None
     ProductImage.objects.bulk_create([ProductImage(product=image.product, original=image.original)])
-    rebuild()
+    rebuild_index()
     assert len(held()) == 7
 
 
 def test_the_first_rebuild_needs_no_drain_before_it(sell: Sell) -> None:
     sell(pictures=3)
-    rebuild()
+    rebuild_index()
     assert len(held()) == 3
     work()
     assert set(Entry.objects.values_list("state", flat=True)) == {State.INDEXED}
@@ -56,7 +56,7 @@ def test_the_first_rebuild_needs_no_drain_before_it(sell: Sell) -> None:
 
 def test_during_the_fill_visitors_get_all_from_the_live_generation(shop: Catalogue) -> None:
     everything = titles()
-    work = Rebuilder(request())
+    work = Rebuilder(request_rebuild())
     steps = 0
     while not work.step():
         steps += 1
@@ -68,7 +68,7 @@ def test_during_the_fill_visitors_get_all_from_the_live_generation(shop: Catalog
 def test_a_save_during_the_fill_reaches_the_live_and_the_new_generation(
     shop: Catalogue, sell: Sell
 ) -> None:
-    rebuilder = Rebuilder(request())
+    rebuilder = Rebuilder(request_rebuild())
     rebuilder.step()
     product = sell("green lamp")
     work()
@@ -81,7 +81,7 @@ def test_a_save_during_the_fill_reaches_the_live_and_the_new_generation(
 def test_a_change_during_the_fill_of_what_was_filled_already_reaches_the_new_generation(
     shop: Catalogue,
 ) -> None:
-    rebuilder = Rebuilder(request())
+    rebuilder = Rebuilder(request_rebuild())
     rebuilder.step()
     first = shop["red mug"]
     first.title = "zebra"
@@ -94,7 +94,7 @@ def test_a_change_during_the_fill_of_what_was_filled_already_reaches_the_new_gen
 
 
 def test_a_delete_during_the_fill_reaches_the_new_generation(shop: Catalogue) -> None:
-    rebuilder = Rebuilder(request())
+    rebuilder = Rebuilder(request_rebuild())
     rebuilder.step()
     image = shop["red mug"].images.get()
     key = entry(image).key
@@ -108,7 +108,7 @@ def test_a_delete_during_the_fill_reaches_the_new_generation(shop: Catalogue) ->
 
 
 def test_a_delete_that_no_worker_saw_yet_is_done_after_the_switch(shop: Catalogue) -> None:
-    rebuilder = Rebuilder(request())
+    rebuilder = Rebuilder(request_rebuild())
     rebuilder.step()
     shop["red mug"].images.get().delete()
     finish(rebuilder)
@@ -118,7 +118,7 @@ def test_a_delete_that_no_worker_saw_yet_is_done_after_the_switch(shop: Catalogu
 
 def test_progress_ends_at_the_total(shop: Catalogue) -> None:
     steps: list[tuple[int, int]] = []
-    rebuild(progress=lambda done, total: steps.append((done, total)))
+    rebuild_index(progress=lambda done, total: steps.append((done, total)))
     assert steps == [(2, 6), (4, 6), (6, 6)]
 
 
@@ -126,7 +126,7 @@ def test_the_fill_reads_no_row_by_offset_and_no_batch_twice(shop: Catalogue) -> 
     embedder: Any = get_embedder()
     before = embedder.documents
     with CaptureQueriesContext(connection) as queries:
-        rebuild()
+        rebuild_index()
     assert not [query["sql"] for query in queries if "OFFSET" in query["sql"]]
     assert embedder.documents - before == 6
 

@@ -9,9 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from example_shop.models import ProductImage
-from mmsearch_app.conf import get_embedder
+from mmsearch_app.backends import get_embedder
+from mmsearch_app.indexing.rebuild import RebuildBlocked, rebuild_index
 from mmsearch_app.models import Rebuild, State
-from mmsearch_app.reindex import RebuildBlocked, rebuild
 from tests.core.conftest import Catalogue, add_picture, entry, held, work
 from tests.core.rebuilding import live
 
@@ -40,7 +40,7 @@ def test_a_storage_that_fails_blocks_the_switch_and_visitors_keep_what_they_had(
 ) -> None:
     before, keys = live(), held()
     with pytest.raises(RebuildBlocked, match=r"1 pictures cannot be read now.*Slow Down"):
-        rebuild()
+        rebuild_index()
     assert live() == before
     assert held() == keys
     assert "Slow Down" in Rebuild.objects.get().error
@@ -51,10 +51,10 @@ def test_a_blocked_rebuild_is_completed_when_the_storage_is_back(
 ) -> None:
     embedder: Any = get_embedder()
     with pytest.raises(RebuildBlocked):
-        rebuild()
+        rebuild_index()
     monkeypatch.undo()
     before = embedder.documents
-    rebuild()
+    rebuild_index()
     assert embedder.documents - before == 1
     assert len(held()) == 6
 
@@ -62,7 +62,7 @@ def test_a_blocked_rebuild_is_completed_when_the_storage_is_back(
 def test_a_tolerant_rebuild_switches_and_keeps_what_is_missing_due(
     unreadable: ProductImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rebuild(tolerant=True)
+    rebuild_index(tolerant=True)
     assert len(held()) == 5
     assert entry(unreadable).due_at is not None
     monkeypatch.undo()
@@ -74,11 +74,11 @@ def test_a_picture_that_gave_up_before_does_not_block_the_switch(
     shop: Catalogue, use: Callable[..., None]
 ) -> None:
     use(MAX_ATTEMPTS=1)
-    rebuild()
+    rebuild_index()
     image = add_picture(shop["red mug"], "black")
     work()
     assert entry(image).state == State.FAILED
-    rebuild()
+    rebuild_index()
     assert len(held()) == 6
 
 
@@ -90,7 +90,7 @@ def test_a_value_that_the_index_refuses_is_reported_and_not_a_crash(
 
     monkeypatch.setattr("example_shop.mmsearch.ProductImages.get_filters", get_filters)
     with pytest.raises(RebuildBlocked, match="no value to filter on"):
-        rebuild()
+        rebuild_index()
 
 
 def test_a_rebuild_without_a_working_model_says_so(shop: Catalogue) -> None:

@@ -11,12 +11,12 @@ import pytest
 from django.db import OperationalError, transaction
 
 from example_shop.models import ProductImage
-from mmsearch_app import staging
-from mmsearch_app.conf import get_embedder, get_index
+from mmsearch_app.backends import get_embedder, get_index
+from mmsearch_app.indexing import generations
+from mmsearch_app.indexing.rebuild import Rebuilder, rebuild_index, request_rebuild
+from mmsearch_app.indexing.reconcile import Drift, reconcile
+from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
-from mmsearch_app.reconcile import Drift, reconcile
-from mmsearch_app.reindex import Rebuilder, rebuild, request
-from mmsearch_app.worker import drain
 from tests.core.conftest import Catalogue, EmbedderWithMoods, entry, held, make_due, work
 from tests.core.kit import in_threads
 from tests.core.rebuilding import change_model, finish, live
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 def test_a_shop_that_saves_without_a_pause_keeps_no_rebuild_from_its_end(shop: Catalogue) -> None:
     image = shop["red mug"].images.get()
-    rebuilder = Rebuilder(request())
+    rebuilder = Rebuilder(request_rebuild())
     for _ in range(12):
         if rebuilder.step():
             break
@@ -41,7 +41,7 @@ def test_what_lost_its_picture_after_it_was_filled_in_leaves_the_new_generation(
     shop: Catalogue,
 ) -> None:
     image = shop["red mug"].images.get()
-    rebuilder = Rebuilder(request())
+    rebuilder = Rebuilder(request_rebuild())
     for _ in range(3):
         rebuilder.step()
     image.original.storage.delete(image.original.name)
@@ -60,15 +60,15 @@ def test_a_rebuild_killed_between_writing_and_noting_leaves_no_ghost(
         raise KeyboardInterrupt
 
     image = shop["red mug"].images.get()
-    killed = Rebuilder(request())
+    killed = Rebuilder(request_rebuild())
     with monkeypatch.context() as patch:
-        patch.setattr("mmsearch_app.reindex.stage", die)
+        patch.setattr("mmsearch_app.indexing.rebuild.stage", die)
         with pytest.raises(KeyboardInterrupt):
             killed.step()
     killed.release()
     image.delete()
     work()
-    rebuild()
+    rebuild_index()
     work()
     assert len(held()) == 5
 
@@ -84,7 +84,7 @@ def switched_meanwhile(shop: Catalogue) -> Callable[[Callable[[], object]], None
         def switch() -> None:
             embedder.before = None
             change_model()
-            rebuild()
+            rebuild_index()
             change_model("testing-1")
             act()
 
@@ -114,7 +114,7 @@ def test_a_worker_killed_after_the_switch_leaves_its_batch_to_another(
 def test_a_database_that_fails_after_the_switch_loses_no_picture(
     shop: Catalogue, switched_meanwhile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmsearch_app import ledger
+    from mmsearch_app.indexing import ledger
 
     def fail(*_: Any) -> None:
         monkeypatch.undo()
@@ -143,7 +143,7 @@ def test_a_picture_deleted_while_it_is_filled_in_does_not_come_back(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = shop["red mug"].images.get()
-    locked, real = threading.Event(), staging.stage
+    locked, real = threading.Event(), generations.stage
 
     def delete_first(*entries: Any, **options: Any) -> None:
         monkeypatch.undo()
@@ -156,8 +156,8 @@ def test_a_picture_deleted_while_it_is_filled_in_does_not_come_back(
         shopper.join()
         work()  # a worker takes it out of the generation that is live
 
-    monkeypatch.setattr("mmsearch_app.reindex.stage", delete_first)
-    rebuild()
+    monkeypatch.setattr("mmsearch_app.indexing.rebuild.stage", delete_first)
+    rebuild_index()
     work()
     assert len(held()) == 5
     assert reconcile(deep=True) == Drift()
@@ -171,7 +171,7 @@ def test_a_transaction_that_holds_an_entry_is_waited_for_without_work(shop: Cata
 
     def rebuild_then() -> None:
         assert locked.wait(10)
-        rebuild()
+        rebuild_index()
 
     in_threads(
         lambda: hold(shop["red mug"].images.get(), locked, delete=False),

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from mmsearch_app.conf import get_embedder, get_index
+from mmsearch_app.backends import get_embedder, get_index
+from mmsearch_app.indexing.rebuild import RebuildBlocked, Rebuilder, rebuild_index, request_rebuild
+from mmsearch_app.indexing.reconcile import Drift, reconcile
+from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, Rebuild
-from mmsearch_app.reconcile import Drift, reconcile
-from mmsearch_app.reindex import RebuildBlocked, Rebuilder, rebuild, request
-from mmsearch_app.searching import search
-from mmsearch_app.worker import drain
+from mmsearch_app.searching.search import search
 from tests.core.conftest import Catalogue, EmbedderWithMoods, entry, held, make_due, work
 from tests.core.rebuilding import change_model, finish, live, titles
 
@@ -36,7 +36,7 @@ def test_a_batch_at_work_when_its_generation_is_dropped_goes_to_the_new_one(
     embedder: Any = get_embedder()
     shop["red mug"].title = "zebra"
     shop["red mug"].save()
-    switch_once(embedder, rebuild)
+    switch_once(embedder, rebuild_index)
     work()
     assert search("zebra").hits[0].product == shop["red mug"]
     assert set(Entry.objects.values_list("generation", flat=True)) == {live()}
@@ -50,7 +50,7 @@ def test_what_a_worker_of_the_old_model_wrote_behind_the_switch_is_done_again(
 
     def switch() -> None:
         change_model()
-        rebuild()
+        rebuild_index()
         change_model("testing-1")
 
     shop["red mug"].title = "zebra"
@@ -73,7 +73,7 @@ def test_a_search_at_work_when_its_generation_is_dropped_is_answered(
 
     def switch_and_find(*args: Any, **options: Any) -> Any:
         monkeypatch.setattr(index, "search", find)
-        rebuild()
+        rebuild_index()
         return find(*args, **options)
 
     monkeypatch.setattr(index, "search", switch_and_find)
@@ -82,23 +82,23 @@ def test_a_search_at_work_when_its_generation_is_dropped_is_answered(
 
 def test_an_interrupted_rebuild_goes_on_where_it_stopped(shop: Catalogue) -> None:
     embedder: Any = get_embedder()
-    first = Rebuilder(request())
+    first = Rebuilder(request_rebuild())
     first.step()
     first.release()
     before = embedder.documents
-    row = rebuild()
+    row = rebuild_index()
     assert row.pk == first.row.pk
     assert embedder.documents - before == 4
     assert len(held()) == 6
 
 
 def test_a_rebuild_whose_process_was_killed_is_free_after_its_lease(shop: Catalogue) -> None:
-    killed = Rebuilder(request())
+    killed = Rebuilder(request_rebuild())
     killed.step()
     with pytest.raises(RebuildBlocked, match="Another process"):
-        rebuild()
+        rebuild_index()
     Rebuild.objects.update(lease_until=timezone.now())
-    rebuild()
+    rebuild_index()
     assert len(held()) == 6
 
 
@@ -108,7 +108,7 @@ def test_a_rebuild_that_died_between_the_switch_and_its_end_is_completed(
     rebuilder = die_after_the_switch(monkeypatch)
     assert live() == rebuilder.row.generation
     assert len(titles()) == 6
-    rebuild()
+    rebuild_index()
     work()
     assert reconcile(deep=True) == Drift()
     assert set(Entry.objects.values_list("generation", flat=True)) == {live()}
@@ -123,7 +123,7 @@ def die_after_the_switch(monkeypatch: pytest.MonkeyPatch) -> Rebuilder:
         promote(name)
         raise KeyboardInterrupt
 
-    rebuilder = Rebuilder(request())
+    rebuilder = Rebuilder(request_rebuild())
     with monkeypatch.context() as patch:
         patch.setattr(index, "promote", promote_and_die)
         with pytest.raises(KeyboardInterrupt):
@@ -137,10 +137,10 @@ def test_such_a_rebuild_is_completed_after_a_change_of_model_as_well(
 ) -> None:
     die_after_the_switch(monkeypatch)
     change_model()
-    rebuild()
+    rebuild_index()
     assert len(titles()) == 6
 
 
 def test_asking_twice_is_one_rebuild() -> None:
-    assert request() == request()
+    assert request_rebuild() == request_rebuild()
     assert Rebuild.objects.count() == 1

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app import reindex
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_index
 from mmsearch_app.indexes.base import IndexUnavailable
 from mmsearch_app.indexes.memory import MemoryIndex
+from mmsearch_app.indexing import rebuild
+from mmsearch_app.indexing.generations import Settling
+from mmsearch_app.indexing.loop import WorkerLoop
+from mmsearch_app.indexing.rebuild import Rebuilder, rebuild_index, request_rebuild
+from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Rebuild
-from mmsearch_app.reconcile import Drift, reconcile
-from mmsearch_app.reindex import Rebuilder, rebuild, request
-from mmsearch_app.service import Service
-from mmsearch_app.settling import Settling
 from tests.core.conftest import IMAGES, Catalogue, Sell, held, work
 from tests.core.rebuilding import finish, live, titles
 
@@ -44,7 +44,7 @@ class BuildingIndex(MemoryIndex):
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reindex, "_PAUSE", 0)
+    monkeypatch.setattr(rebuild, "_PAUSE", 0)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def index(use: Callable[..., None]) -> BuildingIndex:
 def waiting(index: BuildingIndex, shop: Catalogue) -> Rebuilder:
     """A rebuild that has filled its generation and takes three more looks."""
     index.looks = 3
-    found = Rebuilder(request())
+    found = Rebuilder(request_rebuild())
     while not found.waiting:
         assert not found.step()
     return found
@@ -94,7 +94,7 @@ def test_what_is_saved_meanwhile_is_filled_in_before_the_switch(
 
 def test_a_rebuild_by_command_waits_as_well(index: BuildingIndex, shop: Catalogue) -> None:
     index.looks = 5
-    row = rebuild()
+    row = rebuild_index()
     assert index.settled == [row.generation]
     assert live() == row.generation
 
@@ -107,12 +107,12 @@ def test_a_rebuild_interrupted_while_it_waits_leaves_visitors_where_they_were(
 
     index.looks, before = 3, live()
     with monkeypatch.context() as patch:
-        patch.setattr(reindex.time, "sleep", interrupt)
+        patch.setattr(rebuild.time, "sleep", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            rebuild()
+            rebuild_index()
     assert live() == before
     assert Rebuild.objects.get().lease_until is None
-    assert rebuild().generation == live()
+    assert rebuild_index().generation == live()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -120,8 +120,8 @@ def test_the_worker_does_other_work_while_it_waits(
     index: BuildingIndex, shop: Catalogue, sell: Sell
 ) -> None:
     index.looks, before = 3, live()
-    request()
-    service = Service()
+    request_rebuild()
+    service = WorkerLoop()
     while service.turn():
         pass
     assert live() == before
@@ -136,8 +136,8 @@ def test_the_worker_takes_one_look_a_turn_and_ends_the_rebuild(
     index: BuildingIndex, shop: Catalogue
 ) -> None:
     index.looks = 3
-    row = request()
-    service = Service()
+    row = request_rebuild()
+    service = WorkerLoop()
     while service.turn():
         pass
     assert [service.turn() for _ in range(3)] == [False, False, True]
@@ -155,7 +155,7 @@ def test_an_index_that_stands_still_goes_live_all_the_same(
     monkeypatch.setattr(Settling, "PATIENCE", -1.0)
     assert waiting.settling is not None
     waiting.settling._shares = stand_still()
-    with caplog.at_level(logging.WARNING, logger="mmsearch_app.settling"):
+    with caplog.at_level(logging.WARNING, logger="mmsearch_app.indexing.generations"):
         assert not waiting.step(), "it has moved since"
         assert waiting.step()
     assert "stands still" in caplog.text
@@ -166,7 +166,7 @@ def test_an_index_that_refuses_goes_live_all_the_same(
     index: BuildingIndex, waiting: Rebuilder, caplog: pytest.LogCaptureFixture
 ) -> None:
     index.fault = IndexUnavailable("Milvus, flush: permission denied.")
-    with caplog.at_level(logging.WARNING, logger="mmsearch_app.settling"):
+    with caplog.at_level(logging.WARNING, logger="mmsearch_app.indexing.generations"):
         finish(waiting)
     assert "permission denied" in caplog.text
     assert live() == waiting.row.generation
@@ -177,6 +177,6 @@ def test_what_visitors_search_already_is_not_taken_away_to_settle(
 ) -> None:
     index.promote(waiting.row.generation)
     waiting.release()
-    rebuild()
+    rebuild_index()
     assert index.settled == [waiting.row.generation]
     assert live() == waiting.row.generation

@@ -11,9 +11,9 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app.conf import get_embedder
+from mmsearch_app.backends import get_embedder
+from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Entry, Rebuild, State
-from mmsearch_app.reconcile import Drift, reconcile
 from tests.core.conftest import IMAGES, Sell, add_picture, entry, held, make_due, picture_file, work
 from tests.core.kit import delete_raw
 from tests.shapes.models import Attachment, Garment
@@ -137,7 +137,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(sell: Sell)
 def test_pages_are_told_by_their_last_key_and_never_by_an_offset(
     sell: Sell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsearch_app.reconcile._CHUNK", 3)
+    monkeypatch.setattr("mmsearch_app.indexing.reconcile._CHUNK", 3)
     product = sell(pictures=0)
     ProductImage.objects.bulk_create(
         ProductImage(product=product, original="a.png") for _ in range(10)

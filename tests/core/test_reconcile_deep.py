@@ -8,10 +8,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from example_shop.models import ProductImage
-from mmsearch_app.comparing import compare_index
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_index
+from mmsearch_app.indexing.reconcile import Drift, compare_index, reconcile
 from mmsearch_app.models import Entry, State
-from mmsearch_app.reconcile import Drift, reconcile
 from tests.core.conftest import CountingEmbedder, Sell, add_picture, entry, held, picture, work
 from tests.core.kit import delete_raw
 
@@ -112,7 +111,7 @@ def test_a_record_whose_entry_wants_it_gone_is_left_to_a_worker(sell: Sell) -> N
 def test_more_pictures_than_one_page_are_compared_page_by_page(
     sell: Sell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsearch_app.comparing._PAGE", 2)
+    monkeypatch.setattr("mmsearch_app.indexing.reconcile._PAGE", 2)
     sell(pictures=7)
     work()
     live = get_index().live()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from mmsearch_app.indexing.rebuild import rebuild_index
+from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Entry, State
-from mmsearch_app.reconcile import Drift, reconcile
-from mmsearch_app.reindex import rebuild
 from tests.core.conftest import (
     IMAGES,
     EmbedderWithMoods,
@@ -67,5 +67,5 @@ def test_what_was_given_up_is_tried_again_once_a_day(given_up: Any) -> None:
 
 def test_what_was_given_up_a_day_ago_keeps_no_rebuild_from_its_end(given_up: Any) -> None:
     a_day_later()
-    assert not rebuild().open
+    assert not rebuild_index().open
     assert entry(given_up).state == State.FAILED

@@ -9,8 +9,8 @@ from django.core.management import CommandError, call_command
 
 from example_shop.models import ProductImage
 from mmsearch_app import ImageSource
+from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import State
-from mmsearch_app.reconcile import Drift, reconcile
 from mmsearch_app.testing import registered
 from tests.core.conftest import IMAGES, Sell, entry, held, picture_file, work
 from tests.shapes.models import Attachment, CheapPoster, FramedPoster, Garment, Media, Poster

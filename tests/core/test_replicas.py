@@ -8,10 +8,10 @@ import pytest
 
 from example_shop.models import Category, ProductImage
 from mmsearch_app import mark
+from mmsearch_app.indexing.rebuild import rebuild_index
+from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Entry, Rebuild
-from mmsearch_app.primary import from_primary
-from mmsearch_app.reconcile import Drift, reconcile
-from mmsearch_app.reindex import rebuild
+from mmsearch_app.sources.base import from_primary
 from tests.core.conftest import Sell, entry, held, picture_file, work
 from tests.shapes.models import Poster, Tag
 
@@ -76,7 +76,7 @@ def test_a_rebuild_and_a_reconcile_read_the_primary_alone(sell: Sell, lost_repli
     sell(pictures=3)
     work()
     lost_replica()
-    rebuild()
+    rebuild_index()
     assert reconcile(deep=True, files=True).changed == 3
     work()
     assert reconcile() == Drift()

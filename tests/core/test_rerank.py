@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from example_shop.models import Product
-from mmsearch_app import ledger, search
-from mmsearch_app.conf import get_reranker
-from mmsearch_app.embedders.base import Content
+from mmsearch_app import search
+from mmsearch_app.backends import get_reranker
+from mmsearch_app.indexing import ledger
+from mmsearch_app.inference.content import Content
 from mmsearch_app.models import Entry
 from mmsearch_app.rerankers.base import Ranking
-from mmsearch_app.searching import search as search_function
+from mmsearch_app.searching.search import search as search_function
 from tests.core.conftest import Sell, picture, work
 from tests.core.kit import titles
 

@@ -15,8 +15,8 @@ from moto.server import ThreadedMotoServer
 
 from example_shop.models import Product, ProductImage
 from mmsearch_app import search
+from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
-from mmsearch_app.worker import drain
 from tests.core.conftest import Sell, entry, held, make_due, picture, work
 
 pytestmark = [

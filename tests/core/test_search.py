@@ -9,9 +9,10 @@ from django.core.files.base import ContentFile
 from PIL import Image
 
 from mmsearch_app import search
-from mmsearch_app.conf import get_embedder
-from mmsearch_app.query import Query
-from mmsearch_app.searching import answer, build_query
+from mmsearch_app.backends import get_embedder
+from mmsearch_app.searching.build import build_query
+from mmsearch_app.searching.query import Query
+from mmsearch_app.searching.search import answer
 from tests.core.conftest import Catalogue, EmbedderWithMoods, Sell, picture, picture_file
 from tests.core.kit import ANY, titles
 from tests.shapes.models import Garment, Media, Poster

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mmsearch_app import search
-from mmsearch_app.query import SearchUnavailable
+from mmsearch_app.searching.query import SearchUnavailable
 from tests.core.conftest import Catalogue, EmbedderWithMoods, Sell, work
 from tests.core.kit import ANY, work_again
 
@@ -82,15 +83,14 @@ def test_a_model_that_breaks_its_contract_makes_no_answer_and_the_log_says_why(
 def test_more_searches_than_places_are_told_to_wait(
     shop: Catalogue, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmsearch_app import searching
-
-    monkeypatch.setattr(searching, "_QUEUE_SECONDS", 0.05)
+    module = import_module("mmsearch_app.searching.search")
+    monkeypatch.setattr(module, "_QUEUE_SECONDS", 0.05)
     use(MAX_CONCURRENT_SEARCHES=3)
     work_again()
     inside, done = threading.Barrier(4), threading.Event()
 
     def occupy() -> None:
-        with searching._place():
+        with search._place():
             inside.wait(10)
             done.wait(10)
 

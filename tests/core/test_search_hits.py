@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from example_shop.models import Product, ProductImage
 from mmsearch_app import ImageSource, search
 from mmsearch_app.models import Entry
-from mmsearch_app.query import InvalidQuery
+from mmsearch_app.searching.query import InvalidQuery
 from mmsearch_app.testing import registered
 from tests.core.conftest import Catalogue, Sell, add_picture, picture, picture_file, work
 from tests.core.kit import titles
@@ -102,7 +102,7 @@ class Restricted(ImageSource):
 
 
 def test_what_a_user_may_not_see_is_not_found_by_that_user() -> None:
-    from mmsearch_app.registry import registry
+    from mmsearch_app.sources.registry import registry
 
     ordinary = registry.get("shapes.poster")
     registry.remove("shapes.poster")

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy
 
 from example_shop.models import Category, Product, ProductImage
 from mmsearch_app import search
-from mmsearch_app.conf import get_index
-from mmsearch_app.query import InvalidQuery
+from mmsearch_app.backends import get_index
+from mmsearch_app.searching.query import InvalidQuery
 from tests.core.conftest import Catalogue, Sell
 from tests.core.kit import ANY, work_again
 

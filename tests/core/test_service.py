@@ -15,10 +15,10 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.utils import timezone
 
-from mmsearch_app import service
+from mmsearch_app.indexing import loop
+from mmsearch_app.indexing.loop import WorkerLoop
+from mmsearch_app.indexing.rebuild import request_rebuild
 from mmsearch_app.models import Entry, Rebuild, State
-from mmsearch_app.reindex import request
-from mmsearch_app.service import Service
 from tests.core.conftest import EmbedderWithMoods, Sell, add_picture, held
 from tests.postgres import ROOT
 from tests.waiting import until
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_a_turn_drains_and_says_whether_there_may_be_more(sell: Sell) -> None:
     sell(pictures=2)
-    work = Service()
+    work = WorkerLoop()
     assert work.turn()
     assert not work.turn()
     assert work.total.indexed == 2
@@ -37,8 +37,8 @@ def test_a_turn_drains_and_says_whether_there_may_be_more(sell: Sell) -> None:
 def test_turns_complete_a_rebuild_that_was_asked_for(sell: Sell, use: Any) -> None:
     use(BATCH_SIZE=1)
     sell(pictures=9)
-    work = Service()
-    request()
+    work = WorkerLoop()
+    request_rebuild()
     while work.turn():
         pass
     assert not Rebuild.objects.filter(open=True).exists()
@@ -50,9 +50,9 @@ def test_a_turn_survives_whatever_goes_wrong(sell: Sell, monkeypatch: pytest.Mon
         raise ZeroDivisionError
 
     sell()
-    work = Service()
+    work = WorkerLoop()
     with monkeypatch.context() as patch:
-        patch.setattr("mmsearch_app.worker.drain", fail)
+        patch.setattr("mmsearch_app.indexing.worker.drain", fail)
         assert not work.turn()
     assert work.turn()
 
@@ -61,10 +61,10 @@ def test_a_rebuild_that_cannot_go_on_is_left_for_a_while_and_others_may_take_it(
     sell: Sell, embedder: EmbedderWithMoods
 ) -> None:
     sell(pictures=3)
-    work = Service()
+    work = WorkerLoop()
     while work.turn():
         pass
-    row = request()
+    row = request_rebuild()
     embedder.down = True
     assert not work.turn()
     row.refresh_from_db()
@@ -80,7 +80,7 @@ def test_a_rebuild_that_cannot_go_on_is_left_for_a_while_and_others_may_take_it(
 
 def test_a_thread_is_woken_by_a_save_and_ends_when_it_is_told(sell: Sell, use: Any) -> None:
     use(POLL_SECONDS=30.0)
-    work = Service()
+    work = WorkerLoop()
 
     def run() -> None:
         try:
@@ -106,29 +106,29 @@ def test_a_thread_is_woken_by_a_save_and_ends_when_it_is_told(sell: Sell, use: A
 def test_the_thread_starts_with_the_first_request_and_not_before(
     client: Any, sell: Sell, use: Any
 ) -> None:
-    from mmsearch_app import poke
+    from mmsearch_app.indexing import notify
 
     use(WORKER_THREAD=True, POLL_SECONDS=0.05)
-    assert service._thread_of_this_process.cache_info().currsize == 0
+    assert loop._thread_of_this_process.cache_info().currsize == 0
     product = sell("red mug")
-    before = list(poke.listeners)
+    before = list(notify.listeners)
     try:
         client.get("/")
         until(lambda: len(held()) == 1)
         add_picture(product, "blue")
         until(lambda: len(held()) == 2)
     finally:
-        running = service._thread_of_this_process()
+        running = loop._thread_of_this_process()
         (thread,) = [t for t in threading.enumerate() if t.name == "mmsearch-worker"]
-        service._end(running, thread)
-        poke.listeners[:] = before
-        service._thread_of_this_process.cache_clear()
+        loop._end(running, thread)
+        notify.listeners[:] = before
+        loop._thread_of_this_process.cache_clear()
     assert not thread.is_alive()
 
 
 def test_without_the_setting_a_request_starts_nothing(client: Any, db: None) -> None:
     client.get("/")
-    assert service._thread_of_this_process.cache_info().currsize == 0
+    assert loop._thread_of_this_process.cache_info().currsize == 0
 
 
 def test_the_command_works_once(sell: Sell, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.testing import TestingEmbedder
 from tests.postgres import ROOT
 

@@ -8,9 +8,10 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from example_shop.models import Category, Product, ProductImage
-from mmsearch_app import ImageSource, ledger, signals
+from mmsearch_app import ImageSource
+from mmsearch_app.indexing import ledger, receivers
+from mmsearch_app.indexing.reconcile import reconcile
 from mmsearch_app.models import Entry, State
-from mmsearch_app.reconcile import reconcile
 from mmsearch_app.testing import registered
 from tests.core.conftest import IMAGES, Sell, add_picture, entry, picture_file, work
 from tests.core.kit import deaf, due, settle
@@ -75,7 +76,7 @@ def test_a_model_that_is_not_registered_costs_nothing(db: None) -> None:
 
 
 def test_connecting_twice_marks_once(sell: Sell) -> None:
-    signals.connect()
+    receivers.connect()
     image = sell().images.get()
     with CaptureQueriesContext(connection) as queries:
         image.save()

@@ -10,7 +10,8 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from example_shop.models import ProductImage
-from mmsearch_app import mark, search, signals
+from mmsearch_app import mark, search
+from mmsearch_app.indexing import receivers
 from mmsearch_app.models import Entry, State
 from tests.core.conftest import IMAGES, Sell, entry, held, picture_file, work
 from tests.core.kit import deaf, due
@@ -94,7 +95,7 @@ def test_a_delete_that_keeps_the_parent_keeps_its_picture(db: None) -> None:
 def test_a_delete_in_another_database_takes_nothing_out_of_the_shops_own(sell: Sell) -> None:
     image = sell().images.get()
     work()
-    signals.post_delete.send(sender=ProductImage, instance=image, using="archive", origin=image)
+    receivers.post_delete.send(sender=ProductImage, instance=image, using="archive", origin=image)
     work()
     assert held() == [f"{IMAGES}:{image.pk}"]
 

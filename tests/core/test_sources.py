@@ -10,8 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 import mmsearch_app
 from example_shop.models import Product, ProductImage
-from mmsearch_app import ImageSource, paths, register
-from mmsearch_app.registry import registry
+from mmsearch_app import ImageSource, register
+from mmsearch_app.sources import paths
+from mmsearch_app.sources.registry import registry
 from mmsearch_app.testing import registered
 from tests.core.conftest import Sell, picture_file
 from tests.shapes.models import Attachment, CheapPoster, FramedPoster, Garment, Poster
@@ -121,7 +122,7 @@ def test_a_missing_one_to_one_row_ends_a_path_with_nothing(db: None) -> None:
 
 def test_a_path_says_what_must_be_joined_and_prefetched() -> None:
     def facts(model: Any, dotted: str) -> tuple[Any, ...]:
-        path = paths.inspect(model, dotted)
+        path = paths.resolve(model, dotted)
         return path.lookup, path.to_one, path.to_many
 
     assert facts(ProductImage, "product.title") == ("product__title", "product", "")
@@ -153,7 +154,7 @@ def test_a_generic_foreign_key_is_read_and_never_joined(db: None) -> None:
             return self.key
 
     try:
-        path = paths.inspect(Note, "about.name")
+        path = paths.resolve(Note, "about.name")
         assert (path.lookup, path.to_one, path.field) == (None, "", None)
         poster = Poster.objects.create(name="sea")
         note = Note(kind=ContentType.objects.get_for_model(Poster), key=str(poster.pk))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from example_shop.models import Product, ProductImage
 from mmsearch_app import search
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_index
 from mmsearch_app.indexes.base import Match
 from mmsearch_app.indexes.memory import MemoryIndex
 from tests.core.conftest import COLOURS, Catalogue, Sell, add_picture, picture, picture_file, work

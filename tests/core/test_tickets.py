@@ -10,11 +10,12 @@ from django.core import signing
 from django.core.cache import cache
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app import ImageSource, search, tickets
-from mmsearch_app.query import Answer, InvalidQuery
-from mmsearch_app.searching import answer
+from mmsearch_app import ImageSource, search
+from mmsearch_app.searching import tickets
+from mmsearch_app.searching.query import Answer, InvalidQuery
+from mmsearch_app.searching.search import answer
+from mmsearch_app.searching.tickets import Expired, Forged, TicketError
 from mmsearch_app.testing import index_everything, registered
-from mmsearch_app.tickets import Expired, Forged, TicketError
 from tests.core.conftest import EmbedderWithMoods, Sell, picture, work
 from tests.core.kit import titles
 from tests.core.test_rerank import Backwards
@@ -128,7 +129,7 @@ def test_an_answer_without_its_question_has_no_ticket() -> None:
 
 def test_the_late_order_is_the_rerankers(reranker: Backwards) -> None:
     plain = search("red mug", rerank=False)
-    late = tickets.rerank(tickets.issue(plain))
+    late = tickets.rerank_late(tickets.issue(plain))
     assert titles(late) == [*reversed(titles(plain)[:4]), *titles(plain)[4:]]
     assert late.ranked_by == "reranker"
     assert late.hits[0].reason == "It is the last one."
@@ -136,13 +137,13 @@ def test_the_late_order_is_the_rerankers(reranker: Backwards) -> None:
 
 def test_the_late_order_is_made_once_and_stays_the_same(reranker: Backwards) -> None:
     token = tickets.issue(search("red mug", rerank=False))
-    orders = [titles(tickets.rerank(token)) for _ in range(3)]
+    orders = [titles(tickets.rerank_late(token)) for _ in range(3)]
     assert orders[0] == orders[1] == orders[2]
     assert len(reranker.asked) == 1
 
 
 def test_the_late_order_shows_the_picture_that_was_asked_with(reranker: Backwards) -> None:
-    tickets.rerank(tickets.issue(search("mug", image=picture("red"), rerank=False)))
+    tickets.rerank_late(tickets.issue(search("mug", image=picture("red"), rerank=False)))
     ((query, _candidates),) = reranker.asked
     assert query.image is not None
     assert query.text == "mug"
@@ -151,27 +152,27 @@ def test_the_late_order_shows_the_picture_that_was_asked_with(reranker: Backward
 @pytest.mark.parametrize("reranker", ["fails"], indirect=True)
 def test_a_late_order_that_failed_is_tried_again(reranker: Backwards) -> None:
     token = tickets.issue(search("red mug", rerank=False))
-    assert tickets.rerank(token).ranked_by == "index"
+    assert tickets.rerank_late(token).ranked_by == "index"
     reranker.fault = ""
-    assert tickets.rerank(token).ranked_by == "reranker"
+    assert tickets.rerank_late(token).ranked_by == "reranker"
 
 
 def test_the_late_order_leaves_out_what_was_hidden_meanwhile(reranker: Backwards) -> None:
     token = tickets.issue(search("red mug", rerank=False))
-    before = titles(tickets.rerank(token))
+    before = titles(tickets.rerank_late(token))
     Product.objects.filter(title=before[0]).update(is_public=False)
-    assert titles(tickets.rerank(token)) == before[1:]
+    assert titles(tickets.rerank_late(token)) == before[1:]
 
 
 def test_without_a_reranker_the_late_order_is_the_first(shop: Catalogue) -> None:
     found = search("red mug")
-    assert titles(tickets.rerank(tickets.issue(found))) == titles(found)
+    assert titles(tickets.rerank_late(tickets.issue(found))) == titles(found)
 
 
 @pytest.mark.parametrize("token", ["", "nonsense"])
 def test_a_late_order_needs_a_ticket_of_this_shop(token: str) -> None:
     with pytest.raises(Forged):
-        tickets.rerank(token)
+        tickets.rerank_late(token)
 
 
 class Thumbnails(ImageSource):
@@ -187,7 +188,7 @@ def test_a_ticket_remembers_which_of_two_sources_found_a_hit(shop: Catalogue) ->
     with registered(Thumbnails(ProductImage)):
         index_everything()
         found = search("thumbnail of red mug")
-        late = tickets.rerank(tickets.issue(found))
+        late = tickets.rerank_late(tickets.issue(found))
         assert [hit.source for hit in late.hits] == [hit.source for hit in found.hits]
         assert titles(late) == titles(found)
         assert "thumbnail" in titles(late)[0]

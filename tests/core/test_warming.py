@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import pytest
 
 import mmsearch_app
-from mmsearch_app.conf import get_embedder
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.backends import get_embedder
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.testing import TestingEmbedder
 

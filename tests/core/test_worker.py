@@ -10,8 +10,8 @@ from django.core.files.base import ContentFile
 
 from example_shop.models import ProductImage
 from mmsearch_app import mark
+from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
-from mmsearch_app.worker import drain
 from tests.core.conftest import (
     IMAGES,
     CountingEmbedder,

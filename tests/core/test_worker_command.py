@@ -15,8 +15,8 @@ from django.db import connections
 
 from example_shop.models import Product
 from mmsearch_app import paused
+from mmsearch_app.indexing.loop import WorkerLoop
 from mmsearch_app.models import Entry
-from mmsearch_app.service import Service
 from tests.core.conftest import Sell, add_picture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_a_signals_handler_may_interrupt_the_wait_wherever_it_is() -> None:
     """The handler runs in the thread that it interrupts: it must wait for no lock of that one."""
-    service = Service()
+    service = WorkerLoop()
 
     def interrupt(frame: Any, event: str, _: Any) -> Any:
         if event == "line" and frame.f_globals["__name__"] in ("threading", "queue"):
@@ -45,7 +45,7 @@ def test_a_stop_during_a_turn_ends_the_run_without_a_rest(
     use: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(POLL_SECONDS=3600.0)
-    service = Service()
+    service = WorkerLoop()
     before = signal.signal(signal.SIGTERM, lambda *_: service.stop())
 
     def turn() -> bool:
@@ -61,7 +61,7 @@ def test_a_stop_during_a_turn_ends_the_run_without_a_rest(
 
 
 def test_calls_that_came_during_a_turn_count_as_one() -> None:
-    service = Service()
+    service = WorkerLoop()
     for _ in range(3):
         service.wake()
     service._rest(60)

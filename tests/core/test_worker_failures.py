@@ -10,9 +10,9 @@ from django.core.files.storage import FileSystemStorage
 
 from example_shop.models import ProductImage
 from mmsearch_app import ImageSource
+from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
 from mmsearch_app.testing import registered
-from mmsearch_app.worker import drain
 from tests.core.conftest import (
     CountingEmbedder,
     EmbedderWithMoods,

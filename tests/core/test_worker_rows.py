@@ -11,7 +11,7 @@ import pytest
 from django.core.files.base import ContentFile
 
 from mmsearch_app import ImageSource, mark
-from mmsearch_app.conf import get_embedder, get_index
+from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes.base import Condition
 from mmsearch_app.models import Entry, State
 from mmsearch_app.testing import registered

@@ -8,10 +8,10 @@ import pytest
 from django.core.files.storage import FileSystemStorage
 
 from example_shop.models import ProductImage
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_index
+from mmsearch_app.indexing.rebuild import RebuildBlocked, rebuild_index
+from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
-from mmsearch_app.reindex import RebuildBlocked, rebuild
-from mmsearch_app.worker import drain
 from tests.core.conftest import (
     Catalogue,
     Sell,
@@ -111,10 +111,10 @@ def test_a_rebuild_stops_at_once_and_visitors_keep_what_they_had(
     before, keys = live(), held()
     storage.away = True
     with pytest.raises(RebuildBlocked, match="The storage does not answer"):
-        rebuild()
+        rebuild_index()
     assert (live(), held()) == (before, keys)
     storage.away = False
-    rebuild()
+    rebuild_index()
     assert live() != before
     assert held() == keys
 

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmsearch_app.embedders.bge_vl import BGEVL
-from mmsearch_app.embedders.magiclens import MagicLens
-from mmsearch_app.embedders.magiclens.architecture import Architecture as MagicLensArchitecture
+from mmsearch_app.embedders.magiclens.architecture import (
+    MagicLensArchitecture as MagicLensArchitecture,
+)
+from mmsearch_app.embedders.magiclens.embedder import MagicLens
 from mmsearch_app.embedders.runtime import TorchEmbedder
-from mmsearch_app.embedders.visualized_bge import VisualizedBGE
-from mmsearch_app.embedders.visualized_bge.architecture import Architecture
+from mmsearch_app.embedders.visualized_bge.architecture import BGEArchitecture
+from mmsearch_app.embedders.visualized_bge.embedder import VisualizedBGE
 
 for library in ("torch", "transformers"):
     pytest.importorskip(library, reason=f"the models need {library}: install mmsearch[models]")
@@ -65,9 +67,9 @@ def picture(name: str, *, family: str = "visualized_bge") -> Image.Image:
         return image
 
 
-def tiny_architecture(model: str) -> Architecture:
+def tiny_architecture(model: str) -> BGEArchitecture:
     config = VISUALIZED / f"tiny-{model}" / "text_config" / "config.json"
-    return Architecture(
+    return BGEArchitecture(
         text=json.loads(config.read_text(encoding="utf-8")),
         width=32,
         layers=2,

@@ -25,7 +25,7 @@ def picture(name: str) -> Image.Image:
 
 
 def processor(num_crops: int | None = None) -> Any:
-    from mmsearch_app.rerankers.phi3_vision import Phi3VisionProcessor
+    from mmsearch_app.rerankers.phi3_vision.processor import Phi3VisionProcessor
 
     return Phi3VisionProcessor.from_pretrained(TINY, num_crops=num_crops)
 

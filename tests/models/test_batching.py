@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from django.test import override_settings
 
-from mmsearch_app.conf import get_batcher, get_embedder
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.backends import get_batcher, get_embedder
 from mmsearch_app.embedders.batching import Batcher
+from mmsearch_app.inference.content import Content
 from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
 from tests.waiting import until
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content, Embedder
+from mmsearch_app.embedders.base import Embedder
 from mmsearch_app.embedders.bge_m3 import BGEM3
-from mmsearch_app.embedders.weights import MissingWeights
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.weights import MissingWeights
 from tests import fresh
 from tests.models.kit import VISUALIZED, visualized
 

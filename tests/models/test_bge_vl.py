@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.bge_vl import BGEVL
-from mmsearch_app.embedders.weights import InvalidWeights, MissingWeights
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.weights import InvalidWeights, MissingWeights
 from tests.models.kit import CLIP, PICTURES, TOLERANCE, describe, gap, picture, read
 
 torch = pytest.importorskip("torch")
@@ -41,10 +41,10 @@ def numbers() -> Arrays:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pixels_are_exactly_those_of_upstream(clip: Any, numbers: Arrays, name: str) -> None:
-    from mmsearch_app.embedders.pixels import normalise
+    from mmsearch_app.embedders.pixels import normalise_pixels
 
     prepared = clip.prepare(picture(name, family="bge_vl"))
-    pixels = normalise([prepared], device=CPU, dtype=torch.float32)
+    pixels = normalise_pixels([prepared], device=CPU, dtype=torch.float32)
     np.testing.assert_array_equal(pixels.numpy(), numbers[f"pixels/{name}"])
 
 
@@ -103,14 +103,16 @@ def test_long_words_are_cut_at_75_tokens_beside_a_picture(
 
 @pytest.mark.parametrize("size", [(200, 120), (121, 200), (64, 64), (65, 64), (33, 500), (7, 5)])
 def test_pixels_are_those_of_transformers_own_processor(size: tuple[int, int]) -> None:
-    from mmsearch_app.embedders.pixels import crop_square, floor_half, normalise
+    from mmsearch_app.embedders.pixels import crop_square, floor_half, normalise_pixels
 
     processors = pytest.importorskip("transformers.models.clip.image_processing_pil_clip")
     noise = np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
     image = Image.fromarray(noise)
     options = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
     processor = processors.CLIPImageProcessorPil(**options)
-    ours = normalise([crop_square(image, 64, begin=floor_half)], device=CPU, dtype=torch.float32)
+    ours = normalise_pixels(
+        [crop_square(image, 64, begin=floor_half)], device=CPU, dtype=torch.float32
+    )
     theirs = processor(image, return_tensors="np")["pixel_values"]
     np.testing.assert_array_equal(ours.numpy(), theirs)
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content, Embedder
+from mmsearch_app.embedders.base import Embedder
 from mmsearch_app.embedders.runtime import TorchEmbedder
-from mmsearch_app.embedders.visualized_bge import VisualizedBGE
-from mmsearch_app.embedders.words import Words, load_tokenizer
+from mmsearch_app.embedders.visualized_bge.embedder import VisualizedBGE
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.words import WordTokenizer, load_tokenizer
 from tests.models.kit import CLIP, FAMILIES, TOLERANCE, gap, make, picture, run_threads
 
 LONG = "red shoe " * 9000
@@ -167,7 +168,7 @@ def test_eight_threads_get_what_one_gets(embedder: TorchEmbedder) -> None:
 def test_threads_do_not_cut_each_others_words() -> None:
     import torch
 
-    words = Words(load_tokenizer(CLIP))
+    words = WordTokenizer(load_tokenizer(CLIP))
     found: dict[int, set[int]] = {}
 
     def cut(limit: int) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.bge_vl import BGEVL
 from mmsearch_app.embedders.runtime import Network
-from mmsearch_app.embedders.weights import MissingWeights
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.weights import MissingWeights
 from tests import fresh
 from tests.models.kit import CLIP, LENS, make, run_threads
 

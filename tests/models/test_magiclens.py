@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.magiclens import MagicLens
-from mmsearch_app.embedders.magiclens.architecture import ARCHITECTURES
-from mmsearch_app.embedders.weights import InvalidWeights, shapes_of
+from mmsearch_app.embedders.magiclens.architecture import MAGICLENS_ARCHITECTURES
+from mmsearch_app.embedders.magiclens.embedder import MagicLens
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.weights import InvalidWeights, shapes_of
 from tests.models.kit import LENS, TINY_LENS, TOLERANCE, gap, magic_lens, picture, read
 
 torch = pytest.importorskip("torch")
@@ -27,10 +27,10 @@ Arrays = Mapping[str, NDArray[Any]]
 @pytest.fixture(scope="module")
 def network() -> Any:
     from mmsearch_app.embedders.magiclens.checkpoint import read_parameters
-    from mmsearch_app.embedders.magiclens.network import load
+    from mmsearch_app.embedders.magiclens.network import load_magiclens
 
     file = LENS / "tiny" / "magic_lens.pkl"
-    return load(TINY_LENS, read_parameters(file), origin=file)
+    return load_magiclens(TINY_LENS, read_parameters(file), origin=file)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +44,11 @@ def numbers() -> Arrays:
 
 
 def test_pictures_are_resized_as_jax_does(numbers: Arrays) -> None:
-    from mmsearch_app.embedders.pixels import normalise, stretch
+    from mmsearch_app.embedders.pixels import normalise_pixels, stretch
 
     # The fixture's pictures are 53 × 41 and upstream's model cuts the largest square first.
     squares = [stretch(image[:, 6:47], 32) for image in numbers["image"]]
-    pixels = normalise(squares, device=CPU, dtype=torch.float32)
+    pixels = normalise_pixels(squares, device=CPU, dtype=torch.float32)
     assert gap(pixels.permute(0, 2, 3, 1), numbers["preprocessed"]) < TOLERANCE
 
 
@@ -79,16 +79,16 @@ def test_the_embedder_gives_upstreams_vectors_for_pictures_and_ids(
 
 
 def test_every_released_key_and_shape_has_its_place_and_none_is_left() -> None:
-    from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, turn
+    from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, reorient
     from mmsearch_app.embedders.magiclens.network import MagicLensNetwork
 
     released = json.loads((LENS / "base_flax_keys.json").read_text(encoding="utf-8"))
     turned = {
-        name_parameter(key): turn(key, torch.empty(shape, device="meta"))
+        name_parameter(key): reorient(key, torch.empty(shape, device="meta"))
         for key, shape in released.items()
     }
     with torch.device("meta"):
-        expected = MagicLensNetwork(ARCHITECTURES["base"]).state_dict()
+        expected = MagicLensNetwork(MAGICLENS_ARCHITECTURES["base"]).state_dict()
     assert len(turned) == len(released) == 474
     assert shapes_of(turned) == shapes_of(expected)
 
@@ -98,7 +98,7 @@ def test_the_large_model_has_the_keys_of_the_base_one() -> None:
 
     def collapse(model: str) -> set[str]:
         with torch.device("meta"):
-            state = MagicLensNetwork(ARCHITECTURES[model]).state_dict()
+            state = MagicLensNetwork(MAGICLENS_ARCHITECTURES[model]).state_dict()
         return {re.sub(r"\.\d+\.", ".#.", key) for key in state}
 
     assert collapse("large") == collapse("base")
@@ -189,4 +189,4 @@ def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_of_the_other_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidWeights, match="are not this model's weights"):
-        magic_lens(tmp_path, architecture=ARCHITECTURES["base"]).warm_up()
+        magic_lens(tmp_path, architecture=MAGICLENS_ARCHITECTURES["base"]).warm_up()

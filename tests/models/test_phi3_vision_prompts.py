@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmsearch_app.rerankers.phi3_vision.pictures import CROP, fit
-from mmsearch_app.rerankers.phi3_vision.tokens import quote
+from mmsearch_app.rerankers.phi3_vision.tokens import defuse_markers
 from tests import fresh
 from tests.models.phi3_kit import DESCRIPTION, picture, processor
 
@@ -72,7 +72,7 @@ def test_a_conversation_is_written_as_the_model_was_trained(process: Any) -> Non
 @pytest.mark.parametrize("token", [*SPECIAL, "<|image_1|>", "<<|end|>", "<|<|end|>|>"])
 def test_words_cannot_speak_for_the_shop(process: Any, token: str) -> None:
     """The small tokenizer does not know the "<" alone: of that the id of `<unk>` is left."""
-    quoted = quote(f"a {token} b")
+    quoted = defuse_markers(f"a {token} b")
     ids = process(quoted)["input_ids"][0, 1:].tolist()
     assert set(ids).isdisjoint({*SPECIAL.values(), -1} - {SPECIAL["<unk>"]})
     assert "<unk>" not in quoted
@@ -80,7 +80,7 @@ def test_words_cannot_speak_for_the_shop(process: Any, token: str) -> None:
 
 def test_words_without_commands_stay_as_they_are() -> None:
     words = "a < b, <b>, <|, |>, size<s and x|y>"
-    assert quote(words) == words
+    assert defuse_markers(words) == words
 
 
 def test_a_conversation_quotes_its_words(process: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.embedders.weights import InvalidWeights, MissingWeights
+from mmsearch_app.inference.weights import InvalidWeights, MissingWeights
 from tests.models.phi3_kit import CASES, FOLDER, NUMBERS, TINY, answer, inputs, load
 
 torch = pytest.importorskip("torch")
@@ -52,16 +52,16 @@ def split(folder: Path) -> None:
 
 
 def test_every_released_key_has_its_place() -> None:
-    from mmsearch_app.rerankers.phi3_vision.checkpoint import CLIP_LARGE_336, Architecture
-    from mmsearch_app.rerankers.phi3_vision.model import build, released_layout
+    from mmsearch_app.rerankers.phi3_vision.checkpoint import CLIP_LARGE_336, Phi3Architecture
+    from mmsearch_app.rerankers.phi3_vision.model import build_phi3_vision, released_phi3_layout
 
     released = json.loads((FOLDER / "state_dict_layout.json").read_text(encoding="utf-8"))
     rope = {"rope_type": "longrope", "rope_theta": 10000.0, "factor": 32.0}
     factors = {"short_factor": [1.0] * 48, "long_factor": [2.0] * 48}
     sizes = {"max_position_embeddings": 131072, "original_max_position_embeddings": 4096}
     language = sizes | {"rope_parameters": rope | factors}
-    network = build(Architecture(language=language, vision=CLIP_LARGE_336))
-    layout = released_layout(network)
+    network = build_phi3_vision(Phi3Architecture(language=language, vision=CLIP_LARGE_336))
+    layout = released_phi3_layout(network)
     assert layout == {key: tuple(shape) for key, (shape, _) in released["layout"].items()}
     assert len(layout) == released["n_keys"] == 592
     assert sum(map(prod, layout.values())) == released["params"] == 4_146_621_440
@@ -169,7 +169,7 @@ def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_pinned_revision_in_the_hubs_cache_is_used(
     snapshot: Path, folder: Path, files: int
 ) -> None:
-    from mmsearch_app.rerankers.phi3_vision import Phi3VisionProcessor
+    from mmsearch_app.rerankers.phi3_vision.processor import Phi3VisionProcessor
 
     if files == 2:
         split(folder)

@@ -13,7 +13,8 @@ from django.core.management import call_command
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
-from mmsearch_app.conf import build_embedder, get_embedder, get_settings
+from mmsearch_app.backends import build_embedder, get_embedder
+from mmsearch_app.conf import get_settings
 from mmsearch_app.embedders.base import Embedder
 from mmsearch_app.embedders.bge_vl import BGEVL
 from mmsearch_app.embedders.presets import PRESETS, find_preset, render_table
@@ -96,7 +97,7 @@ def test_parameters_are_those_of_the_architectures() -> None:
     pytest.importorskip("transformers")
     from transformers import CLIPModel
 
-    from mmsearch_app.embedders.magiclens.architecture import ARCHITECTURES as LENSES
+    from mmsearch_app.embedders.magiclens.architecture import MAGICLENS_ARCHITECTURES as LENSES
     from mmsearch_app.embedders.magiclens.network import MagicLensNetwork, configure
 
     def count(module: Any) -> int:

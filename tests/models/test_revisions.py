@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.conf import get_embedder
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.backends import get_embedder
 from mmsearch_app.embedders.bge_m3 import BGEM3
 from mmsearch_app.embedders.bge_vl import BGEVL
 from mmsearch_app.embedders.open_clip import OpenCLIPEmbedder
-from mmsearch_app.embedders.sentence_transformers import SentenceTransformersEmbedder
-from mmsearch_app.embedders.visualized_bge import VisualizedBGE
-from mmsearch_app.generations import ensure_live
+from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransformersEmbedder
+from mmsearch_app.embedders.visualized_bge.embedder import VisualizedBGE
+from mmsearch_app.indexing.generations import ensure_live
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.local import LocalVLM
 from mmsearch_app.testing import IN_MEMORY
 from tests.models.kit import CLIP

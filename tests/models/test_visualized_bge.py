@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.visualized_bge import VisualizedBGE
-from mmsearch_app.embedders.visualized_bge.architecture import ARCHITECTURES
-from mmsearch_app.embedders.weights import InvalidWeights, MissingWeights
+from mmsearch_app.embedders.visualized_bge.architecture import BGE_ARCHITECTURES
+from mmsearch_app.embedders.visualized_bge.embedder import VisualizedBGE
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.weights import InvalidWeights, MissingWeights
 from tests.models.kit import (
     PICTURES,
     TOLERANCE,
@@ -60,9 +60,9 @@ def texts(model: str) -> list[str]:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pixels_are_exactly_those_of_upstream(encoder: Any, numbers: Arrays, name: str) -> None:
-    from mmsearch_app.embedders.pixels import normalise
+    from mmsearch_app.embedders.pixels import normalise_pixels
 
-    pixels = normalise([encoder.prepare(picture(name))], device=CPU, dtype=torch.float32)
+    pixels = normalise_pixels([encoder.prepare(picture(name))], device=CPU, dtype=torch.float32)
     np.testing.assert_array_equal(pixels.numpy(), numbers[f"pixels/{name}"])
 
 
@@ -113,7 +113,7 @@ def test_a_padded_batch_of_words_is_embedded_as_upstream_does(
 
 def test_rotary_tables_are_those_of_the_file(model: str) -> None:
     from mmsearch_app.embedders.visualized_bge.vision import rotary_tables
-    from mmsearch_app.embedders.weights import read_checkpoint
+    from mmsearch_app.inference.weights import read_checkpoint
 
     state = read_checkpoint(VISUALIZED / f"tiny-{model}" / "weights.pth")
     cos, sin = rotary_tables(4, 8, CPU)
@@ -122,19 +122,19 @@ def test_rotary_tables_are_those_of_the_file(model: str) -> None:
 
 
 def test_every_key_and_shape_of_the_released_file_is_known(model: str) -> None:
-    from mmsearch_app.embedders.visualized_bge.network import released_layout
+    from mmsearch_app.embedders.visualized_bge.network import released_bge_layout
 
     file = VISUALIZED / f"{model}_state_dict_layout.json"
     layout = json.loads(file.read_text(encoding="utf-8"))["layout"]
     released = {key: tuple(shape) for key, (shape, _) in layout.items()}
     assert len(released) == {"base": 488, "m3": 956}[model]
-    assert released_layout(ARCHITECTURES[model]) == released
+    assert released_bge_layout(BGE_ARCHITECTURES[model]) == released
 
 
 @pytest.mark.parametrize(("model", "alone", "beside"), [("base", 512, 316), ("m3", 8192, 7938)])
 def test_words_are_cut_where_positions_end(model: str, alone: int, beside: int) -> None:
-    assert ARCHITECTURES[model].text_limit == alone
-    assert ARCHITECTURES[model].composed_limit == beside
+    assert BGE_ARCHITECTURES[model].text_limit == alone
+    assert BGE_ARCHITECTURES[model].composed_limit == beside
 
 
 def test_words_up_to_the_last_position_count(embedder: VisualizedBGE) -> None:

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.bge_vl import BGEVL
-from mmsearch_app.embedders.visualized_bge import VisualizedBGE
-from mmsearch_app.embedders.weights import (
+from mmsearch_app.embedders.visualized_bge.embedder import VisualizedBGE
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.weights import (
     InvalidWeights,
     MissingWeights,
     digest_files,
     read_checkpoint,
 )
-from mmsearch_app.embedders.words import load_tokenizer
+from mmsearch_app.inference.words import load_tokenizer
 from tests.models.kit import CLIP, VISUALIZED, gap, tiny_architecture, visualized
 
 torch = pytest.importorskip("torch")

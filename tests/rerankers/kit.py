@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.rerankers.forms import LABELS
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.local import LocalVLM
+from mmsearch_app.rerankers.replies.schemas import LABELS
 from tests.models.checkpoints import CHAT, TOWER, train_tokenizer, write_idefics3
 from tests.rerankers.families import write_gemma3, write_qwen3_vl
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import log2
 
 from example_shop.catalogue import Item, items
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.rerankers.fusion import fuse, fuse_scores
 

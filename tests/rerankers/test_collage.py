@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image, ImageChops
 
-from mmsearch_app.rerankers.collage import LAYOUTS, PHI3_VISION, Grid, Layout, draw
+from mmsearch_app.rerankers.prompts.collage import LAYOUTS, PHI3_VISION, Grid, Layout, draw
 from tests.pictures import near
 
 GREEN, RED = (20, 160, 40), (210, 20, 30)

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.rerankers.forms import REASON_BYTES, grades_form, labels_for, ranking_form
-from mmsearch_app.rerankers.grammar import Choice, Grammar, Permutation, Text, exactly
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt
+from mmsearch_app.inference.content import ModelFailed
+from mmsearch_app.rerankers.replies.grammar import Choice, Grammar, Permutation, Text, exactly
+from mmsearch_app.rerankers.replies.schemas import (
+    REASON_BYTES,
+    grades_form,
+    labels_for,
+    ranking_form,
+)
+from mmsearch_app.rerankers.vlm import Prompt
 
 torch = pytest.importorskip("torch", reason="the models need torch")
 
@@ -41,7 +47,7 @@ def make_tokenizer() -> Any:
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Any:
-    from mmsearch_app.rerankers.constraints import Vocabulary
+    from mmsearch_app.rerankers.replies.constraints import Vocabulary
 
     return Vocabulary(make_tokenizer())
 
@@ -116,7 +122,7 @@ def test_a_permutation_takes_no_label_twice() -> None:
 def test_logits_that_are_no_numbers_still_allow_what_is_allowed(
     vocabulary: Any, spoiled: float
 ) -> None:
-    from mmsearch_app.rerankers.constraints import Constraint
+    from mmsearch_app.rerankers.replies.constraints import Constraint
 
     form = grades_form(2)
     held = Constraint(form.grammar, vocabulary, [0])
@@ -129,7 +135,7 @@ def test_logits_that_are_no_numbers_still_allow_what_is_allowed(
 
 
 def test_a_complete_reply_can_only_end(vocabulary: Any) -> None:
-    from mmsearch_app.rerankers.constraints import Constraint
+    from mmsearch_app.rerankers.replies.constraints import Constraint
 
     form = grades_form(1)
     ids = {piece: token for token, piece in vocabulary.pieces.items()}
@@ -187,7 +193,7 @@ def test_tokens_beyond_what_a_model_scores_are_not_allowed(vocabulary: Any) -> N
 def test_a_tokenizer_that_does_not_tell_its_bytes_is_refused() -> None:
     from transformers import CanineTokenizer
 
-    from mmsearch_app.rerankers.constraints import Vocabulary
+    from mmsearch_app.rerankers.replies.constraints import Vocabulary
 
     with pytest.raises(ModelFailed, match=r"CanineTokenizer is no fast tokenizer: .*tokenizer"):
         Vocabulary(CanineTokenizer())
@@ -197,7 +203,7 @@ def test_a_tokenizer_that_cannot_write_the_reply_is_named() -> None:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    from mmsearch_app.rerankers.constraints import Constraint, Vocabulary
+    from mmsearch_app.rerankers.replies.constraints import Constraint, Vocabulary
 
     poor = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel({"<end>": 0, "hello": 1}, unk_token="<end>")),

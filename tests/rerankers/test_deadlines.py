@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.rerankers.deadline import require_time, until
-from mmsearch_app.rerankers.forms import grades_form
+from mmsearch_app.inference.content import ModelFailed
+from mmsearch_app.inference.deadline import require_time, until
 from mmsearch_app.rerankers.llvm import VisionReranker
 from mmsearch_app.rerankers.local import LocalVLM
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt
+from mmsearch_app.rerankers.replies.schemas import grades_form
+from mmsearch_app.rerankers.vlm import Prompt
 from tests.rerankers.kit import QUERIES, products
 
 WORDS = Prompt(parts=("Grade the bags.",))
@@ -52,7 +53,7 @@ def test_a_reply_is_given_up_between_two_tokens(
         if len(passes) == 5:
             raise ModelFailed("time is up")
 
-    monkeypatch.setattr("mmsearch_app.rerankers.network.require_time", stop_at_the_fifth)
+    monkeypatch.setattr("mmsearch_app.rerankers.local_network.require_time", stop_at_the_fifth)
     with pytest.raises(ModelFailed, match="time is up"):
         model.generate([WORDS], max_tokens=200, form=grades_form(9))
     assert len(passes) == 5
@@ -65,7 +66,7 @@ def test_no_further_batch_is_begun_behind_the_end(
         if passes:
             raise ModelFailed("time is up")
 
-    monkeypatch.setattr("mmsearch_app.rerankers.network.require_time", stop_after_the_first)
+    monkeypatch.setattr("mmsearch_app.rerankers.local_network.require_time", stop_after_the_first)
     with pytest.raises(ModelFailed, match="time is up"):
         model.score([WORDS] * 9, ["yes", "no"])
     assert len(passes) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.embedders.weights import MissingWeights
+from mmsearch_app.inference.weights import MissingWeights
 from mmsearch_app.rerankers.local import LocalVLM
 from tests import fresh
 from tests.models.checkpoints import train_tokenizer

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content, ModelFailed
 from mmsearch_app.rerankers.base import Reranker
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt
+from mmsearch_app.rerankers.vlm import Prompt
 from tests.rerankers.kit import QUERIES, product, products
 from tests.rerankers.scripted import Scripted
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mmsearch_app.parts import Part, build
+from mmsearch_app.backends import build_part
+from mmsearch_app.conf import Part
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.presets import PRESETS
+from mmsearch_app.rerankers.presets import VLM_PRESETS
 from tests.rerankers.scripted import Scripted
 
 
@@ -34,11 +35,11 @@ def test_every_option_that_changes_a_reply_changes_the_fingerprint() -> None:
     assert made[0] == VisionReranker(model=Scripted()).fingerprint
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", VLM_PRESETS)
 def test_presets_need_no_more_than_their_name(name: str) -> None:
     reranker = VisionReranker(preset=name)
 
-    assert PRESETS[name].repository in reranker.fingerprint
+    assert VLM_PRESETS[name].repository in reranker.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -91,12 +92,12 @@ def test_it_is_said_as_a_fault_of_the_setting() -> None:
         OPTIONS={"model": {"BACKEND": "shop.nothing.Model"}},
     )
     with pytest.raises(ImproperlyConfigured, match=r"MMSEARCH\['RERANKER'\].*model\['BACKEND'\]"):
-        build("RERANKER", part)
+        build_part("RERANKER", part)
 
 
 def test_a_preset_fills_in_what_a_model_in_this_process_takes(tmp_path: Path) -> None:
     backend = "mmsearch_app.rerankers.local.LocalVLM"
-    known = PRESETS["idefics3"]
+    known = VLM_PRESETS["idefics3"]
 
     def reach(**options: Any) -> Any:
         model = {"BACKEND": backend, "OPTIONS": options}

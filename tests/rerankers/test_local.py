@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.embedders.weights import MissingWeights
+from mmsearch_app.inference.content import ModelFailed
+from mmsearch_app.inference.weights import MissingWeights
 from mmsearch_app.rerankers.local import LocalVLM
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt, VisionLanguageModel
+from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 from tests import fresh
 from tests.models.kit import run_threads
 from tests.rerankers.kit import product

@@ -8,7 +8,7 @@ import string
 
 import pytest
 
-from mmsearch_app.rerankers.parsing import SHOWN, clean, read_grades, read_ranking
+from mmsearch_app.rerankers.replies.parsing import SHOWN, clean, read_grades, read_ranking
 
 GRADES = {
     "as asked": ('{"A": 7, "B": 0, "C": 10, "reason": "red"}', (2, 0, 1), 0),

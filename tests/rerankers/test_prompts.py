@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.utils.translation import override
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.rerankers import prompts
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.llvm import VisionReranker
+from mmsearch_app.rerankers.prompts import words
 from mmsearch_app.rerankers.vlm import Prompt
 from tests.rerankers.kit import QUERIES, product, products
 from tests.rerankers.scripted import Scripted
@@ -28,7 +28,7 @@ MODES = ("grades", "listwise", "pairs", "letters", "trained-pairs")
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_foreign_words_stay_one_quoted_string_on_one_line(words: str) -> None:
-    quoted = prompts.quote(words)
+    quoted = words.quote_words(words)
 
     assert "\n" not in quoted
     assert isinstance(json.loads(quoted), str)
@@ -92,7 +92,7 @@ def test_a_model_s_own_control_tokens_do_not_reach_its_tokenizer(load: Callable[
 
 
 def test_long_words_are_capped() -> None:
-    assert len(prompts.quote("red " * 10_000)) < 250
+    assert len(words.quote_words("red " * 10_000)) < 250
 
 
 def test_a_prompt_names_every_candidate_and_the_words() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app import conf
-from mmsearch_app.guard import Guard
+from mmsearch_app import backends
 from mmsearch_app.rerankers.chat import ChatVLM
+from mmsearch_app.searching.guard import Guard
 from mmsearch_app.testing import IN_MEMORY, index_everything
 from tests.reranking.chat_server import ChatServer, chatting, say
 from tests.reranking.guarding import run
@@ -32,10 +32,10 @@ def use(settings: Any) -> Use:
     """Change keys of the setting MMSEARCH, keeping what is indexed."""
 
     def change(**keys: Any) -> None:
-        index = conf._built.pop("INDEX", None)
+        index = backends._built.pop("INDEX", None)
         settings.MMSEARCH = {**IN_MEMORY, **settings.MMSEARCH, **keys}
         if index is not None:
-            conf._built["INDEX"] = index
+            backends._built["INDEX"] = index
 
     return change
 

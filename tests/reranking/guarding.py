@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mmsearch_app.guard import Guard
+from mmsearch_app.searching.guard import Guard
 from tests.waiting import until
 
 

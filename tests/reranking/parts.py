@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from django.core.cache.backends.base import BaseCache
 from django.db import connections
 
-from mmsearch_app import conf
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
+from mmsearch_app.searching.guard import get_guard
 from tests.waiting import until
 
 
@@ -62,7 +62,7 @@ def crowd(reranker: type[Moody], *asks: Callable[[], object]) -> Iterator[None]:
     for thread in threads:
         thread.start()
     try:
-        until(lambda: len(conf.get_guard()._flights) >= len(asks))
+        until(lambda: len(get_guard()._flights) >= len(asks))
         yield
     finally:
         reranker.gate.set()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.guard import Guard, Resting, TooSlow
+from mmsearch_app.searching.guard import Guard, Resting, TooSlow
 from tests.reranking.guarding import fail, fill, run
 from tests.waiting import until
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content, ModelFailed
 from mmsearch_app.rerankers.chat import ChatVLM
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.messages import defuse, shrink
-from mmsearch_app.rerankers.modes import TrainedPairs
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt, VisionLanguageModel
+from mmsearch_app.rerankers.modes.pairs import TrainedPairs
+from mmsearch_app.rerankers.prompts.messages import defuse, shrink
+from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 from tests.model_server import status
 from tests.reranking.chat_server import ChatServer, chatting, pictures, say, say_hello, words
 

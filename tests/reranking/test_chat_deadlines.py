@@ -8,12 +8,11 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content, ModelFailed
+from mmsearch_app.inference.deadline import until
 from mmsearch_app.rerankers.chat import ChatVLM
-from mmsearch_app.rerankers.deadline import until
-from mmsearch_app.rerankers.forms import grades_form
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.vlm import ModelFailed
+from mmsearch_app.rerankers.replies.schemas import grades_form
 from tests.model_server import status
 from tests.reranking.chat_server import HELLO, ChatServer
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from mmsearch_app.inference.content import ModelFailed
+from mmsearch_app.inference.deadline import until
 from mmsearch_app.rerankers.chat import ChatVLM
-from mmsearch_app.rerankers.deadline import until
-from mmsearch_app.rerankers.vlm import ModelFailed
 from tests.model_server import Misdeed, die, die_midway, drip, raw, sleep, status
 from tests.models.listener import listening
 from tests.reranking.chat_server import HELLO, ChatServer, say_hello

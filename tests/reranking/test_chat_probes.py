@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from mmsearch_app.inference.content import ModelFailed
 from mmsearch_app.rerankers.chat import ChatVLM
-from mmsearch_app.rerankers.forms import grades_form, ranking_form
-from mmsearch_app.rerankers.vlm import ModelFailed
+from mmsearch_app.rerankers.replies.schemas import grades_form, ranking_form
 from tests.model_server import die, status
 from tests.reranking.chat_server import HELLO, ChatServer, is_schema_probe
 
@@ -90,7 +90,7 @@ def test_a_no_is_forgotten_after_some_minutes(
     monkeypatch: pytest.MonkeyPatch,
     structured: bool | None,
 ) -> None:
-    monkeypatch.setattr("mmsearch_app.rerankers.abilities.FORGET_SECONDS", 0.0)
+    monkeypatch.setattr("mmsearch_app.rerankers.chat_abilities.FORGET_SECONDS", 0.0)
     model = connect(structured=structured)
     server.script.append(status(400))
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_a_no_is_forgotten_after_some_minutes(
 def test_a_no_that_was_said_beforehand_is_not_forgotten(
     server: ChatServer, connect: Callable[..., ChatVLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsearch_app.rerankers.abilities.FORGET_SECONDS", 0.0)
+    monkeypatch.setattr("mmsearch_app.rerankers.chat_abilities.FORGET_SECONDS", 0.0)
     connect(structured=False).generate([HELLO], max_tokens=8, form=grades_form(3))
     assert not any("response_format" in body for body in server.requests)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app import conf
-from mmsearch_app.guard import Guard
-from mmsearch_app.rerankers.abilities import Abilities
+from mmsearch_app import backends
 from mmsearch_app.rerankers.chat import ChatVLM
+from mmsearch_app.rerankers.chat_abilities import Abilities
 from mmsearch_app.rerankers.local import LocalVLM
+from mmsearch_app.searching.guard import Guard
 from tests.reranking.guarding import fill, run
 
 pytestmark = [
@@ -75,7 +75,7 @@ def test_parts_can_be_built_while_the_parent_builds() -> None:
     at_work, end = threading.Event(), threading.Event()
 
     def build() -> None:
-        with conf._building:
+        with backends._building:
             at_work.set()
             end.wait(60)
 
@@ -83,7 +83,7 @@ def test_parts_can_be_built_while_the_parent_builds() -> None:
     thread.start()
     at_work.wait(60)
     try:
-        assert works_in_child(lambda: conf._building.acquire(timeout=5))
+        assert works_in_child(lambda: backends._building.acquire(timeout=5))
     finally:
         end.set()
         thread.join()

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.guard import Busy, Guard, Resting, TooSlow
-from mmsearch_app.rerankers.deadline import require_time, seconds_left
-from mmsearch_app.rerankers.vlm import ModelFailed
+from mmsearch_app.inference.content import ModelFailed
+from mmsearch_app.inference.deadline import require_time, seconds_left
+from mmsearch_app.searching.guard import Busy, Guard, Resting, TooSlow
 from tests.reranking.guarding import fail, fill, run
 from tests.waiting import until
 

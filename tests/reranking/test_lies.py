@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.rerankers.chat import ChatVLM
 from mmsearch_app.rerankers.llvm import VisionReranker

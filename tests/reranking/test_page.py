@@ -11,7 +11,8 @@ from django.core.cache import cache
 from django.test import Client
 from PIL import Image
 
-from mmsearch_app import search, tickets
+from mmsearch_app import search
+from mmsearch_app.searching import tickets
 from tests.reranking.conftest import Mugs, Use
 from tests.reranking.parts import crowd
 from tests.storefront.asking import SEARCH, titles, upload

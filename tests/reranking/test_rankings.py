@@ -11,9 +11,11 @@ from django.core.files.base import ContentFile
 from PIL import Image
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app import rankings, search, tickets
-from mmsearch_app.reranking import recall
-from mmsearch_app.searching import answer
+from mmsearch_app import search
+from mmsearch_app.searching import tickets
+from mmsearch_app.searching.cache import ranking_name
+from mmsearch_app.searching.rerank import apply_known
+from mmsearch_app.searching.search import answer
 from mmsearch_app.testing import index_everything
 from tests.reranking.conftest import Mugs, Use
 from tests.reranking.parts import Moody, titles
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def late(**question: Any) -> Any:
-    return tickets.rerank(tickets.issue(search(**question, rerank=False)))
+    return tickets.rerank_late(tickets.issue(search(**question, rerank=False)))
 
 
 def test_the_same_question_again_costs_no_call(mugs: Mugs) -> None:
@@ -73,11 +75,11 @@ def test_another_question_is_another_call(mugs: Mugs, other: dict[str, Any]) -> 
 def test_every_part_of_the_question_counts(mugs: Mugs, change: dict[str, Any]) -> None:
     found = search("red mug", rerank=False)
     assert found.query is not None
-    same = rankings.name("m", found.query, found.hits)
-    assert same == rankings.name("m", replace(found.query), found.hits)
-    assert same != rankings.name("m", replace(found.query, **change), found.hits)
-    assert same != rankings.name("n", found.query, found.hits)
-    assert same != rankings.name("m", found.query, found.hits[::-1])
+    same = ranking_name("m", found.query, found.hits)
+    assert same == ranking_name("m", replace(found.query), found.hits)
+    assert same != ranking_name("m", replace(found.query, **change), found.hits)
+    assert same != ranking_name("n", found.query, found.hits)
+    assert same != ranking_name("m", found.query, found.hits[::-1])
 
 
 def test_another_picture_of_a_candidate_is_another_call(mugs: Mugs, shop: Any) -> None:
@@ -119,7 +121,7 @@ def test_a_cache_that_is_away_costs_only_its_benefit(mugs: Mugs) -> None:
 def test_a_ticket_of_a_cache_that_is_away_is_too_old(mugs: Mugs) -> None:
     token = tickets.issue(search("red mug", rerank=False))
     with pytest.raises(tickets.Expired):
-        tickets.rerank(token)
+        tickets.rerank_late(token)
 
 
 def test_a_late_order_needs_no_cache_but_for_its_ticket(
@@ -129,7 +131,7 @@ def test_a_late_order_needs_no_cache_but_for_its_ticket(
     kept = cache.get
     monkeypatch.setattr(cache, "get", lambda key: kept(key) if key.count(":") == 3 else 1 / 0)
     monkeypatch.setattr(cache, "set", lambda *_: 1 / 0)
-    assert tickets.rerank(token).ranked_by == "reranker"
+    assert tickets.rerank_late(token).ranked_by == "reranker"
 
 
 def test_another_first_picture_of_the_product_asked_with_is_another_question(
@@ -142,11 +144,11 @@ def test_another_first_picture_of_the_product_asked_with_is_another_question(
     index_everything()
     found = search(like=mug, rerank=False)
     assert found.query is not None
-    before = rankings.name("m", found.query, found.hits)
-    assert before == rankings.name("m", found.query, found.hits)
+    before = ranking_name("m", found.query, found.hits)
+    assert before == ranking_name("m", found.query, found.hits)
     for image in mug.images.all():
         ProductImage.objects.filter(pk=image.pk).update(position=1 - image.position)
-    assert before != rankings.name("m", found.query, found.hits)
+    assert before != ranking_name("m", found.query, found.hits)
 
 
 class Nameless(Moody):
@@ -165,7 +167,7 @@ def test_a_model_whose_fingerprint_cannot_be_told_costs_only_the_cache(
         assert search("red mug").ranked_by == "reranker"
         assert late(text="red mug").ranked_by == "reranker"
     assert len(mugs.calls) == 4
-    assert recall(search("red mug", rerank=False)).ranked_by == "index"
+    assert apply_known(search("red mug", rerank=False)).ranked_by == "index"
 
 
 def test_nonsense_in_the_cache_is_not_believed(mugs: Mugs) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import pytest
 from django.test import override_settings
 
-from mmsearch_app import conf, search, tickets
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.query import SearchUnavailable
+from mmsearch_app import conf, search
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.rerankers.fusion import fuse_scores
+from mmsearch_app.searching import tickets
+from mmsearch_app.searching.query import SearchUnavailable
 from tests.reranking.conftest import Mugs, Use
 from tests.reranking.parts import Moody, crowd, titles
 from tests.waiting import until
@@ -72,10 +73,10 @@ def test_a_crowd_turns_late_orders_away_but_no_search(mugs: Mugs, use: Use) -> N
     token = tickets.issue(search("blue shirt", rerank=False))
     with crowd(mugs, lambda: search("red mug"), lambda: search("red mug 2")):
         with pytest.raises(SearchUnavailable) as caught:
-            tickets.rerank(token)
+            tickets.rerank_late(token)
         assert search("blue shirt").notes == ("Ordered by the index: the reranker is busy.",)
     assert caught.value.retry_after > 0
-    assert tickets.rerank(token).ranked_by == "reranker"
+    assert tickets.rerank_late(token).ranked_by == "reranker"
 
 
 def test_unwanted_words_are_told(mugs: Mugs) -> None:
@@ -155,4 +156,4 @@ def test_a_model_that_ends_the_process_ends_only_its_own_work(mugs: Mugs, use: U
     found = search("red mug")
     assert (found.ranked_by, len(found.hits)) == ("index", 6)
     assert "the reranker failed" in found.notes[0]
-    assert tickets.rerank(tickets.issue(search("red mug", rerank=False))).ranked_by == "index"
+    assert tickets.rerank_late(tickets.issue(search("red mug", rerank=False))).ranked_by == "index"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app import conf, images, search
+from mmsearch_app import images, search
+from mmsearch_app.searching.guard import get_guard
 from tests.reranking.conftest import Mugs, Use
 from tests.waiting import until
 
@@ -52,7 +53,7 @@ def test_pictures_that_come_too_late_are_no_failure_of_the_model(
     slow(0.2)
     for number in range(4):
         assert "took longer" in search(f"red mug {number}").notes[0]
-    assert conf.get_guard().load().failures == 0
+    assert get_guard().load().failures == 0
 
 
 def test_a_model_that_gets_the_last_moments_only_is_not_blamed(
@@ -63,5 +64,5 @@ def test_a_model_that_gets_the_last_moments_only_is_not_blamed(
     mugs.gate.clear()
     assert search("red mug").ranked_by == "index"
     mugs.gate.set()
-    until(lambda: conf.get_guard().load().under_way == 0)
-    assert conf.get_guard().load().failures == 0
+    until(lambda: get_guard().load().under_way == 0)
+    assert get_guard().load().failures == 0

@@ -15,10 +15,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content, ModelFailed
 from mmsearch_app.rerankers.chat import ChatVLM
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt
+from mmsearch_app.rerankers.vlm import Prompt
 from tests.models.checkpoints import write_idefics3
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "grey", "pink", "brown")

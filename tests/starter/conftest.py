@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from example_shop.catalogue import Item, items
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.starter import StarterEmbedder
+from mmsearch_app.embedders.starter.embedder import StarterEmbedder
+from mmsearch_app.inference.content import Content
 from tests.starter.parts import KINDS, Rows, Shop, picture
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from example_shop.catalogue import Item, draw
-from mmsearch_app.embedders.base import Content, Embedder
+from mmsearch_app.embedders.base import Embedder
 from mmsearch_app.embedders.starter import weights
+from mmsearch_app.inference.content import Content
 
 PACKAGES = ("torch", "safetensors", "tokenizers", *{part.package for part in weights.PINNED})
 ABSENT = [name for name in PACKAGES if importlib.util.find_spec(name) is None]

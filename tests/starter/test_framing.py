@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from example_shop.catalogue import Item
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.starter import StarterEmbedder
+from mmsearch_app.embedders.starter.embedder import StarterEmbedder
 from mmsearch_app.embedders.starter.foreground import find_object, frame_object
+from mmsearch_app.inference.content import Content
 from tests.starter.parts import needs_weights, pick, picture
 
 

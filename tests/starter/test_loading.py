@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsearch_app.embedders.starter import PartMissing, StarterEmbedder, weights
+from mmsearch_app.embedders.starter import weights
+from mmsearch_app.embedders.starter.embedder import StarterEmbedder
+from mmsearch_app.embedders.starter.weights import PartMissing
 from tests import fresh
 from tests.starter.parts import Rows, needs_weights
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmsearch_app.embedders.starter import StarterEmbedder, weights
+from mmsearch_app.embedders.starter import weights
+from mmsearch_app.embedders.starter.embedder import StarterEmbedder
 from tests.starter.parts import needs_weights
 
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from example_shop.catalogue import Item, draw_leopard
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.starter import StarterEmbedder
+from mmsearch_app.embedders.starter.embedder import StarterEmbedder
+from mmsearch_app.inference.content import Content
 from tests.starter.parts import KINDS, SIDE, Shop, find, needs_weights, pick, picture
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from mmsearch_app.embedders.starter import StarterEmbedder
+from mmsearch_app.embedders.starter.embedder import StarterEmbedder
 from mmsearch_app.embedders.starter.shopwords import put_plainly
 from tests.starter.parts import needs_weights
 

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from example_shop.models import Product
-from mmsearch_app import conf
+from mmsearch_app.testing import reset
 
 pytestmark = pytest.mark.django_db
 Shop = dict[str, Product]
@@ -51,7 +51,7 @@ def test_a_product_page_shows_price_stock_widget_and_similar_products(
 
 
 def test_a_product_page_stands_without_the_search(client: Client, shop: Shop) -> None:
-    conf.reset()  # an index in memory forgets everything
+    reset()  # an index in memory forgets everything
     response = client.get(shop["red mug"].get_absolute_url())
     assert response.status_code == 200
     assert "In the same spirit" not in response.text

@@ -13,9 +13,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from mmsearch_app import conf, reindex
-from mmsearch_app.query import SearchUnavailable
-from mmsearch_app.testing import index_everything
+from mmsearch_app.indexing import rebuild
+from mmsearch_app.searching.query import SearchUnavailable
+from mmsearch_app.testing import index_everything, reset
 
 from .asking import SEARCH, Shop, titles, token_of, upload
 from .conftest import draw
@@ -109,7 +109,7 @@ def test_a_forged_token_opens_nothing(client: Client, shop: Shop, token: str) ->
 
 
 def test_an_outage_is_answered_503_with_a_link_to_try_again(client: Client, shop: Shop) -> None:
-    conf.reset()  # an index in memory forgets everything: nothing is built for this model
+    reset()  # an index in memory forgets everything: nothing is built for this model
     response = client.get(SEARCH, {"text": "red mug"})
     assert response.status_code == 503
     assert response.headers["Retry-After"] == str(SearchUnavailable.retry_after)
@@ -117,11 +117,11 @@ def test_an_outage_is_answered_503_with_a_link_to_try_again(client: Client, shop
 
 
 def test_an_outage_keeps_an_uploaded_picture(client: Client, shop: Shop) -> None:
-    conf.reset()
+    reset()
     response = client.post(SEARCH, {"image": upload(), "text": "mug"})
     assert response.status_code == 503
     (link,) = re.findall(r'<a href="([^"]+)">Try again', response.text)
-    reindex.rebuild()
+    rebuild.rebuild_index()
     again = client.get(unescape(link))
     assert again.status_code == 200
     assert titles(again)[0] == "blue mug"

@@ -7,7 +7,7 @@ from django.core.files.base import ContentFile
 from django.test import Client
 
 from example_shop.models import Category, Product, ProductImage
-from mmsearch_app.filters import MAX_VALUES
+from mmsearch_app.searching.filters import MAX_VALUES
 
 from .asking import SEARCH, Shop, titles
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from mmsearch_app import reindex
+from mmsearch_app.indexing import rebuild
 
 from .asking import SEARCH, Shop, titles
 
@@ -79,7 +79,7 @@ def test_the_second_page_goes_on_where_the_first_ended(
     client: Client, shop: Shop, settings: Any
 ) -> None:
     settings.MMSEARCH = {**settings.MMSEARCH, "LIMIT": 4}
-    reindex.rebuild()
+    rebuild.rebuild_index()
     first = client.get(SEARCH, {"text": "red"})
     second = client.get(first.context["next_url"])
     assert len(titles(first)) == 4

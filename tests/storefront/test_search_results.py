@@ -9,9 +9,9 @@ from django.test import Client
 from django.urls import resolve, reverse
 
 from example_shop.models import Product
-from mmsearch_app import reindex
+from mmsearch_app.indexing import rebuild
 from mmsearch_app.rerankers.base import Ranking
-from mmsearch_app.views import SearchView
+from mmsearch_app.storefront.views import SearchView
 
 from .asking import SEARCH, Shop, titles
 
@@ -40,7 +40,7 @@ def test_words_of_a_model_are_escaped(client: Client, shop: Shop, settings: Any)
         **settings.MMSEARCH,
         "RERANKER": {"BACKEND": f"{__name__}.BoastfulReranker"},
     }
-    reindex.rebuild()
+    rebuild.rebuild_index()
     first = client.get(SEARCH, {"text": "red mug"})
     page = client.get(first.context["better_url"]).text
     assert "&lt;b&gt;best&lt;/b&gt;" in page
@@ -50,7 +50,7 @@ def test_words_of_a_model_are_escaped(client: Client, shop: Shop, settings: Any)
 
 def test_a_poor_best_match_is_said(client: Client, shop: Shop, settings: Any) -> None:
     settings.MMSEARCH = {**settings.MMSEARCH, "MIN_SCORE": 0.99}
-    reindex.rebuild()
+    rebuild.rebuild_index()
     response = client.get(SEARCH, {"text": "chandelier"})
     assert "Nothing fits really well" in response.text
     assert titles(response)
@@ -116,7 +116,7 @@ def test_more_results_take_no_more_queries(
     taken = []
     for limit in (2, 6):
         settings.MMSEARCH = {**settings.MMSEARCH, "LIMIT": limit}
-        reindex.rebuild()
+        rebuild.rebuild_index()
         with django_assert_max_num_queries(8) as captured:
             response = client.get(SEARCH, {"text": "red"})
         assert len(titles(response)) == limit

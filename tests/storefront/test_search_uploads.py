@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from PIL import Image
 
-from mmsearch_app import reindex
+from mmsearch_app.indexing import rebuild
 
 from .asking import SEARCH, Shop, titles, token_of, upload
 from .conftest import draw
@@ -55,7 +55,7 @@ def test_an_upload_takes_the_place_of_a_product(client: Client, shop: Shop) -> N
 
 def test_the_next_page_of_an_upload_is_a_link(client: Client, shop: Shop, settings: Any) -> None:
     settings.MMSEARCH = {**settings.MMSEARCH, "LIMIT": 4}
-    reindex.rebuild()
+    rebuild.rebuild_index()
     first = client.post(SEARCH, {"image": upload(), "text": ""})
     second = client.get(first.context["next_url"])
     assert len(titles(second)) == 2

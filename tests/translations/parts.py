@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from django.utils.translation import get_language
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 
 

@@ -8,10 +8,10 @@ import pytest
 from django.test import Client
 from django.utils.translation import override
 
-from mmsearch_app import reindex
+from mmsearch_app.indexing import rebuild
 from mmsearch_app.models import Entry, Rebuild
 from mmsearch_app.testing import index_everything
-from mmsearch_app.texts import tell
+from mmsearch_app.translation import tell
 from tests.translations.leftovers import find_leftovers
 
 LEDGER = "/admin/mmsearch_app/entry/"
@@ -26,7 +26,7 @@ def test_the_pages(editor: Client, shop: Any, place: str) -> None:
 
 
 def test_a_rebuild_under_way(editor: Client, shop: Any) -> None:
-    reindex.request()
+    rebuild.request_rebuild()
     html = editor.get(f"{LEDGER}reindex/").text
     assert "Angefordert; wartet darauf, dass ein Worker beginnt." in html
     assert find_leftovers(html, "de") == set()

@@ -16,9 +16,9 @@ from django.urls import reverse
 
 from example_shop.models import Product
 from mmsearch_app import search
-from mmsearch_app.conf import get_embedder, get_index
+from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes.base import IndexFault
-from mmsearch_app.query import SearchUnavailable
+from mmsearch_app.searching import SearchUnavailable
 
 
 class Command(BaseCommand):

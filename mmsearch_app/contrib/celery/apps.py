@@ -15,8 +15,8 @@ class CeleryConfig(AppConfig):
     def ready(self) -> None:
         """Listen to pokes. Raises ImportError, with the remedy, where Celery is missing."""
         from mmsearch_app.contrib.celery.tasks import poke
-        from mmsearch_app.contrib.checks import check_index
-        from mmsearch_app.poke import listen
+        from mmsearch_app.contrib.queue import check_index
+        from mmsearch_app.indexing import listen
 
         register(check_index)
         listen(poke)

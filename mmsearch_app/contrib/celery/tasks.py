@@ -6,9 +6,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from mmsearch_app import reconcile as reconciling
-from mmsearch_app.contrib.shifts import SHIFT, Shifts
-from mmsearch_app.embedders.extras import needing
+from mmsearch_app import indexing
+from mmsearch_app.contrib.queue import SHIFT, Shifts
+from mmsearch_app.inference import needing
 
 with needing("celery"):
     from celery import shared_task
@@ -28,7 +28,7 @@ def drain(self: Any, *, seconds: float = SHIFT) -> str:
 @shared_task(name="mmsearch.reconcile", ignore_result=True)  # type: ignore[untyped-decorator]
 def reconcile(*names: str, deep: bool = False, files: bool = False) -> dict[str, int]:
     """Mark what no signal told; the same arguments as `mmsearch_reconcile`."""
-    return asdict(reconciling.reconcile(*names, deep=deep, files=files))
+    return asdict(indexing.reconcile(*names, deep=deep, files=files))
 
 
 def poke() -> None:

@@ -13,6 +13,6 @@ class PrometheusConfig(AppConfig):
 
     def ready(self) -> None:
         """Raises ImportError, with the remedy, where prometheus-client is missing."""
-        from mmsearch_app.contrib.prometheus.registries import register_all
+        from mmsearch_app.contrib.prometheus.registries import register_metrics
 
-        register_all()
+        register_metrics()

@@ -7,18 +7,18 @@ from functools import cache
 
 from mmsearch_app.contrib.prometheus.searches import Searches
 from mmsearch_app.contrib.prometheus.state import StateCollector
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.events import searched
+from mmsearch_app.inference import needing
+from mmsearch_app.signals import searched
 
 with needing("prometheus"):
     from prometheus_client import REGISTRY, CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["build_registry", "register_all"]
+__all__ = ["build_registry", "register_metrics"]
 
 
 @cache
-def register_all() -> None:
+def register_metrics() -> None:
     """Count searches, and add the state of the index to the default registry; once."""
     searches = Searches(registry=REGISTRY)
     searched.connect(searches.observe, weak=False, dispatch_uid="mmsearch_app.contrib.prometheus")

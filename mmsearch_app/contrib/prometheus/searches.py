@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.query import Answer, InvalidQuery, SearchUnavailable
+from mmsearch_app.inference import needing
+from mmsearch_app.searching import Answer, InvalidQuery, SearchUnavailable
 
 with needing("prometheus"):
     from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -16,7 +16,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Searches:
-    """A receiver of `mmsearch_app.events.searched`. No label tells who asked for what."""
+    """A receiver of `mmsearch_app.signals.searched`. No label tells who asked for what."""
 
     def __init__(self, *, registry: CollectorRegistry) -> None:
         self.count = Counter(

@@ -9,11 +9,12 @@ from django.db import DatabaseError
 from django.db.models import Min
 from django.utils import timezone
 
-from mmsearch_app import ledger
-from mmsearch_app.api.health import examine
-from mmsearch_app.conf import get_guard, get_settings
-from mmsearch_app.embedders.extras import needing
+from mmsearch_app.conf import get_settings
+from mmsearch_app.health import examine
+from mmsearch_app.indexing import ledger
+from mmsearch_app.inference import needing
 from mmsearch_app.models import Entry, Rebuild
+from mmsearch_app.searching import get_guard
 
 with needing("prometheus"):
     from prometheus_client.core import GaugeMetricFamily

@@ -18,7 +18,7 @@ class TasksConfig(AppConfig):
     def ready(self) -> None:
         """Listen to pokes. Raises ImportError, with the remedy, where the backport is missing."""
         from mmsearch_app.contrib.tasks.tasks import poke
-        from mmsearch_app.poke import listen
+        from mmsearch_app.indexing import listen
 
         register(check_backend)
         listen(poke)
@@ -26,7 +26,7 @@ class TasksConfig(AppConfig):
 
 def check_backend(**options: Any) -> Iterable[CheckMessage]:
     """W010, W011: tasks run in another process than the index allows, or in no other."""
-    from mmsearch_app.contrib.checks import check_index, warn_of_immediate
+    from mmsearch_app.contrib.queue import check_index, warn_of_immediate
     from mmsearch_app.contrib.tasks.tasks import is_immediate
 
     return [warn_of_immediate()] if is_immediate() else check_index(**options)

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.conf import settings
 
-from mmsearch_app import reconcile as reconciling
-from mmsearch_app.contrib.shifts import SHIFT, Shifts
-from mmsearch_app.embedders.extras import needing
+from mmsearch_app import indexing
+from mmsearch_app.contrib.queue import SHIFT, Shifts
+from mmsearch_app.inference import needing
 
 __all__ = ["drain", "is_immediate", "poke", "reconcile"]
 
@@ -31,7 +31,7 @@ def drain(*, seconds: float = SHIFT) -> str:
 @_library.task(backend=_ALIAS)  # type: ignore[untyped-decorator]
 def reconcile(*names: str, deep: bool = False, files: bool = False) -> dict[str, int]:
     """Mark what no signal told; the same arguments as `mmsearch_reconcile`."""
-    return asdict(reconciling.reconcile(*names, deep=deep, files=files))
+    return asdict(indexing.reconcile(*names, deep=deep, files=files))
 
 
 def is_immediate() -> bool:

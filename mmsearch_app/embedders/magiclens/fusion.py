@@ -24,7 +24,7 @@ class Fusion(nn.Module):
 
     def __init__(self, *, dimension: int, heads: int, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Layer(dimension, heads) for _ in range(layers))
+        self.layers = nn.ModuleList(FusionLayer(dimension, heads) for _ in range(layers))
         self.pooler = Pooler(dimension, heads)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class Fusion(nn.Module):
         return pooled
 
 
-class Layer(nn.Module):
+class FusionLayer(nn.Module):
     """Attention, then a feed-forward layer of four times the width with ReLU."""
 
     def __init__(self, dimension: int, heads: int) -> None:

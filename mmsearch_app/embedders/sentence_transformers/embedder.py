@@ -10,16 +10,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.runtime import Options, TorchEmbedder, split
+from mmsearch_app.embedders.runtime import TorchEmbedder, TorchOptions, split
 from mmsearch_app.embedders.sentence_transformers.encoder import (
     Encoder,
     Pooling,
     Role,
-    load,
+    load_encoder,
 )
-from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_gap
-from mmsearch_app.options import require_origin, require_share
+from mmsearch_app.inference import (
+    Content,
+    Release,
+    digest_files,
+    fetch,
+    find_gap,
+    require_origin,
+    require_share,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +75,7 @@ class SentenceTransformersEmbedder(TorchEmbedder):
         document_prompt: str | None = None,
         image_weight: float = 0.5,
         pooling: Pooling | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
         require_origin(model=model, path=path, example="sentence-transformers/clip-ViT-B-32")
@@ -140,7 +146,7 @@ class SentenceTransformersEmbedder(TorchEmbedder):
         folder = self.path or fetch(
             self.release, download=download, complete=lambda found: not find_gap(found)
         )
-        model = load(folder, device=self.device, dtype=self.dtype, pooling=self.pooling)
+        model = load_encoder(folder, device=self.device, dtype=self.dtype, pooling=self.pooling)
         return Encoder(model, prompts=self.prompts, image_weight=self.image_weight)
 
 

@@ -7,11 +7,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Unpack, cast
 
-from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
-from mmsearch_app.embedders.visualized_bge.architecture import ARCHITECTURES, Architecture
-from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_file, read_checkpoint
-from mmsearch_app.embedders.words import Tokenizer, Words, tokenizer_release
-from mmsearch_app.options import require_one_of
+from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
+from mmsearch_app.embedders.visualized_bge.architecture import BGE_ARCHITECTURES, BGEArchitecture
+from mmsearch_app.inference import (
+    Release,
+    Tokenizer,
+    WordTokenizer,
+    digest_files,
+    fetch,
+    find_file,
+    read_checkpoint,
+    require_one_of,
+    tokenizer_release,
+)
 
 __all__ = ["VisualizedBGE"]
 
@@ -41,13 +49,13 @@ class VisualizedBGE(TorchEmbedder):
         path: str | os.PathLike[str] | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
         revision: str = REVISION,
-        architecture: Architecture | None = None,
-        **options: Unpack[Options],
+        architecture: BGEArchitecture | None = None,
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
-        require_one_of("model", model, ARCHITECTURES)
+        require_one_of("model", model, BGE_ARCHITECTURES)
         self.model = model
-        self.architecture = architecture or ARCHITECTURES[model]
+        self.architecture = architecture or BGE_ARCHITECTURES[model]
         self.dimension = self.architecture.width
         self.path = None if path is None else Path(path)
         self.tokenizer = Tokenizer.find(tokenizer, beside=self.path, release=TOKENIZERS[model])
@@ -72,11 +80,14 @@ class VisualizedBGE(TorchEmbedder):
         return self.tokenizer.name
 
     def _load(self, *, download: bool) -> Network:
-        from mmsearch_app.embedders.visualized_bge.network import VisualizedEncoder, load
+        from mmsearch_app.embedders.visualized_bge.network import (
+            VisualizedEncoder,
+            load_visualized_bge,
+        )
 
         folder = self.path or fetch(self.release, download=download)
         file = find_file(folder, FILES[self.model])
         tokenizer = self.tokenizer.load(download=download)
-        network = load(self.architecture, read_checkpoint(file), origin=file)
+        network = load_visualized_bge(self.architecture, read_checkpoint(file), origin=file)
         network.to(**self._placement())
-        return VisualizedEncoder(network, Words(tokenizer))
+        return VisualizedEncoder(network, WordTokenizer(tokenizer))

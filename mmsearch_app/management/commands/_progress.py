@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from tqdm import tqdm
 
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_index
 
 __all__ = ["bar", "warn_of_memory"]
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mmsearch_app import images, ledger
-from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.presets import find_preset
-from mmsearch_app.registry import registry
-from mmsearch_app.sources import ImageSource
+from mmsearch_app import images
+from mmsearch_app.backends import get_embedder, get_index, get_reranker
+from mmsearch_app.conf import get_settings
+from mmsearch_app.embedders import find_preset
+from mmsearch_app.indexing import ledger
+from mmsearch_app.inference import Content
+from mmsearch_app.sources import ImageSource, registry
 
 ROWS = 50
 """Of a source, among which a picture is looked for."""

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mmsearch_app.evaluation import Judged, evaluate
-from mmsearch_app.query import SearchUnavailable
+from mmsearch_app.searching import SearchUnavailable
 
 
 class Command(BaseCommand):

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from mmsearch_app.indexes.base import IndexFault
-from mmsearch_app.reconcile import reconcile
+from mmsearch_app.indexes import IndexFault
+from mmsearch_app.indexing import reconcile
 
 
 class Command(BaseCommand):

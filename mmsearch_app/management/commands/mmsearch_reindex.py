@@ -6,14 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from mmsearch_app import ledger, reindex
-from mmsearch_app.embedding import EmbedderDown
-from mmsearch_app.indexes.base import IndexFault
+from mmsearch_app.indexes import IndexFault
+from mmsearch_app.indexing import EmbedderDown, drain, ledger, mark, rebuild, reconcile
 from mmsearch_app.management.commands._progress import bar, warn_of_memory
-from mmsearch_app.reconcile import reconcile
-from mmsearch_app.registry import registry
-from mmsearch_app.signals import mark
-from mmsearch_app.worker import drain
+from mmsearch_app.sources import registry
 
 
 class Command(BaseCommand):
@@ -42,12 +38,12 @@ class Command(BaseCommand):
             if options["source"]:
                 self._sources(options)
             elif options["later"]:
-                reindex.request()
+                rebuild.request_rebuild()
                 self.stdout.write("A worker will build the index anew.")
             else:
                 self._everything(options)
             warn_of_memory(self)
-        except (IndexFault, EmbedderDown, reindex.RebuildBlocked) as error:
+        except (IndexFault, EmbedderDown, rebuild.RebuildBlocked) as error:
             raise CommandError(str(error)) from error
         except KeyError as error:
             raise CommandError(error.args[0]) from error
@@ -59,7 +55,7 @@ class Command(BaseCommand):
                 progress.total = total
                 progress.update(done - progress.n)
 
-            row = reindex.rebuild(progress=show, tolerant=options["tolerant"])
+            row = rebuild.rebuild_index(progress=show, tolerant=options["tolerant"])
         drained = drain()
         states = ledger.counts()
         self.stdout.write(

@@ -11,10 +11,10 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from mmsearch_app.conf import build_embedder, get_embedder, get_settings
-from mmsearch_app.embedders.base import Content, Embedder
-from mmsearch_app.embedders.batching import Batcher
-from mmsearch_app.usage import measure
+from mmsearch_app.backends import build_embedder, get_embedder
+from mmsearch_app.conf import get_settings
+from mmsearch_app.embedders import Batcher, Embedder
+from mmsearch_app.inference import Content, measure_usage
 
 
 class Command(BaseCommand):
@@ -55,12 +55,12 @@ class Command(BaseCommand):
         try:
             import uvicorn
 
-            from mmsearch_app.serving.application import Service, make_application
+            from mmsearch_app.contrib.serving.application import ModelService, make_application
         except ImportError as error:
             raise CommandError(f"{error}. pip install 'mmsearch[serve]'") from error
         embedder = self._load(options["model"], options["options"])
         settings = get_settings()
-        service = Service(
+        service = ModelService(
             batcher=Batcher(embedder, most=settings.QUERY_BATCH, seconds=settings.QUERY_SECONDS),
             name=options["name"] or _name(options["model"], embedder),
             key=_read_key(options["key_env"], options["host"]),
@@ -87,7 +87,7 @@ class Command(BaseCommand):
                 msg = f"{type(embedder).__name__} asks a server already: name a model to serve."
                 raise CommandError(msg)
             load = getattr(embedder, "warm_up", None)
-            usage = measure(load or (lambda: embedder.embed_queries([Content(text="a")])))
+            usage = measure_usage(load or (lambda: embedder.embed_queries([Content(text="a")])))
         except (ImproperlyConfigured, ImportError, OSError, ValueError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{type(embedder).__name__} is loaded: {usage}.")

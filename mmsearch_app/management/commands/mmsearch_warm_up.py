@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mmsearch_app.usage import Usage, measure
-from mmsearch_app.warming import loadable
+from mmsearch_app.backends import loadable
+from mmsearch_app.inference import Usage, measure_usage
 
 
 class Command(BaseCommand):
@@ -29,7 +29,7 @@ def _warm_up(part: Any) -> Usage | str:
     if not hasattr(part, "warm_up"):
         return "has nothing to load"
     try:
-        return measure(part.warm_up)
+        return measure_usage(part.warm_up)
     except Exception as error:  # whatever a part raises is what the operator needs to know
         msg = f"{type(part).__name__} cannot be loaded: {type(error).__name__}: {error}"
         raise CommandError(msg) from error

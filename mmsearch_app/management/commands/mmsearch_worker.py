@@ -8,10 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.timezone import localtime, now
 
+from mmsearch_app.indexing import WorkerLoop, drain
 from mmsearch_app.management.commands._progress import bar, warn_of_memory
 from mmsearch_app.models import Entry
-from mmsearch_app.service import Service
-from mmsearch_app.worker import drain
 
 
 class Command(BaseCommand):
@@ -28,7 +27,7 @@ class Command(BaseCommand):
         if options["once"]:
             self._once(options)
             return
-        service = Service()
+        service = WorkerLoop()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: service.stop())
         self.stdout.write("Waiting for work; Ctrl-C stops after the batch at hand.")

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from mmsearch_app.embedders.weights import MissingWeights, Release, fetch
+from mmsearch_app.inference import MissingWeights, Release, fetch
 
 __all__ = ["find_shards", "locate", "locate_weights"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmsearch_app.embedders.sentence_transformers import SentenceTransformersEmbedder
+from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransformersEmbedder
 from tests.models import checkpoints
 from tests.models.openai.embedding_server import EmbeddingServer, serving
 

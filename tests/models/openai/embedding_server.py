@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mmsearch_app.embedders.base import Content, Embedder
+from mmsearch_app.embedders.base import Embedder
 from mmsearch_app.embedders.openai import OpenAICompatibleEmbedder
+from mmsearch_app.inference.content import Content
 from tests.model_server import Body, Misdeed, ModelServer, open_picture, serve
 
 KEY = "sk-3ub7K-not-to-be-seen"

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content, Embedder
-from mmsearch_app.embedders.endpoint import ServerError
-from mmsearch_app.embedders.sentence_transformers import SentenceTransformersEmbedder
+from mmsearch_app.embedders.base import Embedder
+from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransformersEmbedder
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.endpoint import ServerError
 from tests.model_server import status
 from tests.models.openai.embedding_server import EmbeddingServer, ask, client
 from tests.pictures import PICTURE, as_sent

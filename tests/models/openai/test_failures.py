@@ -9,9 +9,9 @@ from email.utils import format_datetime
 import numpy as np
 import pytest
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.endpoint import ServerError
 from mmsearch_app.embedders.openai import OpenAICompatibleEmbedder
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.endpoint import ServerError
 from tests.model_server import Misdeed, die, die_midway, drip, raw, sleep, status
 from tests.models.listener import listening
 from tests.models.openai.embedding_server import KEY, EmbeddingServer, ask, client, rows

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.embedders.endpoint import ServerError
 from mmsearch_app.embedders.openai import OpenAICompatibleEmbedder
+from mmsearch_app.inference.endpoint import ServerError
 from tests import fresh
 from tests.model_server import status
 from tests.models.openai.embedding_server import KEY, EmbeddingServer, ask, client

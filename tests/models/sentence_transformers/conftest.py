@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch_app.embedders.sentence_transformers import SentenceTransformersEmbedder
+from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransformersEmbedder
 from tests.models import checkpoints
 from tests.models.listener import Listener, listening
 

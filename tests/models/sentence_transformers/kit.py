@@ -7,7 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content, Embedder
+from mmsearch_app.embedders.base import Embedder
+from mmsearch_app.inference.content import Content
 from tests.pictures import PICTURE
 
 RED, BLUE = (Image.new("RGB", (40, 50), colour) for colour in ("red", "blue"))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.sentence_transformers import SentenceTransformersEmbedder
-from mmsearch_app.embedders.weights import MissingWeights
+from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransformersEmbedder
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.weights import MissingWeights
 from tests import fresh
 from tests.models.sentence_transformers.kit import MIXED, one
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.sentence_transformers import SentenceTransformersEmbedder
+from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransformersEmbedder
+from mmsearch_app.inference.content import Content
 from tests.models.sentence_transformers.kit import MIXED, library, one
 
 

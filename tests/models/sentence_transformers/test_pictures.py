@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.sentence_transformers import SentenceTransformersEmbedder
+from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransformersEmbedder
+from mmsearch_app.inference.content import Content
 from tests.models.sentence_transformers.kit import RED, library, one
 
 # Pictures with words

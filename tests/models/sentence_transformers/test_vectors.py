@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmsearch_app.embedders.base import Content, Embedder
-from mmsearch_app.embedders.sentence_transformers import SentenceTransformersEmbedder
+from mmsearch_app.embedders.base import Embedder
+from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransformersEmbedder
+from mmsearch_app.inference.content import Content
 from tests.models.listener import Listener
 from tests.models.sentence_transformers.kit import BLUE, MIXED, RED, library, one
 from tests.pictures import PICTURE

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.batching import Batcher
 from mmsearch_app.embedders.openai import OpenAICompatibleEmbedder
+from mmsearch_app.inference.content import Content
 from mmsearch_app.testing import TestingEmbedder
 from tests.pictures import PICTURE
 from tests.waiting import until
@@ -21,7 +21,7 @@ httpx = pytest.importorskip("httpx", reason="a model server is asked with httpx:
 for library in ("starlette", "uvicorn"):
     pytest.importorskip(library, reason=f"the server needs {library}: mmsearch[serve]")
 
-from mmsearch_app.serving.application import Service, make_application  # noqa: E402
+from mmsearch_app.contrib.serving.application import ModelService, make_application  # noqa: E402
 
 KEY = "a-long-random-word"
 KINDS = [
@@ -37,7 +37,7 @@ def running(embedder: Any, **limits: Any) -> Iterator[str]:
     import uvicorn
 
     batcher = Batcher(embedder, most=limits.pop("most", 16), seconds=limits.pop("seconds", 20.0))
-    application = make_application(Service(batcher=batcher, name="tiny", **limits))
+    application = make_application(ModelService(batcher=batcher, name="tiny", **limits))
     server = uvicorn.Server(
         uvicorn.Config(
             application, port=0, log_level="critical", ws="none", lifespan="off", loop="asyncio"

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from django.test import override_settings
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.endpoint import ServerError
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.endpoint import ServerError
 from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
 from tests.models import kit
 from tests.models.serving.served import KEY, KINDS, client, httpx, post, running
@@ -142,7 +142,7 @@ def test_who_waits_too_long_is_told_to_come_again() -> None:
 
 
 def test_a_shop_searches_through_the_server() -> None:
-    from mmsearch_app.conf import get_batcher, get_embedder
+    from mmsearch_app.backends import get_batcher, get_embedder
 
     with running(TestingEmbedder(), key=KEY) as address:
         (model,) = httpx.get(

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.endpoint import ServerError
-from mmsearch_app.serving.bodies import MAX_INPUTS, MAX_TEXT
+from mmsearch_app.contrib.serving.bodies import MAX_INPUTS, MAX_TEXT
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.endpoint import ServerError
 from mmsearch_app.testing import TestingEmbedder
 from tests.models.listener import listening
 from tests.models.serving.served import KEY, KINDS, client, httpx, post, running
@@ -163,7 +163,7 @@ def test_a_model_that_fails_tells_nothing_of_itself() -> None:
 
 
 def test_a_slow_sender_is_not_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsearch_app.serving.application.BODY_SECONDS", 0.1)
+    monkeypatch.setattr("mmsearch_app.contrib.serving.application.BODY_SECONDS", 0.1)
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(

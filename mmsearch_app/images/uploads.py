@@ -1,0 +1,115 @@
+"""Uploads that stop at a cap: for the page and for the API alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from io import BytesIO
+from typing import IO, Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.core.files.uploadedfile import InMemoryUploadedFile
+from django.core.files.uploadhandler import FileUploadHandler
+from django.http import HttpRequest
+
+from mmsearch_app.conf import get_settings
+from mmsearch_app.translation import tell_cap
+
+__all__ = ["CappedUpload", "UploadTooLarge", "cap_uploads", "discard"]
+
+OTHER_BYTES = 64 * 1024
+"""What the words and the boundaries of a form may weigh beside its files."""
+_CHUNK = 64 * 1024
+
+
+class UploadTooLarge(RequestDataTooBig):
+    """The files of a request are larger than the cap: answer 413.
+
+    Where nobody catches it, Django answers 400, as for every RequestDataTooBig.
+    """
+
+
+def cap_uploads(request: HttpRequest, *, max_bytes: int | None = None) -> None:
+    """Let `request` carry at most `max_bytes` of files (`MAX_IMAGE_BYTES` unless given).
+
+    Call it before anything reads `request.POST` or `request.FILES`; reading them then raises
+    UploadTooLarge instead of storing more. Django's CSRF check reads `request.POST`, so a
+    view that is CSRF-protected calls it from outside:
+
+        @csrf_exempt
+        def search(request):
+            cap_uploads(request)
+            try:
+                return _search(request)          # decorated with @csrf_protect
+            except UploadTooLarge:
+                return render(request, ..., status=413)
+
+    The files that are let through are kept in memory only: a visitor's picture never touches
+    the disk, whatever `FILE_UPLOAD_HANDLERS` says. Where the form was read already, by a
+    middleware, nothing is changed: the picture is then measured when it is opened.
+    """
+    with suppress(AttributeError):
+        request.upload_handlers = [CappedUpload(request, max_bytes=max_bytes)]
+
+
+class CappedUpload(FileUploadHandler):
+    """Keeps the files of one request in memory and stops once they exceed the cap together."""
+
+    def __init__(self, request: HttpRequest | None = None, *, max_bytes: int | None = None) -> None:
+        super().__init__(request)
+        self.max_bytes = get_settings().MAX_IMAGE_BYTES if max_bytes is None else max_bytes
+        self._received = 0
+        self._file = BytesIO()
+
+    def handle_raw_input(
+        self,
+        input_data: IO[bytes],
+        META: Mapping[str, Any],
+        content_length: int,
+        boundary: str,
+        encoding: str | None = None,
+    ) -> None:
+        """Refuse by the announced length, before a byte is kept."""
+        self._input = input_data
+        if content_length > self.max_bytes + OTHER_BYTES:
+            self._refuse()
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        """Begin the next file."""
+        super().new_file(*args, **kwargs)
+        self._file = BytesIO()
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        """Keep the chunk, or stop."""
+        self._received += len(raw_data)
+        if self._received > self.max_bytes:
+            self._refuse()
+        self._file.write(raw_data)
+
+    def file_complete(self, file_size: int) -> InMemoryUploadedFile:
+        """Return the file, ready to be read from its start."""
+        self._file.seek(0)
+        return InMemoryUploadedFile(
+            file=self._file,
+            field_name=self.field_name,
+            name=self.file_name,
+            content_type=self.content_type,
+            size=file_size,
+            charset=self.charset,
+            content_type_extra=self.content_type_extra,
+        )
+
+    def _refuse(self) -> None:
+        discard(self._input)
+        raise UploadTooLarge(tell_cap(self.max_bytes))
+
+
+def discard(stream: IO[bytes]) -> None:
+    """Read a moderate rest of a refused body and keep nothing of it.
+
+    A client that is still sending when the connection closes reports a broken connection
+    instead of the answer. Beyond four times `MAX_IMAGE_BYTES` that is what it gets.
+    """
+    rest = 4 * get_settings().MAX_IMAGE_BYTES
+    while rest > 0 and (chunk := stream.read(_CHUNK)):
+        rest -= len(chunk)
