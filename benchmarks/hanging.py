@@ -75,7 +75,7 @@ def fill() -> None:
     from mmsearch_app.indexing import ledger
     from mmsearch_app.models import Entry
     from mmsearch_app.testing import index_everything
-    from tests.core.conftest import picture_file
+    from tests.shop import picture_file
 
     for number in range(Product.objects.count(), PRODUCTS):
         product = Product.objects.create(

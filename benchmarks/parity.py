@@ -22,7 +22,8 @@ import numpy as np
 
 from mmsearch_app.embedders.runtime import TorchEmbedder
 from mmsearch_app.inference.content import Content
-from tests.models import kit, phi3_kit
+from tests.embedders import kit
+from tests.rerankers.phi3_vision import kit as phi3_kit
 
 Shapes = Mapping[str, tuple[int, ...]]
 

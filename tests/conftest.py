@@ -16,6 +16,8 @@ from django.utils import translation
 
 from mmsearch_app.testing import reset
 
+pytest_plugins = ["tests.shop"]
+
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
 """Set where everything must run, as in continuous integration: a skip is then a failure."""
 POSTGRES_SUMMARY = pytest.StashKey[str]()

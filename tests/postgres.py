@@ -21,6 +21,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+CORE = [
+    *(f"tests/{room}" for room in ("sources", "indexing", "searching", "evaluation", "management")),
+    *(f"tests/test_{name}.py" for name in ("backends", "checks", "checks_keys", "conf", "startup")),
+    "--ignore=tests/searching/reranking",
+]
+"""The tests that depend on the database."""
 START_SECONDS = 30
 FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
 IMPATIENT = ["lock_timeout=20s"]
@@ -101,11 +107,11 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run pytest on tests/core in a process that uses the server; returns its exit status."""
+    """Run pytest on `CORE` in a process that uses the server; returns its exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped
     with cluster() as url:
         environment = {**os.environ, "DATABASE_URL": url}
-        command = [sys.executable, "-m", "pytest", "tests/core", *arguments]
+        command = [sys.executable, "-m", "pytest", *CORE, *arguments]
         return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
 
 

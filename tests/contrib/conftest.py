@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.contrib.shop import Shop
-from tests.core.conftest import embedder, index, sell
+from tests.shop import embedder, index, sell
 
 __all__ = ["embedder", "index", "opened", "sell", "shared_cache", "shop_with"]
 

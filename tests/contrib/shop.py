@@ -22,7 +22,7 @@ import django
 django.setup()
 from example_shop.models import Product, ProductImage
 from mmsearch_app.models import Entry
-from tests.core.conftest import picture_file
+from tests.shop import picture_file
 
 def sell(number):
     product = Product.objects.create(title="mug", sku=str(number), slug=str(number))

@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import clear_url_caches
 
 from mmsearch_app.testing import TestingEmbedder
-from tests.core.conftest import Sell, work
 from tests.fresh import error_without, imports
+from tests.shop import Sell, work
 
 pytestmark = pytest.mark.django_db
 

@@ -20,7 +20,7 @@ from mmsearch_app.searching import tickets
 from mmsearch_app.searching.query import InvalidQuery, SearchUnavailable
 from mmsearch_app.signals import searched
 from tests.contrib.shop import Shop
-from tests.core.conftest import EmbedderWithMoods, Sell, work
+from tests.shop import EmbedderWithMoods, Sell, work
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from mmsearch_app.contrib import queue as shifts_module
 from mmsearch_app.contrib.queue import WORKING, QueueFlag, Shifts
 from mmsearch_app.indexing.rebuild import request_rebuild
 from mmsearch_app.models import Entry, Rebuild, State
-from tests.core.conftest import EmbedderWithMoods, Sell
+from tests.shop import EmbedderWithMoods, Sell
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shared_cache")]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch_app.indexes.milvus import FINGERPRINT, MilvusIndex, make_index, make_schema
+from mmsearch_app.indexes.milvus import MilvusIndex
+from mmsearch_app.indexes.milvus.schema import FINGERPRINT, make_index, make_schema
 from mmsearch_app.indexes.records import name_generation
 from tests.indexes.conftest import opened
 from tests.indexes.kit import NASTY, found, record, where

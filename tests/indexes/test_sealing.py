@@ -12,7 +12,7 @@ import pytest
 
 from mmsearch_app.indexes.base import Index, IndexMissing
 from mmsearch_app.indexes.memory import MemoryIndex
-from mmsearch_app.indexes.milvus import LOADING
+from mmsearch_app.indexes.milvus.generations import LOADING
 from tests.indexes.conftest import ENGINES, opened
 from tests.indexes.kit import record, unit, units
 

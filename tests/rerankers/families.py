@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.models.checkpoints import TOWER, train_tokenizer
+from tests.embedders.checkpoints import TOWER, train_tokenizer
 
 SMALL = {
     "hidden_size": 32,

@@ -14,7 +14,7 @@ from PIL import Image
 from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.local import LocalVLM
 from mmsearch_app.rerankers.replies.schemas import LABELS
-from tests.models.checkpoints import CHAT, TOWER, train_tokenizer, write_idefics3
+from tests.embedders.checkpoints import CHAT, TOWER, train_tokenizer, write_idefics3
 from tests.rerankers.families import write_gemma3, write_qwen3_vl
 
 PHI3 = Path(__file__).resolve().parent.parent / "reference" / "phi3_vision" / "tiny"

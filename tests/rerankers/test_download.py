@@ -13,7 +13,7 @@ import pytest
 from mmsearch_app.inference.weights import MissingWeights
 from mmsearch_app.rerankers.local import LocalVLM
 from tests import fresh
-from tests.models.checkpoints import train_tokenizer
+from tests.embedders.checkpoints import train_tokenizer
 from tests.rerankers.families import QWEN_MARKS
 
 COMMIT = "c" * 40

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mmsearch_app.backends import build_part
+from mmsearch_app.backends import _build
 from mmsearch_app.conf import Part
 from mmsearch_app.rerankers.llvm import VisionReranker
 from mmsearch_app.rerankers.presets import VLM_PRESETS
@@ -92,7 +92,7 @@ def test_it_is_said_as_a_fault_of_the_setting() -> None:
         OPTIONS={"model": {"BACKEND": "shop.nothing.Model"}},
     )
     with pytest.raises(ImproperlyConfigured, match=r"MMSEARCH\['RERANKER'\].*model\['BACKEND'\]"):
-        build_part("RERANKER", part)
+        _build("RERANKER", part)
 
 
 def test_a_preset_fills_in_what_a_model_in_this_process_takes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from mmsearch_app.inference.weights import MissingWeights
 from mmsearch_app.rerankers.local import LocalVLM
 from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 from tests import fresh
-from tests.models.kit import run_threads
+from tests.embedders.kit import run_threads
 from tests.rerankers.kit import product
 
 

@@ -9,9 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.reranking.conftest import moody as moody
-from tests.reranking.conftest import mugs as mugs
-from tests.reranking.conftest import use as use
+from tests.searching.reranking.conftest import moody as moody
+from tests.searching.reranking.conftest import mugs as mugs
+from tests.searching.reranking.conftest import use as use
 from tests.storefront.conftest import sell as sell
 from tests.storefront.conftest import shop as shop
 

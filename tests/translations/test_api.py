@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.api.conftest import problem
-from tests.reranking.conftest import Use
-from tests.reranking.parts import Moody
+from tests.searching.reranking.conftest import Use
+from tests.searching.reranking.parts import Moody
 from tests.translations.conftest import Speak
 from tests.translations.parts import Polyglot
 

@@ -1,0 +1,131 @@
+"""What a server does wrong: tried again where it may pass, else told at once."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import numpy as np
+import pytest
+
+from mmsearch_app.embedders.openai import OpenAICompatibleEmbedder
+from mmsearch_app.inference.content import Content
+from mmsearch_app.inference.endpoint import ServerError
+from tests.embedders.listener import listening
+from tests.embedders.openai.embedding_server import KEY, EmbeddingServer, ask, client, rows
+from tests.model_server import Misdeed, die, die_midway, drip, raw, sleep, status
+
+pytest.importorskip("httpx", reason="a model server is asked with httpx: mmsearch[server]")
+
+
+# Failures that pass
+
+
+@pytest.mark.parametrize(
+    "misdeed",
+    [status(429), status(500), status(502), status(503), status(504), die, die_midway],
+    ids=["429", "500", "502", "503", "504", "dies", "dies midway"],
+)
+def test_a_passing_failure_is_tried_again(server: EmbeddingServer, misdeed: Misdeed) -> None:
+    server.script.append(misdeed)
+    assert np.isfinite(ask(client(server))).all()
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_the_server_says_how_long_to_wait(server: EmbeddingServer, form: str) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    server.script.append(status(429, Retry_After={"seconds": "1", "date": date}[form]))
+    begin = time.monotonic()
+    ask(client(server))
+    assert time.monotonic() - begin > 0.9
+
+
+def test_a_wait_beyond_the_time_of_a_query_is_not_begun(server: EmbeddingServer) -> None:
+    server.script.append(status(503, Retry_After="3600"))
+    begin = time.monotonic()
+    with pytest.raises(ServerError, match="answered 503"):
+        ask(client(server))
+    assert time.monotonic() - begin < 60
+
+
+def test_attempts_end(server: EmbeddingServer) -> None:
+    server.script.extend([status(503)] * 10)
+    with pytest.raises(ServerError, match=r"answered 503: .*\(attempt 2\)"):
+        ask(client(server, attempts=2))
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("misdeed", [sleep(6), drip], ids=["silent", "drips"])
+def test_a_slow_server_costs_no_more_than_the_time_of_a_query(
+    server: EmbeddingServer, misdeed: Misdeed
+) -> None:
+    server.script.extend([misdeed] * 3)
+    begin = time.monotonic()
+    with pytest.raises(ServerError, match="in time"):
+        ask(client(server, query_timeout=0.4))
+    assert time.monotonic() - begin < 5
+
+
+def test_documents_are_given_more_time_than_queries(server: EmbeddingServer) -> None:
+    server.delay = 0.5
+    embedder = client(server, query_timeout=0.2, attempts=1)
+    assert embedder.embed_documents([Content(text="red")]).shape == (1, 16)
+    with pytest.raises(ServerError, match="in time"):
+        ask(embedder)
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    with listening() as gone:
+        address = gone.url
+    embedder = OpenAICompatibleEmbedder(base_url=address, model="m", dimension=16)
+    with pytest.raises(ServerError, match=f"{address}/embeddings cannot be reached: ConnectError"):
+        ask(embedder)
+
+
+# Answers that are wrong
+
+
+@pytest.mark.parametrize(
+    ("misdeed", "said"),
+    [
+        (rows([1.0] * 8), "vectors of 8 dimensions: set dimension=8"),
+        (rows([1.0] * 15 + [float("nan")]), "zero or not finite"),
+        (rows([1.0] * 15 + [float("inf")]), "zero or not finite"),
+        (rows([0.0] * 16), "zero or not finite"),
+        (rows(), "exactly one embedding"),
+        (rows([1.0] * 16, [1.0] * 16), "exactly one embedding"),
+        (raw(b'{"data": [{"embedding": [0.1, 0.2'), "something else than JSON"),
+        (raw(b"<html>welcome</html>"), "something else than JSON"),
+        (raw(b'{"data": [{"embedding": "AAAA"}]}'), "exactly one embedding"),
+        (raw(b'{"data": [[1, 2]]}'), "exactly one embedding"),
+        (raw(b'{"error": "no model"}'), "exactly one embedding"),
+        (raw(b"[]"), "exactly one embedding"),
+        (raw(b" " * (17 << 20)), "more than"),
+        (status(400), "answered 400"),
+        (status(401), "answered 401"),
+        (status(404), "answered 404"),
+    ],
+)
+def test_a_wrong_answer_is_an_error_at_once(
+    server: EmbeddingServer, misdeed: Misdeed, said: str
+) -> None:
+    server.script.append(misdeed)
+    with pytest.raises(ServerError, match=said):
+        ask(client(server))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("length", [1e-300, 1e300])
+def test_vectors_of_any_length_become_unit_vectors(server: EmbeddingServer, length: float) -> None:
+    server.script.append(rows([length] * 16))
+    np.testing.assert_allclose(ask(client(server)), [0.25] * 16, atol=1e-6)
+
+
+def test_a_redirect_is_not_followed(server: EmbeddingServer) -> None:
+    with listening() as other:
+        server.script.append(status(307, Location=f"{other.url}/v1/embeddings"))
+        with pytest.raises(ServerError, match="answered 307, a redirect"):
+            ask(client(server, api_key=KEY))
+        assert other.connections == 0

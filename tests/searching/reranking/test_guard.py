@@ -1,0 +1,165 @@
+"""The guard: how many at once, how many wait, and how long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from mmsearch_app.inference.content import ModelFailed
+from mmsearch_app.inference.deadline import require_time, seconds_left
+from mmsearch_app.searching.guard import Busy, Guard, Resting, TooSlow
+from tests.searching.reranking.guarding import fail, fill, run
+from tests.waiting import until
+
+SOON = 0.2
+
+
+def test_a_result_comes_back() -> None:
+    assert run(Guard(places=1, queue=0, pause=1), "a", lambda: 42) == 42
+
+
+def test_an_error_comes_back() -> None:
+    with pytest.raises(ConnectionError, match="away"):
+        run(Guard(places=1, queue=0, pause=1), "a", fail)
+
+
+@pytest.mark.parametrize("ends", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_what_would_end_the_process_ends_the_work_only(ends: type[BaseException]) -> None:
+    def end() -> None:
+        raise ends
+
+    with pytest.raises(RuntimeError, match=ends.__name__) as caught:
+        run(Guard(places=1, queue=0, pause=1), "a", end)
+    assert isinstance(caught.value.__cause__, ends)
+
+
+def test_a_timeout_inside_the_work_is_the_works_own() -> None:
+    def time_out() -> None:
+        raise TimeoutError("of the work")
+
+    with pytest.raises(TimeoutError, match="of the work"):
+        run(Guard(places=1, queue=0, pause=1), "a", time_out)
+
+
+def test_the_deadline_holds_whatever_the_work_does(gate: threading.Event) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TooSlow):
+        run(Guard(places=1, queue=0, pause=1), "a", lambda: gate.wait(10), seconds=SOON)
+    assert SOON <= time.monotonic() - begun < 5
+
+
+def test_the_work_knows_how_long_it_is_of_use() -> None:
+    left = run(Guard(places=1, queue=0, pause=1), "a", seconds_left, seconds=3)
+    assert 2.5 < left <= 3
+    assert seconds_left() is None
+
+
+def test_the_work_may_take_as_long_again_and_then_it_is_told_to_stop() -> None:
+    guard: Guard[Any] = Guard(places=1, queue=0, pause=1)
+    ends: list[float] = []
+
+    def work() -> None:
+        while True:
+            try:
+                require_time()
+            except ModelFailed:
+                ends.append(time.monotonic())
+                raise
+            time.sleep(0.005)
+
+    begun = time.monotonic()
+    with pytest.raises(TooSlow):
+        run(guard, "a", work, seconds=SOON)
+    until(lambda: ends)
+    assert ends[0] >= begun + 2 * SOON - 0.05
+    until(lambda: not guard._flights)
+
+
+def test_only_so_many_work_at_once(gate: threading.Event, start: Any) -> None:
+    guard: Guard[Any] = Guard(places=2, queue=5, pause=1)
+    at_work, most, lock = 0, 0, threading.Lock()
+
+    def work() -> None:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.02)
+        with lock:
+            at_work -= 1
+
+    found = [start(guard, str(n), work) for n in range(7)]
+    until(lambda: all(found))
+    assert most == 2
+    assert all("result" in each for each in found)
+
+
+def test_a_full_queue_turns_away_at_once_and_says_when_to_come_back(
+    gate: threading.Event, start: Any
+) -> None:
+    guard: Guard[Any] = Guard(places=1, queue=1, pause=1)
+    fill(guard, start, gate, 2)
+    begun = time.monotonic()
+    with pytest.raises(Busy) as caught:
+        run(guard, "one more", lambda: 1)
+    assert time.monotonic() - begun < 5
+    assert caught.value.retry_after > 0
+    with pytest.raises(Busy):
+        guard.check("one more")
+
+
+def test_places_come_free_again(gate: threading.Event, start: Any) -> None:
+    guard: Guard[Any] = Guard(places=1, queue=0, pause=1)
+    fill(guard, start, gate, 1)
+    gate.set()
+    until(lambda: not guard._flights)
+    assert run(guard, "next", lambda: 1) == 1
+
+
+def test_who_asks_for_the_same_waits_for_the_one_piece_of_work(
+    gate: threading.Event, start: Any
+) -> None:
+    guard: Guard[Any] = Guard(places=2, queue=0, pause=1)
+    calls: list[int] = []
+
+    def work() -> int:
+        calls.append(1)
+        gate.wait(10)
+        return 7
+
+    found = [start(guard, "same", work) for _ in range(5)]
+    until(lambda: bool(calls))
+    time.sleep(0.05)
+    gate.set()
+    until(lambda: all(found))
+    assert [each["result"] for each in found] == [7] * 5
+    assert calls == [1]
+
+
+def test_nobody_waits_for_what_hangs_already(gate: threading.Event) -> None:
+    guard: Guard[Any] = Guard(places=1, queue=5, pause=1)
+    with pytest.raises(TooSlow):
+        run(guard, "same", lambda: gate.wait(10), seconds=0.05)
+    begun = time.monotonic()
+    with pytest.raises(TooSlow):
+        run(guard, "same", lambda: 1)
+    assert time.monotonic() - begun < 5
+
+
+def test_what_hangs_costs_no_more_threads_than_there_are_places(gate: threading.Event) -> None:
+    guard: Guard[Any] = Guard(places=2, queue=3, pause=0)
+    calls: list[int] = []
+
+    def hang() -> None:
+        calls.append(1)
+        gate.wait(10)
+
+    before = threading.active_count()
+    for number in range(8):
+        with pytest.raises((TooSlow, Resting, Busy)):
+            run(guard, str(number), hang, seconds=0.05)
+    until(lambda: threading.active_count() <= before + 2)
+    assert len(calls) == 2
