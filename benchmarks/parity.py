@@ -70,7 +70,7 @@ def _compare_embedder(
     """Pixels and vectors, one picture or text at a time."""
     import torch
 
-    from mmsearch_app.embedders.pixels import normalise_pixels
+    from mmsearch_app.inference.pixels import normalise_pixels
 
     texts, numbers = kit.describe(folder)["texts"], kit.read(folder)
     network: Any = embedder._loaded(download=False)
@@ -108,7 +108,7 @@ KINDS = {
 def _compare_magic_lens() -> Iterator[Row]:
     import torch
 
-    from mmsearch_app.embedders.pixels import normalise_pixels, stretch
+    from mmsearch_app.inference.pixels import normalise_pixels, stretch
 
     numbers = kit.read(kit.LENS / "tiny")
     with tempfile.TemporaryDirectory() as folder:

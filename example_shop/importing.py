@@ -126,7 +126,7 @@ def import_row(row: Row) -> bool:
         raise BadRow("A title of 1 to 160 characters is needed.")
     if not row.image.is_file():
         raise BadRow(f"There is no file {row.image}.")
-    open_image(data := row.image.read_bytes(), max_bytes=get_settings().MAX_SOURCE_BYTES)
+    open_image(data := row.image.read_bytes(), **get_settings().stored_caps)
     with transaction.atomic():
         product, created = _save_product(row, price)
         added = _add_image(product, data)

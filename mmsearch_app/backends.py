@@ -25,7 +25,6 @@ __all__ = [
     "get_index",
     "get_reranker",
     "loadable",
-    "reset",
     "warm_up",
 ]
 
@@ -68,8 +67,8 @@ def build_embedder(value: object) -> Embedder:
     return _build("EMBEDDER", read_part("EMBEDDER", value))  # type: ignore[no-any-return]
 
 
-def reset(*, setting: str = "MMSEARCH", **_: object) -> None:
-    """Close the index and forget all built parts; the next call builds them from the setting."""
+def _forget(*, setting: str, **_: object) -> None:
+    """Close the index and drop all built parts; the next call builds them from the setting."""
     if setting != "MMSEARCH":
         return
     with _building:
@@ -158,5 +157,5 @@ def _renew_lock() -> None:
     _building = threading.RLock()
 
 
-setting_changed.connect(reset, dispatch_uid="mmsearch_app.backends")
+setting_changed.connect(_forget, dispatch_uid="mmsearch_app.backends")
 renew_after_fork(_renew_lock)

@@ -97,6 +97,16 @@ class Settings:
     WORKER_THREAD: bool = False
     """Whether the process that serves the shop indexes in a thread of its own."""
 
+    @property
+    def upload_caps(self) -> dict[str, int]:
+        """Limits for a visitor's image, as keyword arguments of `images.open_image`."""
+        return {"max_bytes": self.MAX_IMAGE_BYTES, "max_pixels": self.MAX_IMAGE_PIXELS}
+
+    @property
+    def stored_caps(self) -> dict[str, int]:
+        """Limits for an image of the shop's own storage, likewise."""
+        return {"max_bytes": self.MAX_SOURCE_BYTES, "max_pixels": self.MAX_IMAGE_PIXELS}
+
 
 def get_settings() -> Settings:
     """Return the project's settings, validated. Raises ImproperlyConfigured, with the remedy."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from mmsearch_app import backends, conf
+from mmsearch_app import InvalidQuery, backends, conf, search
 from mmsearch_app.backends import get_embedder, get_index, get_reranker
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes.memory import MemoryIndex
+from mmsearch_app.indexing import drain
 from mmsearch_app.testing import IN_MEMORY, TestingEmbedder, reset
+from tests.shop import Sell, picture
 
 
 def refusal(**keys: Any) -> str:
@@ -195,3 +198,22 @@ def test_an_index_that_was_used_is_closed_by_a_change() -> None:
     index = backends._built["INDEX"] = Closing()
     reset()
     assert index.closed == 1
+
+
+def test_a_visitors_image_and_the_shops_own_have_limits_of_their_own(settings: Any) -> None:
+    keys = {"MAX_IMAGE_BYTES": 10, "MAX_SOURCE_BYTES": 20, "MAX_IMAGE_PIXELS": 30}
+    settings.MMSEARCH = {**settings.MMSEARCH, **keys}
+    assert get_settings().upload_caps == {"max_bytes": 10, "max_pixels": 30}
+    assert get_settings().stored_caps == {"max_bytes": 20, "max_pixels": 30}
+
+
+@pytest.mark.django_db
+def test_the_limits_of_the_setting_hold_on_both_roads(use: Callable[..., None], sell: Sell) -> None:
+    use(MAX_IMAGE_BYTES=50, MAX_SOURCE_BYTES=1_000)
+    sell("red mug")
+    assert drain().indexed == 1
+    with pytest.raises(InvalidQuery, match="too large"):
+        search(image=picture("red"))
+    use(MAX_SOURCE_BYTES=50)
+    sell("blue mug")
+    assert drain().indexed == 0

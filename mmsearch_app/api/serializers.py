@@ -24,7 +24,7 @@ IGNORED = frozenset({"csrfmiddlewaretoken"})
 """What a form of the shop's pages carries beside the question."""
 LARGEST = 2**63
 """What databases and indexes can hold; NaN and infinity are not below it either."""
-SHOWN = 10
+_SHOWN = 10
 """How many wrong names a problem document repeats."""
 
 
@@ -96,7 +96,7 @@ class Question(serializers.Serializer[Any]):
         if not isinstance(data, QueryDict):
             data = {key: value for key, value in data.items() if value is not None}
         if unknown := sorted(set(data) - set(self.fields) - IGNORED):
-            raise ValidationError({name[:50]: [self._teach(name)] for name in unknown[:SHOWN]})
+            raise ValidationError({name[:50]: [self._teach(name)] for name in unknown[:_SHOWN]})
         given = super().to_internal_value(data)
         filters = {name: given.pop(name) for name in list(given) if name not in OWN}
         return {**given, "filters": filters}

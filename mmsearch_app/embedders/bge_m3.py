@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BGEM3"]
 
-REVISION = "5617a9f61b028005a4858fdac845db406aefb181"
+_REVISION = "5617a9f61b028005a4858fdac845db406aefb181"
 HEADS = ("sparse_linear.pt", "colbert_linear.pt")
 """FlagEmbedding makes up random ones, without a word, when either is missing."""
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-PREPROCESSING = "bge-m3-1"
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_PREPROCESSING = "bge-m3-1"
 
 
 class BGEM3(TorchEmbedder):
@@ -53,7 +53,7 @@ class BGEM3(TorchEmbedder):
         self,
         *,
         path: str | os.PathLike[str] | None = None,
-        revision: str = REVISION,
+        revision: str = _REVISION,
         max_length: int = 512,
         **options: Unpack[TorchOptions],
     ) -> None:
@@ -75,7 +75,7 @@ class BGEM3(TorchEmbedder):
     def fingerprint(self) -> str:
         """Of a folder the content counts, not the place."""
         origin = self.release.name if self.path is None else f"bge-m3:{self._digest}"
-        return f"{origin}/{PREPROCESSING}/{self.max_length}/{self.dimension}"
+        return f"{origin}/{_PREPROCESSING}/{self.max_length}/{self.dimension}"
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         """Shape (n, dimension), float32, rows of length 1, of the words alone."""
@@ -112,7 +112,7 @@ class BGEM3(TorchEmbedder):
     @cached_property
     def _digest(self) -> str:
         folder = cast("Path", self.path)
-        weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+        weights = [folder / name for name in _WEIGHTS if (folder / name).is_file()]
         return digest_files([*weights, folder / HEADS[0], *tokenizer_files(folder)])
 
     def _load(self, *, download: bool) -> M3Network:
@@ -185,8 +185,8 @@ def load_bge_m3(folder: Path, *, device: str, dtype: str, max_length: int) -> M3
 def _require_files(folder: Path) -> None:
     for name in HEADS:
         find_file(folder, name)
-    if not any((folder / name).is_file() for name in WEIGHTS):
-        msg = f"There is neither {' nor '.join(WEIGHTS)} in {folder}."
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        msg = f"There is neither {' nor '.join(_WEIGHTS)} in {folder}."
         raise MissingWeights(msg)
 
 

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from mmsearch_app.embedders.pixels import crop_square, floor_half, normalise_pixels
 from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
 from mmsearch_app.inference import (
     TOKENIZER_FILES,
@@ -17,10 +16,13 @@ from mmsearch_app.inference import (
     MissingWeights,
     Release,
     WordTokenizer,
+    crop_square,
     digest_files,
     fetch,
     find_file,
+    floor_half,
     load_tokenizer,
+    normalise_pixels,
     require_one_of,
     tokenizer_files,
 )
@@ -33,12 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BGEVL"]
 
-WEIGHTS = "model.safetensors"
+_WEIGHTS = "model.safetensors"
 DIMENSIONS = {"base": 512, "large": 768}
 TEXT_LIMIT = 77
 COMPOSED_LIMIT = 75
 """Tokens of words beside a picture, as in the published evaluation."""
-PREPROCESSING = "clip-pil-1"
+_PREPROCESSING = "clip-pil-1"
 
 
 class BGEVL(TorchEmbedder):
@@ -69,7 +71,7 @@ class BGEVL(TorchEmbedder):
         self.release = Release(
             repository=f"BAAI/BGE-VL-{model}",
             revision=revision,
-            required=("config.json", WEIGHTS, "tokenizer_config.json"),
+            required=("config.json", _WEIGHTS, "tokenizer_config.json"),
             optional=TOKENIZER_FILES,
         )
         self.dimension = DIMENSIONS[model] if self.path is None else _read_dimension(self.path)
@@ -78,12 +80,12 @@ class BGEVL(TorchEmbedder):
     def fingerprint(self) -> str:
         """Of weights in a folder the content counts, not the place."""
         origin = self.release.name if self.path is None else f"bge-vl:{self._digest}"
-        return f"{origin}/{PREPROCESSING}/{self.documents}/{self.dimension}"
+        return f"{origin}/{_PREPROCESSING}/{self.documents}/{self.dimension}"
 
     @cached_property
     def _digest(self) -> str:
         folder = cast("Path", self.path)
-        return digest_files([find_file(folder, WEIGHTS), *tokenizer_files(folder)])
+        return digest_files([find_file(folder, _WEIGHTS), *tokenizer_files(folder)])
 
     def _load(self, *, download: bool) -> Network:
         folder = self.path or fetch(self.release, download=download)
@@ -94,7 +96,7 @@ def load_bge_vl(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Co
     """The network of a folder in the hub's layout. Raises MissingWeights or InvalidWeights."""
     from transformers import CLIPModel
 
-    find_file(folder, WEIGHTS)
+    find_file(folder, _WEIGHTS)
     loaded: Any = CLIPModel.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
@@ -145,7 +147,7 @@ def pooled(output: Any) -> torch.Tensor:
 def _read_dimension(folder: Path) -> int:
     config = find_file(folder, "config.json") if folder.is_dir() else None
     if config is None:
-        msg = f"There is no folder {folder}; `path` must hold config.json and {WEIGHTS}."
+        msg = f"There is no folder {folder}; `path` must hold config.json and {_WEIGHTS}."
         raise MissingWeights(msg)
     dimension: int = json.loads(config.read_text(encoding="utf-8"))["projection_dim"]
     return dimension

@@ -5,7 +5,6 @@ from mmsearch_app.images.open import (
     digest,
     encode_jpeg,
     open_image,
-    open_stored,
     read_bytes,
 )
 from mmsearch_app.images.uploads import CappedUpload, UploadTooLarge, cap_uploads, discard
@@ -19,6 +18,5 @@ __all__ = [
     "discard",
     "encode_jpeg",
     "open_image",
-    "open_stored",
     "read_bytes",
 ]

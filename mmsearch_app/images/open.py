@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     Source: TypeAlias = bytes | IO[bytes] | File[bytes]
 
-__all__ = ["InvalidImage", "digest", "encode_jpeg", "open_image", "open_stored", "read_bytes"]
+__all__ = ["InvalidImage", "digest", "encode_jpeg", "open_image", "read_bytes"]
 
-Cap: TypeAlias = Literal["MAX_IMAGE_BYTES", "MAX_IMAGE_PIXELS", "MAX_SOURCE_BYTES"]
 Code: TypeAlias = Literal["empty", "too_large", "too_many_pixels", "unsupported", "broken"]
 
 _CHUNK = 1 << 20
@@ -65,8 +64,8 @@ class InvalidImage(ValueError):
 def open_image(
     source: Source | Image.Image,
     *,
-    max_bytes: int | None = None,
-    max_pixels: int | None = None,
+    max_bytes: int,
+    max_pixels: int,
     longest_side: int = 1024,
 ) -> Image.Image:
     """Return the picture as RGB, upright, flattened on white, never larger than `longest_side`.
@@ -76,24 +75,18 @@ def open_image(
     the first frame counts. Colour profiles are ignored, on both roads alike, so that no hostile
     profile is parsed. The result carries no metadata.
 
-    The caps are those of the settings for visitors (`MAX_IMAGE_BYTES`, `MAX_IMAGE_PIXELS`)
-    unless given. Pixels are counted from the header, before anything is decoded.
+    `max_pixels` is width times height, read from the header before anything is decoded;
+    `max_bytes` does not apply to an `Image`.
 
     Raises InvalidImage for whatever is wrong with the picture, and nothing else about it;
     errors of the storage that holds the file pass through.
     """
-    pixels = _cap(max_pixels, "MAX_IMAGE_PIXELS")
     if isinstance(source, Image.Image):
         with _tamed():
-            return _normalise(source, pixels, longest_side)
-    data = read_bytes(source, max_bytes=_cap(max_bytes, "MAX_IMAGE_BYTES"))
+            return _normalise(source, max_pixels, longest_side)
+    data = read_bytes(source, max_bytes=max_bytes)
     with _tamed():
-        return _decode(data, pixels, longest_side)
-
-
-def open_stored(source: Source) -> Image.Image:
-    """Open a picture of the shop's own, which may have `MAX_SOURCE_BYTES`; see `open_image`."""
-    return open_image(source, max_bytes=_cap(None, "MAX_SOURCE_BYTES"))
+        return _decode(data, max_pixels, longest_side)
 
 
 def read_bytes(source: Source, *, max_bytes: int) -> bytes:
@@ -146,15 +139,6 @@ def _from_start(source: IO[bytes] | File[bytes]) -> AbstractContextManager[IO[by
     if source.seekable():
         source.seek(0)
     return nullcontext(source)
-
-
-def _cap(given: int | None, name: Cap) -> int:
-    if given is not None:
-        return given
-    from mmsearch_app.conf import get_settings
-
-    cap: int = getattr(get_settings(), name)
-    return cap
 
 
 def _recognise(data: bytes) -> Callable[[BytesIO], ImageFile] | None:

@@ -12,7 +12,6 @@ from django.core.files.uploadedfile import InMemoryUploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest
 
-from mmsearch_app.conf import get_settings
 from mmsearch_app.translation import tell_cap
 
 __all__ = ["CappedUpload", "UploadTooLarge", "cap_uploads", "discard"]
@@ -29,8 +28,8 @@ class UploadTooLarge(RequestDataTooBig):
     """
 
 
-def cap_uploads(request: HttpRequest, *, max_bytes: int | None = None) -> None:
-    """Let `request` carry at most `max_bytes` of files (`MAX_IMAGE_BYTES` unless given).
+def cap_uploads(request: HttpRequest, *, max_bytes: int) -> None:
+    """Let `request` carry at most `max_bytes` of files.
 
     Call it before anything reads `request.POST` or `request.FILES`; reading them then raises
     UploadTooLarge instead of storing more. Django's CSRF check reads `request.POST`, so a
@@ -38,7 +37,7 @@ def cap_uploads(request: HttpRequest, *, max_bytes: int | None = None) -> None:
 
         @csrf_exempt
         def search(request):
-            cap_uploads(request)
+            cap_uploads(request, max_bytes=8 << 20)
             try:
                 return _search(request)          # decorated with @csrf_protect
             except UploadTooLarge:
@@ -55,9 +54,9 @@ def cap_uploads(request: HttpRequest, *, max_bytes: int | None = None) -> None:
 class CappedUpload(FileUploadHandler):
     """Keeps the files of one request in memory and stops once they exceed the cap together."""
 
-    def __init__(self, request: HttpRequest | None = None, *, max_bytes: int | None = None) -> None:
+    def __init__(self, request: HttpRequest | None = None, *, max_bytes: int) -> None:
         super().__init__(request)
-        self.max_bytes = get_settings().MAX_IMAGE_BYTES if max_bytes is None else max_bytes
+        self.max_bytes = max_bytes
         self._received = 0
         self._file = BytesIO()
 
@@ -100,16 +99,16 @@ class CappedUpload(FileUploadHandler):
         )
 
     def _refuse(self) -> None:
-        discard(self._input)
+        discard(self._input, max_bytes=4 * self.max_bytes)
         raise UploadTooLarge(tell_cap(self.max_bytes))
 
 
-def discard(stream: IO[bytes]) -> None:
-    """Read a moderate rest of a refused body and keep nothing of it.
+def discard(stream: IO[bytes], *, max_bytes: int) -> None:
+    """Read and drop up to `max_bytes` of the rest of a refused body.
 
-    A client that is still sending when the connection closes reports a broken connection
-    instead of the answer. Beyond four times `MAX_IMAGE_BYTES` that is what it gets.
+    A client that is still sending when the connection closes reports a broken connection instead
+    of the answer.
     """
-    rest = 4 * get_settings().MAX_IMAGE_BYTES
+    rest = max_bytes
     while rest > 0 and (chunk := stream.read(_CHUNK)):
         rest -= len(chunk)

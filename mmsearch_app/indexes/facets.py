@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Facets", "bound", "make_facets", "matches", "name_of", "text_of"]
 
-MAX_BYTES = 65_536
+_MAX_BYTES = 65_536
 """What Milvus takes in one JSON value."""
 MAX_EXACT = 2**53
 """Whole numbers beyond it are not told apart by engines that compare doubles."""
@@ -76,8 +76,8 @@ def make_facets(filters: Filters) -> Facets:
         if numbers:
             facets["least"][name] = min(numbers)
             facets["most"][name] = max(numbers)
-    if (size := len(json.dumps(facets))) > MAX_BYTES:
-        msg = f"The filters of a record take {size} bytes; {MAX_BYTES} are possible."
+    if (size := len(json.dumps(facets))) > _MAX_BYTES:
+        msg = f"The filters of a record take {size} bytes; {_MAX_BYTES} are possible."
         raise ValueError(msg)
     return facets
 

@@ -72,7 +72,9 @@ def _read(file: File, decoding: Semaphore) -> FileReading:
         if content_hash(digest, file.title) == file.known:
             return FileReading(digest=digest)
         with decoding:
-            return FileReading(digest=digest, image=images.open_stored(data))
+            return FileReading(
+                digest=digest, image=images.open_image(data, **get_settings().stored_caps)
+            )
     except Exception as fault:  # botocore's errors are no OSError
         return FileReading(digest=digest, fault=fault)
 

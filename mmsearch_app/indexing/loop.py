@@ -22,6 +22,7 @@ from mmsearch_app.indexing import notify, worker
 from mmsearch_app.indexing.batch import EmbedderDown
 from mmsearch_app.indexing.rebuild import RebuildBlocked, Rebuilder
 from mmsearch_app.indexing.worker import Drained
+from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.models import Rebuild
 
 __all__ = ["WorkerLoop", "start_with_requests"]
@@ -121,6 +122,9 @@ def _thread_of_this_process() -> WorkerLoop:
     _at_shutdown(_end, service, thread)
     notify.listen(service.wake)
     return service
+
+
+renew_after_fork(_thread_of_this_process.cache_clear)
 
 
 def _at_shutdown(function: Callable[..., None], *arguments: Any) -> None:

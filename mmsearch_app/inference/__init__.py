@@ -12,6 +12,14 @@ from mmsearch_app.inference.options import (
     require_origin,
     require_share,
 )
+from mmsearch_app.inference.pixels import (
+    crop_square,
+    floor_half,
+    normalise_pixels,
+    round_half,
+    squash,
+    trim,
+)
 from mmsearch_app.inference.usage import Usage, measure_usage
 from mmsearch_app.inference.weights import (
     InvalidWeights,
@@ -51,15 +59,18 @@ __all__ = [
     "check_layout",
     "choose_device",
     "choose_dtype",
+    "crop_square",
     "digest_files",
     "fetch",
     "find_file",
     "find_gap",
     "find_marks",
+    "floor_half",
     "last_moment",
     "load_tokenizer",
     "measure_usage",
     "needing",
+    "normalise_pixels",
     "read_checkpoint",
     "renew_after_fork",
     "require_at_least",
@@ -67,9 +78,12 @@ __all__ = [
     "require_origin",
     "require_share",
     "require_time",
+    "round_half",
     "shapes_of",
+    "squash",
     "tokenizer_files",
     "tokenizer_release",
+    "trim",
     "turn",
     "until",
 ]

@@ -26,7 +26,7 @@ PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that another attempt may change."""
 FIRST_WAIT = 0.25
 CONNECT_SECONDS = 5.0
-MAX_BYTES = 16 * 1024 * 1024
+_MAX_BYTES = 16 * 1024 * 1024
 
 
 class ServerError(RuntimeError):
@@ -132,8 +132,8 @@ class Endpoint:
         data = bytearray()
         for chunk in answer.iter_bytes():
             data += chunk
-            if len(data) > MAX_BYTES:
-                msg = f"{self.url} answered with more than {MAX_BYTES} bytes."
+            if len(data) > _MAX_BYTES:
+                msg = f"{self.url} answered with more than {_MAX_BYTES} bytes."
                 raise ServerError(msg)
             if time.monotonic() > deadline:
                 msg = "did not finish its answer in time"

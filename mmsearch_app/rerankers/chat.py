@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatVLM"]
 
-VERSION = "chat-2"
+_VERSION = "chat-2"
 TOP = 20
 """Most tokens whose log-probabilities a server reports: the usual limit."""
 PROBED = 64
@@ -103,7 +103,7 @@ class ChatVLM:
         """The address does not count: a server may move."""
         options = [self.extra, self.max_images, self.max_pixels, self.max_bytes]
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{self.model}@{self.revision}/{VERSION}/{digest}"
+        return f"{self.model}@{self.revision}/{_VERSION}/{digest}"
 
     @property
     def capabilities(self) -> Capabilities:

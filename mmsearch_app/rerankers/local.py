@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalVLM"]
 
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-VERSION = "local-1"
+_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+_VERSION = "local-1"
 
 
 class LocalVLM:
@@ -72,7 +72,7 @@ class LocalVLM:
         require_one_of("dtype", dtype, get_args(Precision))
         self.path = None if path is None else Path(path)
         self.release = Release(
-            repository=model, revision=revision, required=("config.json",), optional=FILES
+            repository=model, revision=revision, required=("config.json",), optional=_FILES
         )
         self.local_files_only = local_files_only
         self.device = device
@@ -93,7 +93,7 @@ class LocalVLM:
         most = self.capabilities.max_images
         options = [self.temperature, self.dtype, self.processing, most, self.attention]
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{origin}/{VERSION}/{digest}"
+        return f"{origin}/{_VERSION}/{digest}"
 
     def generate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, form: Form | None = None
@@ -165,4 +165,4 @@ class LocalVLM:
 
 def _files(folder: Path) -> list[Path]:
     """What decides about the replies, in a fixed order."""
-    return sorted({file for pattern in FILES for file in folder.glob(pattern)})
+    return sorted({file for pattern in _FILES for file in folder.glob(pattern)})

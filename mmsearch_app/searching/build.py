@@ -77,7 +77,7 @@ def _picture(value: Any) -> Image.Image | None:
         )
         raise InvalidQuery(msg, field="image")
     try:
-        return images.open_image(value)
+        return images.open_image(value, **get_settings().upload_caps)
     except images.InvalidImage as error:
         raise InvalidQuery(str(error), field="image") from error
 

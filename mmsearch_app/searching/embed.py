@@ -112,7 +112,7 @@ def _own_picture(product: Model) -> Image | None:
         if file is None:
             continue
         try:
-            return images.open_stored(file)
+            return images.open_image(file, **get_settings().stored_caps)
         except Exception as error:  # storages raise anything; try the next one
             log.warning("%s of %r cannot be read: %s", file, product, in_english(error))
     return None

@@ -28,7 +28,6 @@ _SAID = 50
 MAX_VALUE_LENGTH = 255
 
 Kind: TypeAlias = Literal["number", "boolean", "date", "relation", "text"]
-Filters: TypeAlias = Mapping[str, Any]
 _KINDS = {
     "number": gettext_lazy("a number"),
     "boolean": gettext_lazy("yes or no"),
@@ -103,7 +102,7 @@ def _kind(path: Path) -> Kind:
     return "number" if isinstance(field, numbers) else "text"
 
 
-def parse(filters: Filters) -> list[FilterValue]:
+def parse(filters: Mapping[str, Any]) -> list[FilterValue]:
     """Check names and values. Raises InvalidQuery with the right names or the right form."""
     return [_wish(name, value) for name, value in filters.items() if not _is_unset(value)]
 

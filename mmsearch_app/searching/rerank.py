@@ -214,7 +214,7 @@ def _content(hit: Hit) -> Content:
     if file is None:
         return Content(text=hit.title)
     try:
-        picture = images.open_stored(file)
+        picture = images.open_image(file, **get_settings().stored_caps)
     except Exception as error:  # storages raise anything
         told = in_english(error)
         log.warning("The picture of %r cannot be read for the reranker: %s", hit.image, told)

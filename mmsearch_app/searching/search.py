@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import IndexFault, IndexMissing
+from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.searching.build import build_query
 from mmsearch_app.searching.cache import digests_of
 from mmsearch_app.searching.embed import query_vector
@@ -163,6 +164,9 @@ def _wanted(query: Query) -> Wanted:
 @cache
 def _places(count: int) -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(count)
+
+
+renew_after_fork(_places.cache_clear)
 
 
 @contextmanager

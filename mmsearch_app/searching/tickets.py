@@ -18,6 +18,7 @@ from django.utils.translation import get_language, gettext
 
 from mmsearch_app import images
 from mmsearch_app.backends import get_embedder, get_reranker
+from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import Match
 from mmsearch_app.searching import cache
 from mmsearch_app.searching.cache import canonical_jpeg, remember_bytes
@@ -167,7 +168,8 @@ def _query(kept: _Kept, user: Any) -> Query:
     vector = np.frombuffer(kept.vector, dtype=np.float32) if kept.vector and same_model else None
     image = None
     if kept.picture:
-        image = remember_bytes(images.open_image(kept.picture), kept.picture)
+        image = images.open_image(kept.picture, **get_settings().upload_caps)
+        image = remember_bytes(image, kept.picture)
     return Query(**kept.query, like=like, image=image, vector=vector, user=user)
 
 

@@ -63,7 +63,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         if not hasattr(self, (request.method or "").lower()):
             return self.http_method_not_allowed(request)
         with suppress(AttributeError):  # read already by a middleware: its limits were applied
-            cap_uploads(request)
+            cap_uploads(request, max_bytes=get_settings().MAX_IMAGE_BYTES)
         try:
             return csrf_protect(super().dispatch)(request, *args, **kwargs)  # type: ignore[return-value]
         except UploadTooLarge as error:

@@ -41,7 +41,7 @@ def numbers() -> Arrays:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pixels_are_exactly_those_of_upstream(clip: Any, numbers: Arrays, name: str) -> None:
-    from mmsearch_app.embedders.pixels import normalise_pixels
+    from mmsearch_app.inference.pixels import normalise_pixels
 
     prepared = clip.prepare(picture(name, family="bge_vl"))
     pixels = normalise_pixels([prepared], device=CPU, dtype=torch.float32)
@@ -103,7 +103,7 @@ def test_long_words_are_cut_at_75_tokens_beside_a_picture(
 
 @pytest.mark.parametrize("size", [(200, 120), (121, 200), (64, 64), (65, 64), (33, 500), (7, 5)])
 def test_pixels_are_those_of_transformers_own_processor(size: tuple[int, int]) -> None:
-    from mmsearch_app.embedders.pixels import crop_square, floor_half, normalise_pixels
+    from mmsearch_app.inference.pixels import crop_square, floor_half, normalise_pixels
 
     processors = pytest.importorskip("transformers.models.clip.image_processing_pil_clip")
     noise = np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)

@@ -44,7 +44,7 @@ def numbers() -> Arrays:
 
 
 def test_pictures_are_resized_as_jax_does(numbers: Arrays) -> None:
-    from mmsearch_app.embedders.pixels import normalise_pixels, stretch
+    from mmsearch_app.inference.pixels import normalise_pixels, stretch
 
     # The fixture's pictures are 53 × 41 and upstream's model cuts the largest square first.
     squares = [stretch(image[:, 6:47], 32) for image in numbers["image"]]
@@ -63,7 +63,7 @@ def test_vectors_are_those_of_upstream(network: Any, numbers: Arrays) -> None:
 def test_the_embedder_gives_upstreams_vectors_for_pictures_and_ids(
     embedder: MagicLens, numbers: Arrays
 ) -> None:
-    from mmsearch_app.embedders.pixels import stretch
+    from mmsearch_app.inference.pixels import stretch
 
     encoder: Any = embedder._loaded(download=False)
     letters = encoder.words._tokenizer

@@ -60,7 +60,7 @@ def texts(model: str) -> list[str]:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pixels_are_exactly_those_of_upstream(encoder: Any, numbers: Arrays, name: str) -> None:
-    from mmsearch_app.embedders.pixels import normalise_pixels
+    from mmsearch_app.inference.pixels import normalise_pixels
 
     pixels = normalise_pixels([encoder.prepare(picture(name))], device=CPU, dtype=torch.float32)
     np.testing.assert_array_equal(pixels.numpy(), numbers[f"pixels/{name}"])

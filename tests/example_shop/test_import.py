@@ -12,7 +12,6 @@ from django.test import Client
 
 from example_shop.models import Category, Product, ProductImage
 from mmsearch_app.models import Entry
-
 from tests.storefront.conftest import draw
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,8 @@ from django.core.files.storage import FileSystemStorage
 from django.db.models.fields.files import FieldFile, FileField
 from PIL import Image
 
-from mmsearch_app.images.open import InvalidImage, digest, encode_jpeg, open_image, open_stored
+from mmsearch_app.images.open import InvalidImage, digest, encode_jpeg
+from tests.images.caps import open_image
 from tests.pictures import FORMATS, encode, near, red_over_blue
 
 
@@ -213,14 +214,3 @@ def test_digest_is_the_sha256_of_the_bytes_from_the_start() -> None:
     file = ContentFile(data)
     file.read(5)
     assert digest(file) == digest(data) == hashlib.sha256(data).hexdigest()
-
-
-def test_the_shops_own_pictures_have_a_cap_of_their_own(settings: Any) -> None:
-    data = encode(Image.new("RGB", (64, 64), "red"), "PNG")
-    settings.MMSEARCH = {**settings.MMSEARCH, "MAX_IMAGE_BYTES": 50}
-    with pytest.raises(InvalidImage, match="too large"):
-        open_image(data)
-    assert open_stored(data).size == (64, 64)
-    settings.MMSEARCH = {**settings.MMSEARCH, "MAX_SOURCE_BYTES": 50}
-    with pytest.raises(InvalidImage, match="too large"):
-        open_stored(data)

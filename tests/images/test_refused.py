@@ -16,7 +16,8 @@ import pytest
 from django.core.files.base import ContentFile
 from PIL import Image
 
-from mmsearch_app.images.open import InvalidImage, open_image, read_bytes
+from mmsearch_app.images.open import InvalidImage, read_bytes
+from tests.images.caps import open_image
 from tests.pictures import EPS, FORMATS, black_png, encode, png_chunk, red_over_blue, with_chunk
 
 
@@ -108,12 +109,6 @@ def test_a_file_that_does_not_tell_its_size_is_cut_at_the_cap() -> None:
     with pytest.raises(InvalidImage):
         read_bytes(stream, max_bytes=100)
     assert stream.tell() == 101
-
-
-def test_the_cap_of_the_settings_holds_by_default(settings: Any) -> None:
-    settings.MMSEARCH = {**settings.MMSEARCH, "MAX_IMAGE_BYTES": 10, "MAX_IMAGE_PIXELS": 10}
-    assert code_of(encode(red_over_blue())) == "too_large"
-    assert code_of(encode(red_over_blue()), max_bytes=1_000) == "too_many_pixels"
 
 
 def endless() -> dict[str, bytes]:

@@ -123,7 +123,7 @@ def test_an_unchanged_picture_is_read_but_not_decoded(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_all()
-    monkeypatch.setattr("mmsearch_app.images.open_stored", pytest.fail)
+    monkeypatch.setattr("mmsearch_app.images.open_image", lambda *_, **__: pytest.fail("decoded"))
     assert work().indexed == 6
 
 

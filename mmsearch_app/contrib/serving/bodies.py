@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from mmsearch_app.conf import get_settings
 from mmsearch_app.images import InvalidImage, open_image
 from mmsearch_app.inference import Content
 from mmsearch_app.translation import in_english
@@ -144,7 +145,9 @@ def _picture(uri: object) -> Image.Image:
         msg = "A picture must be a data URI with base64; addresses are not fetched."
         raise Refusal(msg, code="invalid_image_url", param="messages")
     try:
-        return open_image(base64.b64decode(uri[head.end() :], validate=True))
+        return open_image(
+            base64.b64decode(uri[head.end() :], validate=True), **get_settings().upload_caps
+        )
     except binascii.Error:
         msg = "The picture's data URI is not base64."
         raise Refusal(msg, code="invalid_image", param="messages") from None

@@ -23,10 +23,10 @@ from mmsearch_app.inference import (
 
 __all__ = ["MagicLens"]
 
-TOKENIZER = tokenizer_release(
+_TOKENIZER = tokenizer_release(
     "openai/clip-vit-base-patch16", "57c216476eefef5ab752ec549e440a49ae4ae5f3"
 )
-PREPROCESSING = "magiclens-1"
+_PREPROCESSING = "magiclens-1"
 
 
 class MagicLens(TorchEmbedder):
@@ -58,14 +58,14 @@ class MagicLens(TorchEmbedder):
         self.dimension = self.architecture.dimension
         self.path = Path(path)
         self.name = f"magic_lens_clip_{model}.pkl"
-        self.tokenizer = Tokenizer.find(tokenizer, beside=self.path, release=TOKENIZER)
+        self.tokenizer = Tokenizer.find(tokenizer, beside=self.path, release=_TOKENIZER)
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the file the content counts, not the place."""
         weights = digest_files([find_file(self.path, self.name)])
         words, shown = self.tokenizer.name, self.documents
-        return f"magiclens:{weights}/{words}/{PREPROCESSING}/{shown}/{self.dimension}"
+        return f"magiclens:{weights}/{words}/{_PREPROCESSING}/{shown}/{self.dimension}"
 
     def _load(self, *, download: bool) -> Network:
         from mmsearch_app.embedders.magiclens.checkpoint import read_parameters

@@ -14,8 +14,7 @@ from mmsearch_app.embedders.bge_vl import pooled
 from mmsearch_app.embedders.magiclens.architecture import MagicLensArchitecture
 from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, reorient
 from mmsearch_app.embedders.magiclens.fusion import Fusion
-from mmsearch_app.embedders.pixels import normalise_pixels, squash
-from mmsearch_app.inference import WordTokenizer, check_layout, shapes_of
+from mmsearch_app.inference import WordTokenizer, check_layout, normalise_pixels, shapes_of, squash
 
 if TYPE_CHECKING:
     import numpy as np

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SentenceTransformersEmbedder"]
 
-FILES = (
+_FILES = (
     "*.json",
     "*.safetensors",
     "*.txt",
@@ -42,7 +42,7 @@ FILES = (
     "*.jinja",
     "[0-9]_*/pytorch_model.bin",  # small layers of older models, read without their code
 )
-PREPROCESSING = "sentence-transformers-1"
+_PREPROCESSING = "sentence-transformers-1"
 
 
 class SentenceTransformersEmbedder(TorchEmbedder):
@@ -82,7 +82,7 @@ class SentenceTransformersEmbedder(TorchEmbedder):
         require_share(image_weight=image_weight)
         self.dimension = dimension
         self.path = None if path is None else Path(path)
-        self.release = Release(repository=model, revision=revision, required=(), optional=FILES)
+        self.release = Release(repository=model, revision=revision, required=(), optional=_FILES)
         self.truncate = truncate
         self.prompts: dict[Role, str | None] = {"query": query_prompt, "document": document_prompt}
         self.image_weight = image_weight
@@ -94,7 +94,7 @@ class SentenceTransformersEmbedder(TorchEmbedder):
         origin = self.release.name if self.path is None else self._digest
         options = [self.truncate, self.prompts, self.image_weight, self.pooling]
         digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
-        return f"{origin}/{PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
+        return f"{origin}/{_PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         """Shape (n, dimension), float32, rows of length 1, in the order given."""
@@ -152,5 +152,5 @@ class SentenceTransformersEmbedder(TorchEmbedder):
 
 def _model_files(folder: Path) -> list[Path]:
     """What decides about the vectors, in a fixed order."""
-    found = (file for pattern in FILES for file in folder.rglob(pattern) if file.is_file())
+    found = (file for pattern in _FILES for file in folder.rglob(pattern) if file.is_file())
     return sorted(set(found), key=lambda file: file.relative_to(folder).as_posix())

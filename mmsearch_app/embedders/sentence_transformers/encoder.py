@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from PIL import Image
 
-from mmsearch_app.embedders.pixels import trim
 from mmsearch_app.inference import (
     MissingWeights,
     Precision,
@@ -18,6 +17,7 @@ from mmsearch_app.inference import (
     find_gap,
     find_marks,
     needing,
+    trim,
 )
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StarterEmbedder"]
 
-SENTENCE: Final = 0.2  # share of the whole sentence, colours and all, in a query of words
+_SENTENCE: Final = 0.2  # share of the whole sentence, colours and all, in a query of words
 
 
 class StarterEmbedder:
@@ -152,7 +152,7 @@ def _words(
     """`sentence` is given for a query without a picture, which needs a meaning in any case."""
     kind = thing if wish.kind else None
     if sentence is not None:
-        kind = sentence if thing is None else unit(SENTENCE * sentence + (1 - SENTENCE) * thing)
+        kind = sentence if thing is None else unit(_SENTENCE * sentence + (1 - _SENTENCE) * thing)
     return WordVectors(
         kind=kind,
         pattern=pattern,

@@ -12,7 +12,7 @@ from mmsearch_app.embedders.starter import weights
 
 __all__ = ["StarterOptions"]
 
-VERSION: Final = 2  # of the preprocessing and the mixing: raise it when vectors change
+_VERSION: Final = 2  # of the preprocessing and the mixing: raise it when vectors change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,6 @@ class StarterOptions:
         """Name all that shapes a vector: models, files, preprocessing, weights, dimension."""
         parts = [part.sha256 for part in weights.PINNED]
         mix = [self.meaning, self.shape, self.texture, self.colour, self.title]
-        told = json.dumps([VERSION, parts, [float(x) for x in mix], dimension])
+        told = json.dumps([_VERSION, parts, [float(x) for x in mix], dimension])
         digest = hashlib.sha256(told.encode()).hexdigest()[:16]
-        return f"starter-{VERSION}/efficientnet-lite0+all-minilm-l6-v2/{dimension}/{digest}"
+        return f"starter-{_VERSION}/efficientnet-lite0+all-minilm-l6-v2/{dimension}/{digest}"

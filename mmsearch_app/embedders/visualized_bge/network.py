@@ -10,14 +10,20 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import AutoConfig, BertModel, XLMRobertaModel
 
-from mmsearch_app.embedders.pixels import crop_square, normalise_pixels, round_half
 from mmsearch_app.embedders.visualized_bge.architecture import (
     BGEArchitecture,
     name_released,
     unused_layout,
 )
 from mmsearch_app.embedders.visualized_bge.vision import VisionTower
-from mmsearch_app.inference import WordTokenizer, check_layout, shapes_of
+from mmsearch_app.inference import (
+    WordTokenizer,
+    check_layout,
+    crop_square,
+    normalise_pixels,
+    round_half,
+    shapes_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from mmsearch_app.embedders.visualized_bge.architecture import BGEArchitecture
 
 __all__ = ["VisionTower", "rotary_tables"]
 
-EPS = 1e-6
+_EPS = 1e-6
 TRAINED_GRID = 16
 """The grid that rotary positions are scaled to, whatever the tower's own."""
 
@@ -50,9 +50,9 @@ class VisionBlock(nn.Module):
 
     def __init__(self, architecture: BGEArchitecture) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(architecture.width, eps=EPS)
+        self.norm1 = nn.LayerNorm(architecture.width, eps=_EPS)
         self.attn = Attention(architecture)
-        self.norm2 = nn.LayerNorm(architecture.width, eps=EPS)
+        self.norm2 = nn.LayerNorm(architecture.width, eps=_EPS)
         self.mlp = SwiGLU(architecture)
 
     def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, width, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(width))
         self.v_bias = nn.Parameter(torch.zeros(width))
-        self.inner_attn_ln = nn.LayerNorm(width, eps=EPS)
+        self.inner_attn_ln = nn.LayerNorm(width, eps=_EPS)
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class SwiGLU(nn.Module):
         super().__init__()
         self.w1 = nn.Linear(architecture.width, architecture.hidden)
         self.w2 = nn.Linear(architecture.width, architecture.hidden)
-        self.ffn_ln = nn.LayerNorm(architecture.hidden, eps=EPS)
+        self.ffn_ln = nn.LayerNorm(architecture.hidden, eps=_EPS)
         self.w3 = nn.Linear(architecture.hidden, architecture.width)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ def _read_one(source: ImageSource) -> str:
     for row in source.fetch().order_by("pk")[:ROWS]:
         try:
             if file := source.get_file(row):
-                images.open_stored(file)
+                images.open_image(file, **get_settings().stored_caps)
                 return f"read a picture of {source.name}"
         except images.InvalidImage:
             readable = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from mmsearch_app.embedders.pixels import normalise_pixels
+from mmsearch_app.inference import normalise_pixels
 
 if TYPE_CHECKING:
     import torch

@@ -22,14 +22,14 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[Any]]:
 
     def make(seconds: float) -> list[Any]:
         opened: list[Any] = []
-        open_stored = images.open_stored
+        open_image = images.open_image
 
-        def open_late(file: Any) -> Any:
+        def open_late(file: Any, **caps: int) -> Any:
             opened.append(file)
             time.sleep(seconds)
-            return open_stored(file)
+            return open_image(file, **caps)
 
-        monkeypatch.setattr(images, "open_stored", open_late)
+        monkeypatch.setattr(images, "open_image", open_late)
         return opened
 
     return make

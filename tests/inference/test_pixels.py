@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch_app.embedders.pixels import crop_square, floor_half, round_half
+from mmsearch_app.inference.pixels import crop_square, floor_half, round_half
 
 pytest.importorskip("torch", reason="the models need torch: install mmsearch[models]")
 
