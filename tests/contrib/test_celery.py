@@ -79,7 +79,7 @@ said = []
 logging.getLogger("mmsearch_app.contrib.queue").addFilter(lambda line: not said.append(line))
 for number in range(3):
     sell(number).save()
-    [thread.join() for thread in threading.enumerate() if thread.name == "mmsearch-poke"]
+    [thread.join() for thread in threading.enumerate() if thread.name == "mmsearch-wake"]
     cache.clear()
 print(Entry.objects.count(), [line.levelname for line in said])
 """
@@ -93,7 +93,7 @@ def test_no_save_waits_for_a_broker_that_does_not_answer(shop_with: ShopWith) ->
         code = """
 import threading
 sell(1).save()
-waiting = [thread for thread in threading.enumerate() if thread.name == "mmsearch-poke"]
+waiting = [thread for thread in threading.enumerate() if thread.name == "mmsearch-wake"]
 print(Entry.objects.count(), "saved,", len(waiting), "waits", flush=True)
 """
         with shop.start("-c", OPENING + LOAD + code) as process:

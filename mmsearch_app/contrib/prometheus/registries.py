@@ -1,4 +1,4 @@
-"""Which registry holds what: the default one, and one that sums several processes."""
+"""The registries: the default one, and one that sums up several processes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["build_registry", "register_metrics"]
 
 @cache
 def register_metrics() -> None:
-    """Count searches, and add the state of the index to the default registry; once."""
+    """Count searches and add the state of the index to the default registry, once per process."""
     searches = Searches(registry=REGISTRY)
     searched.connect(searches.observe, weak=False, dispatch_uid="mmsearch_app.contrib.prometheus")
     REGISTRY.register(StateCollector())
 
 
 def build_registry() -> CollectorRegistry:
-    """The registry that a view of metrics should show.
+    """Return the registry that a metrics view should export.
 
-    The default one; in multiprocess mode (PROMETHEUS_MULTIPROC_DIR) one with the sums of all
-    processes, to which the state is added: it is read from the database and the index, so any
-    process may answer for all. Only the reranker's load is then that of the answering process.
+    In multiprocess mode (PROMETHEUS_MULTIPROC_DIR) it contains the sums over all processes, and
+    the state of ledger and index, which any process can read. The reranker's load is then that of
+    the answering process only.
     """
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY

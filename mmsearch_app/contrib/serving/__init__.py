@@ -1,7 +1,7 @@
-"""A server of one embedder, in the shape of OpenAI's `/v1/embeddings`, pictures included.
+"""An HTTP server for one embedder, compatible with OpenAI's `/v1/embeddings`, images included.
 
-On Starlette and uvicorn, two small packages without a compiler: all that is needed is one route.
-LitServe (0.2.19) brings FastAPI, pyzmq and processes of its own, and its embeddings take `input`
-but no `messages`; BentoML is a system for building and deploying services. Both batch by a window
-of time, which a lone query has to wait for; `mmsearch_app.embedders.batching` has none.
+Built on Starlette and uvicorn, because one route is all it needs. LitServe (0.2.19) brings
+FastAPI, pyzmq and its own processes, and its embeddings take `input` but no `messages`; BentoML
+builds and deploys whole services. Both batch by a time window that a single query has to wait
+for; `mmsearch_app.embedders.batching` does not.
 """

@@ -25,40 +25,40 @@ from mmsearch_app.embedders import Batcher
 __all__ = ["ModelService", "make_application"]
 
 BODY_SECONDS = 30.0
-"""A request must have arrived whole by then."""
+"""Seconds within which the whole body must arrive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelService:
-    """One embedder, loaded already, and the limits of its server."""
+    """A loaded embedder and the limits of its server."""
 
     batcher: Batcher
     name: str
     key: str = ""
-    """The bearer token that every request but those to /health must carry; "" for none."""
+    """Bearer token required by every route but /health; "" requires none."""
     max_bytes: int = 12 * 1024 * 1024
-    """Of a request's body: a picture grows by a third in base64."""
+    """Largest request body; base64 makes an image a third larger."""
     max_requests: int = 64
-    """At work at the same time; further ones are told to come again (503)."""
+    """Requests served at the same time; further ones get 503."""
 
     @property
     def model(self) -> str:
-        """The name with a mark of the fingerprint, for example "bge-vl-base@5f0c8a1d".
+        """The name with a hash of the fingerprint, such as "bge-vl-base@5f0c8a1d".
 
-        Who asks for it by this name never gets the vectors of another model, or of other weights.
+        A client that uses this name never gets vectors of another model or of other weights.
         """
         mark = hashlib.sha256(self.batcher.embedder.fingerprint.encode()).hexdigest()[:8]
         return f"{self.name}@{mark}"
 
 
 def make_application(service: ModelService) -> Starlette:
-    """`POST /v1/embeddings`, `GET /v1/models`, `GET /health`."""
+    """Return the ASGI application: `POST /v1/embeddings`, `GET /v1/models`, `GET /health`."""
     routes = _Routes(service)
     return Starlette(
         routes=[
             Route("/v1/embeddings", routes.embed, methods=["POST"]),
             Route("/v1/models", routes.list_models),
-            Route("/health", routes.tell_health),
+            Route("/health", routes.health),
         ],
         exception_handlers={HTTPException: _refuse_route, Refusal: _refuse, Exception: _fail},
     )
@@ -71,7 +71,7 @@ class _Routes:
         self.busy = 0
 
     async def embed(self, request: Request) -> Response:
-        """Vectors of texts, or of one message with a picture, words, or both."""
+        """Embed texts, or one message with an image, text or both."""
         self._check_key(request)
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             msg = "The body must be application/json."
@@ -87,15 +87,15 @@ class _Routes:
         return Response(answer, media_type="application/json")
 
     async def list_models(self, request: Request) -> Response:
-        """The one model, by the name that a client is to use."""
+        """List the one model, by the name that a client should use."""
         self._check_key(request)
         embedder = self.service.batcher.embedder
         model = {"id": self.service.model, "object": "model", "created": 0, "owned_by": "mmsearch"}
         model |= {"dimension": embedder.dimension, "fingerprint": embedder.fingerprint}
         return JSONResponse({"object": "list", "data": [model]})
 
-    async def tell_health(self, request: Request) -> Response:
-        """The server listens only once the weights are loaded, so that an answer says it all."""
+    async def health(self, request: Request) -> Response:
+        """Answer "ok": the server does not listen before the weights are loaded."""
         return JSONResponse({"status": "ok"})
 
     def _check_key(self, request: Request) -> None:
@@ -106,7 +106,7 @@ class _Routes:
             raise Refusal(msg, status=401, code="invalid_api_key")
 
     async def _read(self, request: Request) -> bytes:
-        """The body. One that is too large is read on for a while, so that the client listens."""
+        """Return the body. If it is too large, read on for a while: the client is still sending."""
         most, size, data = self.service.max_bytes, 0, bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -125,7 +125,7 @@ class _Routes:
         return bytes(data)
 
     def _embed(self, data: bytes) -> bytes:
-        """In a thread: the answer's JSON. Many texts go in parts, so that others get between."""
+        """Return the answer's JSON. Runs in a thread; other requests may go between two batches."""
         service = self.service
         batcher = service.batcher
         names = (service.model, service.name)
@@ -154,7 +154,7 @@ def _write(row: NDArray[np.float32], encoding: Encoding) -> list[float] | str:
 
 
 def _busy() -> Refusal:
-    return Refusal("The server is busy; come again in a second.", status=503, code="overloaded")
+    return Refusal("The server is busy; try again in a second.", status=503, code="overloaded")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -170,5 +170,5 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    """The traceback goes to the log: Starlette raises the error again after this answer."""
+    """Answer 500. Starlette raises the error again afterwards, so that the log shows it."""
     return await _refuse(request, Refusal("The model failed.", status=500))

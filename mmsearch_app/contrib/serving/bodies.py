@@ -1,4 +1,4 @@
-"""From the body of a request to what is embedded, with every limit checked."""
+"""Reads the body of a request and checks every limit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Encoding: TypeAlias = Literal["float", "base64"]
 
 
 class Refusal(Exception):
-    """A request that is not answered, in OpenAI's words: status, code, parameter, message."""
+    """A refused request, as an error document of OpenAI's API."""
 
     def __init__(self, message: str, *, status: int = 400, code: str = "", param: str = "") -> None:
         super().__init__(message)
@@ -39,7 +39,6 @@ class Refusal(Exception):
         self.param = param
 
     def document(self) -> dict[str, Any]:
-        """The body of the answer."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
         error = {"message": str(self), "type": kind}
         return {"error": error | {"param": self.param or None, "code": self.code or None}}
@@ -47,21 +46,21 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a request wants to have embedded, and how the numbers are written."""
+    """What a request asks to embed, and how the vectors are encoded."""
 
     contents: Sequence[Content]
     encoding: Encoding
 
 
 def read_body(data: bytes, *, models: Sequence[str], dimension: int) -> Asked:
-    """Check everything and open the picture; nothing is fetched from anywhere. Raises Refusal.
+    """Check the body and open its image. Nothing is fetched. Raises Refusal.
 
-    `models` are the names that this server goes by. Fields that it does not know are ignored, as
-    servers of this shape do.
+    `models` are the accepted model names. Unknown fields are ignored, as other servers with this
+    API do.
     """
     body = _parse(data)
     if (name := body.get("model")) not in models:
-        msg = f"There is no model {name!r} here, but {models[0]!r}."
+        msg = f"There is no model {name!r}; this server has {models[0]!r}."
         raise Refusal(msg, status=404, code="model_not_found", param="model")
     if body.get("dimensions", dimension) != dimension:
         msg = f"The vectors have {dimension} dimensions and cannot be shortened."
@@ -70,7 +69,7 @@ def read_body(data: bytes, *, models: Sequence[str], dimension: int) -> Asked:
         msg = "encoding_format is 'float' or 'base64'."
         raise Refusal(msg, param="encoding_format")
     if ("input" in body) == ("messages" in body):
-        msg = "Give either `input`, words, or `messages`, one message with a picture or words."
+        msg = "Give either `input` (texts) or `messages` (one message with an image or text)."
         raise Refusal(msg, param="input")
     if "input" in body:
         return Asked(contents=_read_input(body["input"]), encoding=encoding)
@@ -98,9 +97,9 @@ def _read_input(given: object) -> list[Content]:
 
 
 def _read_messages(given: object) -> Content:
-    """The one user message. Instructions are refused rather than ignored without a word."""
+    """Read the one user message. System messages are refused, not silently ignored."""
     if not isinstance(given, list) or len(given) != 1:
-        msg = "`messages` must be a list of one message: this model takes no instructions."
+        msg = "`messages` must be a list with one message: this model takes no instructions."
         raise Refusal(msg, param="messages")
     message = given[0]
     if not isinstance(message, dict) or message.get("role") != "user":
@@ -126,9 +125,9 @@ def _read_parts(parts: Sequence[Mapping[str, Any]]) -> Content:
             msg = "A part's `type` must be 'text' or 'image_url'."
             raise Refusal(msg, param="messages")
     if len(images) > 1 or len(texts) > 1 or not parts:
-        msg = "A message holds at most one picture and one text, and at least one of the two."
+        msg = "A message must have one image, one text, or one of each."
         raise Refusal(msg, param="messages")
-    image = _picture(images[0]) if images else None
+    image = _image(images[0]) if images else None
     return Content(image=image, text=texts[0] if texts else None)
 
 
@@ -139,17 +138,17 @@ def _text(given: object, *, param: str) -> str:
     return given
 
 
-def _picture(uri: object) -> Image.Image:
+def _image(uri: object) -> Image.Image:
     head = DATA_URI.match(uri) if isinstance(uri, str) else None
     if head is None or not isinstance(uri, str):
-        msg = "A picture must be a data URI with base64; addresses are not fetched."
+        msg = "An image must be a data URI with base64; URLs are not fetched."
         raise Refusal(msg, code="invalid_image_url", param="messages")
     try:
         return open_image(
             base64.b64decode(uri[head.end() :], validate=True), **get_settings().upload_caps
         )
     except binascii.Error:
-        msg = "The picture's data URI is not base64."
+        msg = "The image's data URI is not valid base64."
         raise Refusal(msg, code="invalid_image", param="messages") from None
     except InvalidImage as error:
         raise Refusal(in_english(error), code="invalid_image", param="messages") from None

@@ -33,24 +33,24 @@ def waiting() -> int:
     return Entry.objects.filter(state=State.PENDING).count()
 
 
-def test_a_burst_of_pokes_sends_one_message(queue: Queue) -> None:
+def test_a_burst_of_calls_sends_one_message(queue: Queue) -> None:
     for _ in range(50):
-        queue.poke()
+        queue.wake()
     assert queue.sent == ["drain"]
 
 
 def test_the_processes_of_a_shop_send_one_message_together() -> None:
     queues = [Queue(), Queue()]
     for queue in queues:
-        queue.poke()
+        queue.wake()
     assert [queue.sent for queue in queues] == [["drain"], []]
 
 
-def test_a_poke_after_the_shift_sends_again(queue: Queue, sell: Sell) -> None:
+def test_a_call_after_the_shift_sends_again(queue: Queue, sell: Sell) -> None:
     sell()
-    queue.poke()
+    queue.wake()
     assert queue.work().startswith("1 indexed")
-    queue.poke()
+    queue.wake()
     assert queue.sent == ["drain", "drain"]
 
 
@@ -60,7 +60,7 @@ def test_what_is_saved_during_a_shift_sends_nothing_and_is_indexed_by_it(
     def save_another() -> None:
         embedder.before = None
         sell("blue mug")
-        queue.poke()
+        queue.wake()
 
     embedder.before = save_another
     sell()
@@ -72,11 +72,11 @@ def test_what_is_saved_when_a_shift_has_seen_nothing_more_is_not_lost(
     queue: Queue, sell: Sell
 ) -> None:
     class Late(QueueFlag):
-        def lower(self) -> None:
+        def clear(self) -> None:
             sell()
-            queue.poke()
+            queue.wake()
             assert queue.sent == []  # the flag is still up
-            super().lower()
+            super().clear()
 
     queue.flag = Late(key=queue.flag.key)
     queue.work()
@@ -138,8 +138,8 @@ def test_a_queue_that_is_away_raises_nothing_and_is_logged_once(
     queue = Shifts(queue="tests", enqueue=fail)
     caplog.set_level(logging.INFO, logger=shifts_module.__name__)
     for _ in range(3):
-        queue.poke()
-        queue.flag.lower()
+        queue.wake()
+        queue.flag.clear()
         queue._rests_until = 0.0
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "nobody listens" in caplog.text
@@ -154,15 +154,15 @@ def test_after_a_failure_nothing_is_sent_for_a_while() -> None:
 
     queue = Shifts(queue="tests", enqueue=fail)
     for _ in range(3):
-        queue.poke()
-        queue.flag.lower()
+        queue.wake()
+        queue.flag.clear()
     assert tried == [1]
 
 
-def test_with_a_cache_of_one_process_every_poke_is_sent(queue: Queue, settings: Any) -> None:
+def test_with_a_cache_of_one_process_every_call_is_sent(queue: Queue, settings: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-    queue.poke()
-    queue.poke()
+    queue.wake()
+    queue.wake()
     assert queue.sent == ["drain", "drain"]
 
 
@@ -170,9 +170,9 @@ def test_without_its_cache_a_shop_still_sends_and_works(
     queue: Queue, settings: Any, sell: Sell
 ) -> None:
     sell()
-    settings.CACHES = {"default": {"BACKEND": "tests.contrib.test_shifts.CacheThatIsAway"}}
-    queue.poke()
-    queue.poke()
+    settings.CACHES = {"default": {"BACKEND": "tests.contrib.test_queue.CacheThatIsAway"}}
+    queue.wake()
+    queue.wake()
     assert queue.sent == ["drain", "drain"]
     assert queue.work().startswith("1 indexed")
 
