@@ -1,11 +1,11 @@
-"""What the admin shows of an entry: its row, picture, link, state; everything is escaped."""
+"""HTML for the columns of the admin: image, link, state, error. Everything is escaped."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +41,14 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+_ATTRIBUTE = "mmsearch_subject"
 _UNSHOWN = {State.EMPTY, State.REJECTED, State.REMOVED}
-"""States in which the file is missing, or may be one that no browser should open."""
+"""States in which the file is missing or unsafe to open in a browser."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The row that an entry stands for; all of it empty where the row is gone."""
+    """The row behind an entry; empty if the row no longer exists."""
 
     row: Model | None = None
     product: Model | None = None
@@ -55,15 +56,15 @@ class Subject:
     image_url: str = ""
     filters: tuple[tuple[str, str], ...] = ()
     change_url: str = ""
-    """The row's own change page, where the viewer may open it."""
+    """The row's change page, or "" if the viewer may not open it."""
 
 
 def load_subjects(
     entries: Sequence[Entry], *, site: AdminSite, request: HttpRequest
 ) -> dict[str, Subject]:
-    """The subjects of all entries by their keys, in one query a source (and relation).
+    """Load the rows behind `entries`, by entry key: one query per source and relation.
 
-    Rows that may not be indexed (unpublished ones) are found as well.
+    Includes rows that may not be indexed, such as unpublished ones.
     """
     found: dict[str, Subject] = {}
     for source, pks in registry.group((entry.source, entry.object_pk) for entry in entries):
@@ -75,18 +76,17 @@ def load_subjects(
 
 
 def attach(entry: Entry, subject: Subject) -> None:
-    """Let the entry carry its subject as long as the page is made."""
-    vars(entry)["subject"] = subject
+    """Store the subject on the entry, as `Prefetch(to_attr=…)` would, while a page is rendered."""
+    setattr(entry, _ATTRIBUTE, subject)
 
 
 def subject_of(entry: Entry) -> Subject:
-    """What was attached to the entry."""
-    found: Subject = vars(entry).get("subject", Subject())
+    found: Subject = getattr(entry, _ATTRIBUTE, Subject())
     return found
 
 
 def portray(source: ImageSource, row: Model, *, change_url: str = "") -> Subject:
-    """What a row says; a shop's property or storage that fails costs that row's facts only."""
+    """Read the row's facts. If the shop's code raises, only this row's facts are missing."""
     try:
         file = source.get_file(row)
         product = source.get_product(row)
@@ -107,7 +107,7 @@ def portray(source: ImageSource, row: Model, *, change_url: str = "") -> Subject
 
 
 def change_url(row: Model, *, site: AdminSite, request: HttpRequest) -> str:
-    """Address of the row's change page, or "" where there is none or it is not permitted."""
+    """Return the URL of the row's change page, or "" if there is none or it is not permitted."""
     meta = row._meta
     try:
         if not site.get_model_admin(type(row)).has_view_or_change_permission(request, row):
@@ -119,7 +119,6 @@ def change_url(row: Model, *, site: AdminSite, request: HttpRequest) -> str:
 
 
 def thumbnail(entry: Entry, subject: Subject) -> SafeString:
-    """The row's picture, small; words where there is none that can be shown."""
     if not subject.image_url or entry.state in _UNSHOWN:
         return format_html('<span class="mmsearch-nothing">{}</span>', _("no picture"))
     return format_html(
@@ -131,7 +130,7 @@ def thumbnail(entry: Entry, subject: Subject) -> SafeString:
 
 
 def render_picture(entry: Entry, subject: Subject) -> SafeString:
-    """The row's picture, large, leading to the file; words where there is none to be shown."""
+    """Return the image in full size, linked to its file, or a text if it cannot be shown."""
     if entry.state == State.REJECTED and subject.image_url:
         return format_html('<a href="{}">{}</a>', subject.image_url, _("the file as it is"))
     if not subject.image_url or entry.state in _UNSHOWN:
@@ -144,7 +143,7 @@ def render_picture(entry: Entry, subject: Subject) -> SafeString:
 
 
 def object_link(entry: Entry, subject: Subject) -> SafeString:
-    """The row's title, leading to its own page in the admin, over the entry's key."""
+    """Return the row's title, linked to its change page, above the entry's key."""
     title = subject.title or (_("deleted") if entry.source in registry else _("not registered"))
     if subject.change_url:
         shown = format_html('<a href="{}">{}</a>', subject.change_url, title)
@@ -155,12 +154,11 @@ def object_link(entry: Entry, subject: Subject) -> SafeString:
 
 
 def _parts(key: str) -> list[str]:
-    """The key cut after its dots and colons, where a line may end."""
+    """Split the key after dots and colons, where a line may break."""
     return re.split(r"(?<=[.:])", key)
 
 
 def badge(state: str, *, note: str = "") -> SafeString:
-    """A state as a coloured word."""
     label = State(state).label if state in State.values else state
     return format_html(
         '<span class="mmsearch-badge mmsearch-badge--{}">{}{}</span>', state, label, note
@@ -168,7 +166,7 @@ def badge(state: str, *, note: str = "") -> SafeString:
 
 
 def shorten(error: str, *, length: int = 90) -> SafeString:
-    """The start of an error; the whole under the pointer."""
+    """Return the start of an error; the tooltip shows all of it."""
     if not error:
         return SafeString("")
     return format_html(
@@ -176,16 +174,9 @@ def shorten(error: str, *, length: int = 90) -> SafeString:
     )
 
 
-def _count(entries: Iterable[Entry]) -> dict[str, int]:
-    counts: dict[str, int] = defaultdict(int)
-    for entry in entries:
-        counts[entry.state] += 1
-    return counts
-
-
 def badges(entries: Sequence[Entry]) -> SafeString:
-    """The states of several pictures of one thing, and the first error."""
-    counts = _count(entries)
+    """Return how many of the entries are in each state, and the first error."""
+    counts = Counter(entry.state for entry in entries)
     shown: Any = SafeString("")
     for state in sorted(counts, key=State.values.index):
         note = f" × {counts[state]}" if len(entries) > 1 else ""

@@ -1,4 +1,4 @@
-"""The admin: the ledger as a list to read, and what a shop's own admin pages can use."""
+"""The list of index entries, and the page of one entry. Read-only, but for retries."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from mmsearch_app.admin.cells import (
     subject_of,
     thumbnail,
 )
-from mmsearch_app.admin.mixin import STYLE, ReindexMixin
+from mmsearch_app.admin.mixin import STYLE
 from mmsearch_app.admin.pages import EntryPages
-from mmsearch_app.admin.progress import measure_backlog, measure_rebuild, tell_worker
+from mmsearch_app.admin.progress import describe_worker, measure_backlog, measure_rebuild
 from mmsearch_app.models import Entry, Rebuild
 from mmsearch_app.sources import registry
 
@@ -42,27 +42,31 @@ if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
     from django.forms import Media
 
-__all__ = ["EntryAdmin", "ReindexMixin"]
+__all__ = ["EntryAdmin"]
 
 _WORK = ("standing", "explanation", "attempts", "due_at", "lease_until", "marked_at", "indexed_at")
 _VERSIONS = (
-    *("present", "wanted", "generation", "digest"),
-    *("content", "signature", "staged", "staged_in"),
+    "present",
+    "wanted",
+    "generation",
+    "digest",
+    "content",
+    "signature",
+    "staged",
+    "staged_in",
 )
 
 
 class SourceFilter(admin.SimpleListFilter):
-    """By source, without asking the database which there are."""
+    """Filters by registered source, without a query for the choices."""
 
     title = gettext_lazy("source")
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """All registered sources, and the rest."""
         return [*((source.name, source.name) for source in registry), ("-", _("not registered"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        """Narrowed to the choice."""
         if self.value() == "-":
             return queryset.exclude(source__in=[source.name for source in registry])
         return queryset.filter(source=self.value()) if self.value() else queryset
@@ -70,7 +74,7 @@ class SourceFilter(admin.SimpleListFilter):
 
 @admin.register(Entry)
 class EntryAdmin(EntryPages):
-    """The ledger: read-only, but for asking for another attempt."""
+    """Shows the ledger. Nothing can be edited; entries can be retried."""
 
     list_display = ("thumbnail", "subject", "standing", "problem", "indexed")
     list_display_links = ("thumbnail", "standing")
@@ -89,25 +93,22 @@ class EntryAdmin(EntryPages):
 
     @property
     def media(self) -> Media:
-        """Django's own and the style of the states."""
         return super().media + STYLE
 
-    # Nobody writes here but the worker
+    # Only the worker writes entries
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
-        """Never; who may change entries by Django's permission may have them tried again."""
+        """Return False: the permission to change entries only allows to retry them."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
-        """Never: reconcile forgets what is gone."""
+        """Return False: reconcile deletes the entries of deleted rows."""
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Entry | None = None) -> list[str]:
-        """All that is shown."""
         return flatten_fieldsets(self.fieldsets)
 
     # The list
@@ -115,20 +116,20 @@ class EntryAdmin(EntryPages):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The list under a summary of all entries and the open rebuild."""
+        """Add a summary of all entries and the open rebuild."""
         if request.method == "GET" and self.has_view_permission(request):
             rebuild = Rebuild.objects.filter(open=True).first()
             extra_context = {
                 **(extra_context or {}),
                 "backlog": measure_backlog(),
                 "progress": measure_rebuild(rebuild) if rebuild else None,
-                "worker": tell_worker(),
+                "worker": describe_worker(),
                 "may_reindex": self.has_retry_permission(request),
             }
         return super().changelist_view(request, extra_context)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """The page of entries, each with what it stands for."""
+        """Load the rows behind the entries of this page."""
         page = super().get_changelist_instance(request)
         self._attach(list(page.result_list), request)
         return page
@@ -136,7 +137,7 @@ class EntryAdmin(EntryPages):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Entry | None:
-        """One entry with what it stands for."""
+        """Load the row behind the entry."""
         entry = super().get_object(request, object_id, from_field)
         if entry is not None:
             self._attach([entry], request)
@@ -150,7 +151,7 @@ class EntryAdmin(EntryPages):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
     ) -> tuple[QuerySet[Entry], bool]:
-        """Also understands `source:key` and UUIDs with dashes."""
+        """Accept `source:key` and UUIDs with dashes as well."""
         source, _colon, key = search_term.strip().rpartition(":")
         if source:
             queryset = queryset.filter(source=source)
@@ -160,24 +161,21 @@ class EntryAdmin(EntryPages):
 
     @admin.action(description=gettext_lazy("Try again"), permissions=["retry"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
-        """Make the selected entries due now."""
         self.retry(request, queryset)
 
     # Columns
 
     @admin.display(description=gettext_lazy("picture"))
     def thumbnail(self, obj: Entry) -> SafeString:
-        """Small."""
         return thumbnail(obj, subject_of(obj))
 
     @admin.display(description=gettext_lazy("object"), ordering="object_pk")
     def subject(self, obj: Entry) -> SafeString:
-        """Its title, linked to the shop's own page of it."""
         return object_link(obj, subject_of(obj))
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
     def standing(self, obj: Entry) -> SafeString:
-        """The state as a coloured word, with the attempts that failed and when the next is."""
+        """Return the state, with the number of failed attempts and the time of the next one."""
         facts = []
         if obj.attempts:
             facts.append(ngettext("%d attempt", "%d attempts", obj.attempts) % obj.attempts)
@@ -190,12 +188,10 @@ class EntryAdmin(EntryPages):
 
     @admin.display(description=gettext_lazy("error"))
     def problem(self, obj: Entry) -> SafeString:
-        """The start of it."""
         return shorten(obj.explanation)
 
     @admin.display(description=gettext_lazy("indexed"), ordering="indexed_at")
     def indexed(self, obj: Entry) -> SafeString | str:
-        """How long ago; the time under the pointer."""
         if obj.indexed_at is None:
             return ""
         ago = _("just now")
@@ -213,23 +209,20 @@ class EntryAdmin(EntryPages):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """All facts of an entry, with the button to try again."""
         more = {"may_reindex": self.has_retry_permission(request), **(extra_context or {})}
         return super().change_view(request, object_id, form_url, more)
 
     @admin.display(description=gettext_lazy("picture"))
     def large_picture(self, obj: Entry) -> SafeString:
-        """Large, leading to the file."""
         return render_picture(obj, subject_of(obj))
 
     @admin.display(description=gettext_lazy("error"))
     def explanation(self, obj: Entry) -> str:
-        """The whole of it."""
         return obj.explanation
 
     @admin.display(description=gettext_lazy("product"))
     def product(self, obj: Entry) -> SafeString:
-        """The product that the picture shows, with a way to search by it."""
+        """Return the product, with a link that searches for similar ones."""
         product = subject_of(obj).product
         if product is None:
             return SafeString("–")
@@ -239,6 +232,5 @@ class EntryAdmin(EntryPages):
 
     @admin.display(description=gettext_lazy("filters"))
     def filter_values(self, obj: Entry) -> SafeString:
-        """What the row says now to every filter."""
         lines = format_html_join(SafeString("<br>"), "{}: {}", subject_of(obj).filters)
         return lines or SafeString("–")

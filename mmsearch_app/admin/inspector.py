@@ -1,4 +1,4 @@
-"""Why a product is found, or is not: one search with everything that the index says about it."""
+"""The search inspector: why is a product found, or not?"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["Comparison", "Finding", "Inspection", "InspectorForm", "run_inspecti
 
 
 class InspectorForm(forms.Form):
-    """The question, and the product one wonders about."""
+    """A query, and a product to look for in its results."""
 
     text = forms.CharField(label=gettext_lazy("Words"), required=False)
     image = forms.FileField(
@@ -63,14 +63,14 @@ class InspectorForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         names = ", ".join(sorted(specs())) or "–"
-        told = _("As in an address: a=1&b__lte=2. Names: %(names)s")
-        self.fields["filters"].help_text = told % {"names": names}
+        text = _("As in an address: a=1&b__lte=2. Names: %(names)s")
+        self.fields["filters"].help_text = text % {"names": names}
         self.fields["limit"].widget.attrs["placeholder"] = get_settings().LIMIT
         for name in ("text", "without", "filters"):
             self.fields[name].widget.attrs["class"] = "vTextField"
 
-    def ask(self, *, user: Any) -> Query:
-        """The question, checked. Raises InvalidQuery."""
+    def build_query(self, *, user: Any) -> Query:
+        """Build the query. Raises InvalidQuery."""
         given = self.cleaned_data
         image = given["image"]
         if not image and given["query"]:
@@ -86,7 +86,6 @@ class InspectorForm(forms.Form):
         )
 
     def clean_compare(self) -> Model | None:
-        """The product, public or not."""
         key = self.cleaned_data["compare"]
         found = next(find_products(key), None) if key else None
         if key and found is None:
@@ -96,7 +95,7 @@ class InspectorForm(forms.Form):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One hit with the entry that led to it."""
+    """A hit and its index entry."""
 
     position: int
     hit: Hit
@@ -106,20 +105,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One picture of the product one wonders about."""
+    """An image of the product that is looked for."""
 
     key: str
     entry: Entry | None
     score: float | None
-    """Cosine with the question; None where the index does not hold the picture."""
+    """Cosine similarity to the query; None if the index does not contain the image."""
     public: bool
-    """Whether the source's queryset shows the row."""
+    """Whether the source's queryset contains the row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """An answer with what is behind it."""
-
     answer: Answer
     generation: str
     findings: Sequence[Finding]
@@ -129,9 +126,9 @@ class Inspection:
 
 
 def run_inspection(query: Query, *, product: Model | None = None) -> Inspection:
-    """Search, and look up the entries behind the hits and behind `product`.
+    """Search, and look up the entries of the hits and of `product`.
 
-    Raises InvalidQuery, SearchUnavailable, and IndexFault when the index goes away meanwhile.
+    Raises InvalidQuery, SearchUnavailable, or IndexFault if the index fails in between.
     """
     found = answer(query)
     keys = [entry_key(hit.source, hit.image.pk) for hit in found.hits]

@@ -1,4 +1,4 @@
-"""For the shop's own admin pages: an action that marks pictures, a column with their state."""
+"""For the shop's own admin classes: a reindex action and a column with the search state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from mmsearch_app.admin.cells import badges
-from mmsearch_app.admin.progress import count_queued, tell_worker
+from mmsearch_app.admin.progress import count_queued, describe_worker
 from mmsearch_app.indexing import is_known, mark
 from mmsearch_app.models import Entry
 from mmsearch_app.sources import find_links, find_pictures, key_of, registry
@@ -34,23 +34,23 @@ __all__ = ["STYLE", "ReindexMixin"]
 
 STYLE = Media(css={"all": ["mmsearch/admin/admin.css"]})
 _ACTION = "reindex_pictures"
+_ATTRIBUTE = "mmsearch_entries"
 
 
 class ReindexMixin(_ModelAdmin):
-    """Gives the admin of a model the action "Reindex the pictures in search".
+    """Adds the action "Reindex the pictures in search" to the admin of a model.
 
-    Name it before `ModelAdmin`. The model is a registered one, the product of one, or one that
-    a source depends on. Put `"search_state"` into `list_display` for a column that tells how
-    the pictures of each row stand; it costs two queries a page and source, not a row.
+    Put it before `ModelAdmin`. The model must be registered, be the product of a registered model,
+    or be one that a source depends on. Add `"search_state"` to `list_display` for a column with
+    the state of each row's images; it costs two queries per page and source.
     """
 
     @property
     def media(self) -> Media:
-        """The page's own files and the style of the states."""
         return super().media + STYLE
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """E006: no picture hangs on the model."""
+        """E006: the model has no registered images."""
         found = super().check(**kwargs)
         if is_known(self.model):
             return found
@@ -58,9 +58,9 @@ class ReindexMixin(_ModelAdmin):
         return [
             *found,
             Error(
-                f"ReindexMixin cannot be used for {self.model._meta.label}: no picture that is "
-                f"registered for search hangs on it; registered are: {known}.",
-                hint="Register an ImageSource for it in mmsearch.py, or drop the mixin.",
+                f"ReindexMixin cannot be used for {self.model._meta.label}: it has no images that "
+                f"are registered for search; registered are: {known}.",
+                hint="Register an ImageSource for it in mmsearch.py, or remove the mixin.",
                 obj=type(self),
                 id="mmsearch_app.E006",
             ),
@@ -69,7 +69,7 @@ class ReindexMixin(_ModelAdmin):
     # The action
 
     def __init__(self, model: type[Any], admin_site: admin.AdminSite) -> None:
-        """Add ours to the page's own actions, unless it has none by choice."""
+        """Add the action, unless the class disables actions."""
         super().__init__(model, admin_site)
         if self.actions is not None and _ACTION not in self.actions:
             self.actions = [*self.actions, _ACTION]
@@ -78,7 +78,7 @@ class ReindexMixin(_ModelAdmin):
         description=gettext_lazy("Reindex the pictures in search"), permissions=["change"]
     )
     def reindex_pictures(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Mark all pictures of the selected rows; a worker embeds them anew."""
+        """Mark the images of the selected rows; a worker embeds them again."""
         count = mark(queryset, force=True)
         if not count:
             self.message_user(request, _("There is no picture to reindex."), messages.WARNING)
@@ -91,12 +91,12 @@ class ReindexMixin(_ModelAdmin):
         queued = count_queued()
         waiting = ngettext("%(queued)d waits in all.", "%(queued)d wait in all.", queued)
         text = f"{marked} {waiting}" % {"count": count, "queued": queued}
-        self.message_user(request, f"{text} {tell_worker()}", messages.SUCCESS)
+        self.message_user(request, f"{text} {describe_worker()}", messages.SUCCESS)
 
     # The column
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """The page of rows, with their entries when the column shows them."""
+        """Load the entries of all rows on the page if the column is shown."""
         page = super().get_changelist_instance(request)
         if "search_state" in page.list_display:
             attach_entries(list(page.result_list))
@@ -104,17 +104,16 @@ class ReindexMixin(_ModelAdmin):
 
     @admin.display(description=gettext_lazy("search"))
     def search_state(self, obj: Model) -> SafeString:
-        """How the pictures of this row stand in the search index."""
-        if "mmsearch_entries" not in vars(obj):
+        if not hasattr(obj, _ATTRIBUTE):
             attach_entries([obj])
-        entries = vars(obj)["mmsearch_entries"]
+        entries = getattr(obj, _ATTRIBUTE)
         return badges(entries) if entries else format_html("<span>{}</span>", "–")
 
 
 def attach_entries(rows: Sequence[Model]) -> None:
-    """Give each row of one model a list `mmsearch_entries`: those of its pictures."""
+    """Store the entries of each row's images on the row, as `Prefetch(to_attr=…)` would."""
     for row in rows:
-        vars(row)["mmsearch_entries"] = []
+        setattr(row, _ATTRIBUTE, [])
     if not rows:
         return
     owners = _owners(type(rows[0]), {row.pk: row for row in rows})
@@ -127,11 +126,11 @@ def attach_entries(rows: Sequence[Model]) -> None:
     columns = ("source", "object_pk", "state", "error")
     for entry in Entry.objects.filter(which).only(*columns).order_by("pk"):
         for row in owners[entry.source, entry.object_pk]:
-            vars(row)["mmsearch_entries"].append(entry)
+            getattr(row, _ATTRIBUTE).append(entry)
 
 
 def _owners(model: type[Model], rows: dict[Any, Model]) -> dict[tuple[str, str], list[Model]]:
-    """Which of the rows each entry belongs to, by source and key."""
+    """Return the rows that each entry belongs to, by source and key of the entry."""
     owners: dict[tuple[str, str], list[Model]] = defaultdict(list)
     for source in registry.of_model(model):
         for pk, row in rows.items():
@@ -141,7 +140,7 @@ def _owners(model: type[Model], rows: dict[Any, Model]) -> dict[tuple[str, str],
         for pk, product in find_pictures(source, list(rows)):
             owners[source.name, key_of(pk)].append(rows[product])
     for source, parent, path in registry.depending_on(model):
-        if source not in by_product:  # else the same pictures once more
+        if source not in by_product:  # otherwise the same images again
             for pk, owner in find_links(source, parent, path, list(rows)):
                 owners[source.name, key_of(pk)].append(rows[owner])
     return owners

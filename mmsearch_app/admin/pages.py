@@ -1,4 +1,4 @@
-"""Pages of the admin beside the ledger's list: rebuild with progress, retry, search inspector."""
+"""Further admin pages: rebuild with progress, retry, search inspector."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from django.utils.translation import ngettext
 from mmsearch_app.admin.cells import change_url
 from mmsearch_app.admin.inspector import Inspection, InspectorForm, run_inspection
 from mmsearch_app.admin.mixin import STYLE
-from mmsearch_app.admin.progress import measure_rebuild, tell_worker
+from mmsearch_app.admin.progress import describe_worker, measure_rebuild
 from mmsearch_app.indexes import IndexFault
 from mmsearch_app.indexing import ledger, notify, rebuild
 from mmsearch_app.models import Entry, Rebuild
@@ -44,10 +44,10 @@ _PAST_REBUILDS = 5
 
 
 class EntryPages(_ModelAdmin):
-    """The pages under the ledger's address, for those who may see (or change) entries."""
+    """The pages below the list of entries."""
 
     def get_urls(self) -> list[URLPattern]:
-        """Ours first: the last pattern of an admin takes any address for a primary key."""
+        """Put these pages first: the admin's last pattern takes any path for a primary key."""
         wrap = self.admin_site.admin_view
         own = [
             path("reindex/", wrap(self.reindex_view), name="mmsearch_reindex"),
@@ -58,11 +58,11 @@ class EntryPages(_ModelAdmin):
         return [*own, *super().get_urls()]
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may ask for work: retry entries, rebuild the index."""
+        """Return whether the user may retry entries and rebuild the index."""
         return bool(request.user.has_perm("mmsearch_app.change_entry"))
 
     def page_context(self, request: HttpRequest, title: str, **more: Any) -> dict[str, Any]:
-        """What every page of an admin needs."""
+        """Return the context that every admin page needs."""
         request.current_app = self.admin_site.name
         return {
             **self.admin_site.each_context(request),
@@ -78,13 +78,12 @@ class EntryPages(_ModelAdmin):
             raise PermissionDenied
 
     def link(self, name: str, *args: Any) -> str:
-        """Address of a page of this admin."""
         return reverse(f"{self.admin_site.name}:{name}", args=args)
 
     # Rebuild
 
     def reindex_view(self, request: HttpRequest) -> HttpResponse:
-        """GET asks for confirmation, or shows how far the open rebuild is; POST asks for one."""
+        """GET asks for confirmation or shows the progress; POST requests a rebuild."""
         self._require(permitted=self.has_retry_permission(request))
         if request.method == "POST":
             self._request_rebuild(request)
@@ -98,7 +97,7 @@ class EntryPages(_ModelAdmin):
             current=current,
             past=[row for row in rebuilds if not row.open][:_PAST_REBUILDS],
             pictures=Entry.objects.filter(present=True).count(),
-            worker=tell_worker(),
+            worker=describe_worker(),
         )
         return TemplateResponse(request, "admin/mmsearch_app/reindex.html", context)
 
@@ -112,10 +111,10 @@ class EntryPages(_ModelAdmin):
         text = _("Asked for a rebuild of the search index.")
         self.log_addition(request, row, text)  # type: ignore[arg-type]
         text = _("A new index is being built; visitors search the old one until it is done.")
-        self.message_user(request, f"{text} {tell_worker()}", messages.SUCCESS)
+        self.message_user(request, f"{text} {describe_worker()}", messages.SUCCESS)
 
     def progress_view(self, request: HttpRequest) -> HttpResponse:
-        """The newest rebuild as JSON, for the script of the page."""
+        """Return the newest rebuild as JSON, for the page's script."""
         self._require(permitted=self.has_view_permission(request))
         row = Rebuild.objects.order_by("-pk").first()
         if row is None:
@@ -125,7 +124,6 @@ class EntryPages(_ModelAdmin):
     # Retry
 
     def retry_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Make one entry due now."""
         self._require(permitted=self.has_retry_permission(request))
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -136,19 +134,18 @@ class EntryPages(_ModelAdmin):
         return HttpResponseRedirect(self.link("mmsearch_app_entry_change", entry.pk))
 
     def retry(self, request: HttpRequest, entries: Any) -> None:
-        """Make entries due now, and say so."""
         count = ledger.retry(entries)
         notify.after_commit()
         text = ngettext(
             "%(count)d to be tried again now.", "%(count)d to be tried again now.", count
         ) % {"count": count}
-        self.message_user(request, f"{text} {tell_worker()}", messages.SUCCESS)
+        self.message_user(request, f"{text} {describe_worker()}", messages.SUCCESS)
 
     # Inspector
 
     @transaction.non_atomic_requests
     def inspect_view(self, request: HttpRequest) -> HttpResponse:
-        """Search as a visitor would; no transaction is held while a model works."""
+        """Search as a visitor would. No transaction is open while a model works."""
         self._require(permitted=self.has_view_permission(request))
         asked = (request.POST if request.method == "POST" else request.GET).copy()
         form = InspectorForm(asked or None, request.FILES or None)
@@ -156,7 +153,7 @@ class EntryPages(_ModelAdmin):
         if form.is_bound and form.is_valid():
             try:
                 inspection = run_inspection(
-                    form.ask(user=request.user), product=form.cleaned_data["compare"]
+                    form.build_query(user=request.user), product=form.cleaned_data["compare"]
                 )
             except tickets.TicketError as error:
                 asked.pop("query")
@@ -173,14 +170,14 @@ class EntryPages(_ModelAdmin):
         return TemplateResponse(request, "admin/mmsearch_app/inspect.html", context)
 
     def _keep_picture(self, asked: QueryDict, inspection: Inspection) -> dict[str, Any]:
-        """Let the next question start from the same picture."""
+        """Keep the query image for the next query."""
         query = inspection.answer.query
         if query is None or query.image is None:
             return {}
         asked["query"] = token = tickets.issue(inspection.answer)
         try:
             return {"picture_url": reverse("mmsearch:picture", args=[token]), "token": token}
-        except NoReverseMatch:  # the shop does not use the storefront's pages
+        except NoReverseMatch:  # the shop does not include mmsearch_app.urls
             return {"token": token}
 
     def _rows(self, request: HttpRequest, inspection: Inspection) -> dict[str, Any]:
@@ -194,7 +191,7 @@ class EntryPages(_ModelAdmin):
 
 
 def _field_of(error: InvalidQuery, form: InspectorForm) -> str | None:
-    """The form's field that is wrong; a filter goes by its own name there."""
+    """Return the form field that the error is about; all filters share one field."""
     if not error.field:
         return None
     return error.field if error.field in form.fields else "filters"

@@ -1,4 +1,4 @@
-"""How far indexing and a rebuild are, and whether anybody does the work."""
+"""Progress of indexing and of a rebuild, and whether a worker is running."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = [
     "Backlog",
     "Progress",
     "count_queued",
+    "describe_worker",
     "measure_backlog",
     "measure_rebuild",
-    "tell_worker",
 ]
 
 _PATIENCE = timedelta(minutes=1)
-"""Work that nobody touched for so long is worth a warning."""
+"""Work that no worker has touched for this long is worth a warning."""
 
 
-def tell_worker() -> str:
-    """Who does the work that was marked."""
+def describe_worker() -> str:
+    """Return a sentence that says which process does the marked work."""
     if get_settings().WORKER_THREAD:
         return _("A thread of the shop's own process does the work in the background.")
     return _('The worker command does the work in the background: "manage.py mmsearch_worker".')
@@ -44,18 +44,17 @@ def _advise() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A rebuild as a page or a script shows it."""
+    """Progress of a rebuild, for the page and its script."""
 
     open: bool
     done: int
     total: int
     percent: int | None
-    """None until the pictures are counted."""
+    """None until the images are counted."""
     text: str
     warning: str = ""
 
     def document(self) -> dict[str, Any]:
-        """The same as JSON."""
         return {
             "open": self.open,
             "done": self.done,
@@ -67,7 +66,6 @@ class Progress:
 
 
 def measure_rebuild(row: Rebuild) -> Progress:
-    """How far a rebuild is."""
     begun = bool(row.generation)
     return Progress(
         open=row.open,
@@ -80,7 +78,7 @@ def measure_rebuild(row: Rebuild) -> Progress:
 
 
 def _percent(row: Rebuild) -> int:
-    """Of an open rebuild at most 99: the last step is the switch."""
+    """Return at most 99 for an open rebuild: the last step is the switch."""
     if not row.open:
         return 100
     return min(99, 100 * row.done // row.total) if row.total else 99
@@ -110,7 +108,7 @@ def _warn(row: Rebuild) -> str:
 
 
 def _last_step(row: Rebuild) -> datetime:
-    """Every step renews the lease, so the lease tells when the last one was."""
+    """Return the time of the last step, which renewed the lease."""
     if row.lease_until is None:
         return row.requested_at
     return row.lease_until - timedelta(seconds=get_settings().LEASE_SECONDS)
@@ -118,7 +116,7 @@ def _last_step(row: Rebuild) -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What the ledger holds, by state, and what of it waits."""
+    """The entries by state, and how many of them wait."""
 
     counts: dict[State, int]
     queued: int
@@ -127,12 +125,12 @@ class Backlog:
 
 
 def count_queued() -> int:
-    """Entries that a worker will take, now or later."""
+    """Return how many entries a worker will take, now or later."""
     return Entry.objects.filter(due_at__isnull=False).count()
 
 
 def measure_backlog() -> Backlog:
-    """Count the ledger; four short queries."""
+    """Count the entries, in four short queries."""
     counts = ledger.counts()
     return Backlog(
         counts={state: counts[state.value] for state in State},
