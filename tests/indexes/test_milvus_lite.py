@@ -131,12 +131,12 @@ def test_a_second_process_is_told_who_is_in_the_way(
 ) -> None:
     done = run_python(LIST, str(path), generation.name)
     assert done.returncode == 1
-    assert f"IndexUnavailable: Milvus Lite cannot open {path}. One process" in done.stderr
+    assert f"IndexUnavailable: Milvus Lite cannot open {path}. Only one process" in done.stderr
 
 
 def test_what_else_is_in_the_way_of_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "plain.db").write_text("of something else")
-    with pytest.raises(IndexUnavailable, match="It is a plain file"):
+    with pytest.raises(IndexUnavailable, match="It is an ordinary file"):
         MilvusIndex(uri=tmp_path / "plain.db").live()
     with pytest.raises(IndexUnavailable, match=r"There is no folder .*nowhere"):
         MilvusIndex(uri=tmp_path / "nowhere" / "shop.db").live()
@@ -189,7 +189,7 @@ def test_a_forked_child_keeps_off_the_file_of_its_parent(
     os.waitpid(child, 0)
     os.close(writer)
     with os.fdopen(reader) as answer:
-        assert "One process at a time" in answer.read()
+        assert "Only one process can open it" in answer.read()
     index.upsert([record("c")], generation=generation.name)
     assert set(index.ids(generation=generation.name)) == {"a", "c"}
 

@@ -1,4 +1,4 @@
-"""A connection to Milvus that survives forks, closes for good and fails in plain words."""
+"""A connection to Milvus: opened on first use, reopened after a fork, with plain errors."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from django.conf import settings
 
 from mmsearch_app.indexes.base import IndexFault, IndexMissing, IndexUnavailable
 from mmsearch_app.indexes.milvus import file
+from mmsearch_app.inference import renew_after_fork
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -30,28 +31,28 @@ NOT_FOUND = (100, 1600)
 """Milvus' codes for a missing collection and a missing alias."""
 NOT_LOADED = 101
 
-# Keyed by process as well: after a fork, a lock of the parent may be held for ever.
-_locks: dict[tuple[int, str], threading.RLock] = {}
+_locks: dict[str, threading.RLock] = {}
+"""By location: all connections to one Milvus Lite take turns."""
+renew_after_fork(_locks.clear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
     client: MilvusClient
-    pid: int
     version: str
 
 
 def _anchor(path: str) -> str:
-    """The path from the project's folder, wherever a command or a server is started."""
+    """Return the path relative to BASE_DIR, so that it does not depend on the working folder."""
     base = getattr(settings, "BASE_DIR", "") if settings.configured else ""
     return os.path.abspath(os.path.join(base, path))
 
 
 class Connection:
-    """Calls of a `MilvusClient`, opened by the first call in each process.
+    """Calls a `MilvusClient`, which the first call in each process opens.
 
-    Calls to Milvus Lite, embedded or served, take turns within the process: its concurrent
-    writers lose acknowledged rows, and readers miss the rows being flushed.
+    Calls to Milvus Lite, embedded or as a server, take turns within the process: concurrent
+    writers lose acknowledged rows there, and readers miss rows that are being flushed.
     """
 
     def __init__(
@@ -65,18 +66,22 @@ class Connection:
             "token": token,
             "db_name": database,
             "grpc_options": {
-                # Pings of idle connections: across the internet they keep the way open,
-                # Milvus Lite hangs up on them (too_many_pings), also on who just connects.
+                # Keepalive pings of idle connections: useful across the internet, but Milvus
+                # Lite closes connections because of them (too_many_pings).
                 "grpc.keepalive_permit_without_calls": int(uri.startswith("https:")),
-                # No connection is shared with another client, nor with a parent after a fork.
+                # Do not share connections with other clients or with the parent of a fork.
                 "grpc.use_local_subchannel_pool": 1,
             },
         }
         self._opened: _Opened | None = None
+        renew_after_fork(self._forget)
+
+    def _forget(self) -> None:
+        self._opened = None
 
     @property
     def place(self) -> str:
-        """Where Milvus is, without user name and password."""
+        """Location of Milvus, without user name and password."""
         parts = urlsplit(str(self._options["uri"]))
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
@@ -86,18 +91,18 @@ class Connection:
 
     @property
     def lite(self) -> bool:
-        """Whether Milvus Lite answers, from a file or as a server."""
+        """Whether this is Milvus Lite, as a file or as a server. Connects."""
         return self.path is not None or self.version.startswith("milvus_lite")
 
     def turn(self) -> AbstractContextManager[None]:
-        """Keep other threads' calls out meanwhile, where Milvus Lite needs that."""
+        """Block other threads' calls inside the block if this is Milvus Lite."""
         return self._alone() if self.lite else nullcontext()
 
     def call(self, method: str, /, *args: Any, **options: Any) -> Any:
-        """Call a method of the client; its first argument is the collection, if it has one.
+        """Call a method of the client. Its first argument is the collection, if it has one.
 
-        Raises IndexUnavailable or IndexMissing. Tried anew when the collection has to be
-        loaded first, or when another thread closed the client meanwhile.
+        Retries if the collection must be loaded first or if another thread closed the client
+        meanwhile. Raises IndexUnavailable or IndexMissing.
         """
         loaded = False
         with self.turn():
@@ -113,12 +118,12 @@ class Connection:
                         raise
 
     def close(self) -> None:
-        """Release the client and, with the last user of a file in this process, the file."""
+        """Close the client, and the file if this was its last user in this process."""
         if self._opened is None:
             return
         with self._alone(), _faults(f"Milvus at {self.place}"):
             opened, self._opened = self._opened, None
-            if opened is None or opened.pid != os.getpid():
+            if opened is None:
                 return
             opened.client.close()
             if self.path:
@@ -137,24 +142,22 @@ class Connection:
             return getattr(opened.client, method)(*args, timeout=self.timeout, **options)
 
     def _open(self) -> _Opened:
-        opened = self._opened
-        if opened is not None and opened.pid == os.getpid():
+        if (opened := self._opened) is not None:
             return opened
         with self._alone():
-            opened = self._opened
-            if opened is None or opened.pid != os.getpid():
-                opened = self._opened = self._connect()
-            return opened
+            if self._opened is None:
+                self._opened = self._connect()
+            return self._opened
 
     def _connect(self) -> _Opened:
         from pymilvus import MilvusClient
 
-        _quieten()
+        _silence_loggers()
         if self.path:
             file.claim_file(self.path)
         try:
             with _faults(f"Milvus at {self.place}, opening"):
-                # A client of its own: the shared ones are never closed.
+                # dedicated: pymilvus never closes its shared clients.
                 client = MilvusClient(**self._options, timeout=self.timeout, dedicated=True)
                 version = client.get_server_version(timeout=self.timeout)
         except IndexFault as error:
@@ -163,13 +166,13 @@ class Connection:
             file.release_file(self.path)
             msg = f"Milvus Lite cannot open {self.path}. {file.explain_locked_file(self.path)}"
             raise IndexUnavailable(msg) from error
-        return _Opened(client=client, pid=os.getpid(), version=version)
+        return _Opened(client=client, version=version)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        lock = _locks.setdefault((os.getpid(), self.place), threading.RLock())
+        lock = _locks.setdefault(self.place, threading.RLock())
         if not lock.acquire(timeout=self.timeout):
-            msg = f"Milvus at {self.place} is busy with another thread since {self.timeout:g} s."
+            msg = f"Milvus at {self.place} is busy with another thread for {self.timeout:g} s."
             raise IndexUnavailable(msg)
         try:
             yield
@@ -178,20 +181,20 @@ class Connection:
 
 
 def _read_uri(given: str | os.PathLike[str]) -> str:
-    """Checked without connecting. An address, which may hold a password, is never repeated."""
+    """Check `uri` without connecting. Errors never repeat a URL: it may contain a password."""
     if not isinstance(given, str | os.PathLike):
-        msg = f"uri must be a path or an address, not {type(given).__name__}."
+        msg = f"uri must be a path or a URL, not {type(given).__name__}."
         raise ValueError(msg)
     uri = os.fspath(given)
     try:
         parts = urlsplit(uri)
         _ = parts.port  # raises what is wrong with it
     except ValueError as error:
-        msg = f"uri is no address: {error}."
+        msg = f"uri is not a valid URL: {error}."
         raise ValueError(msg) from error
     if parts.scheme in SCHEMES:
         if not (parts.path if parts.scheme == "unix" else parts.hostname):
-            msg = f"uri names no place after {parts.scheme}:"
+            msg = f"uri has no host after {parts.scheme}:"
             raise ValueError(msg)
     elif not uri.endswith(".db"):
         known = ", ".join(f"{scheme}:" for scheme in SCHEMES)
@@ -202,14 +205,14 @@ def _read_uri(given: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def _faults(what: str) -> Iterator[None]:
-    """Turn what pymilvus and gRPC raise into the faults of an index."""
+    """Turn errors of pymilvus and gRPC into IndexUnavailable or IndexMissing."""
     from grpc import RpcError  # type: ignore[import-untyped]
     from pymilvus.exceptions import MilvusException
 
     try:
         yield
     except MilvusException as error:
-        # Milvus Lite lets a traceback follow.
+        # In Milvus Lite a traceback follows.
         reason = error.message.partition("\n")[0]
         if error.code in NOT_FOUND:
             raise IndexMissing(f"{what}: {reason}") from error
@@ -221,7 +224,7 @@ def _faults(what: str) -> Iterator[None]:
 
 
 @cache
-def _quieten() -> None:
-    """These log a traceback of every error before they raise it; ours say it once."""
+def _silence_loggers() -> None:
+    """Silence loggers that log a traceback of every error that they raise as well."""
     for name in ("pymilvus.decorators", "milvus_lite.server_manager"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""The file of Milvus Lite: who in this process uses it, and what a killed process leaves."""
+"""The file of Milvus Lite: its users in this process, and recovery after a kill."""
 
 from __future__ import annotations
 
@@ -8,48 +8,49 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from mmsearch_app.inference import renew_after_fork
+
 __all__ = ["claim_file", "discard_sidecars", "explain_locked_file", "release_file"]
 
-_holders: Counter[tuple[int, str]] = Counter()
+_users: Counter[str] = Counter()
 
 
 def claim_file(path: str) -> None:
-    """Count this process' users of the file; each of them calls `release`."""
+    """Register a user of the file in this process; each calls `release_file` at its end."""
     _disown_after_fork()
-    _holders[os.getpid(), path] += 1
+    _users[path] += 1
 
 
 def release_file(path: str) -> None:
-    """Close the file with its last user, so that another process can open it."""
+    """Unregister a user; the last one closes the file, so that another process can open it."""
     from milvus_lite.server_manager import server_manager_instance
 
-    holder = (os.getpid(), path)
-    _holders[holder] -= 1
-    if _holders[holder] <= 0:
-        del _holders[holder]
+    _users[path] -= 1
+    if _users[path] <= 0:
+        del _users[path]
         server_manager_instance.release_server(path)
 
 
 def explain_locked_file(path: str) -> str:
-    """Why Milvus Lite does not open the file, as far as can be seen from here."""
+    """Return the likely reason why Milvus Lite cannot open the file, and the remedy."""
     folder = Path(path).parent
     if not folder.is_dir():
         return f"There is no folder {folder}."
     if Path(path).is_file():
-        return "It is a plain file, of something else: name another path."
+        return "It is an ordinary file, not a Milvus Lite folder: choose another path."
     if not os.access(path if Path(path).exists() else folder, os.W_OK):
-        return "This user may not write there."
+        return "This user has no write permission there."
     return (
-        "One process at a time can: stop the other one (a worker, a shell, a second runserver) "
+        "Only one process can open it: stop the other one (a worker, a shell, a second runserver) "
         "or use a Milvus server."
     )
 
 
 def discard_sidecars(path: str, collection: str) -> bool:
-    """Delete the files that Lite can build again from its rows; answer whether there were any.
+    """Delete index files that Lite rebuilds from its rows. Returns whether there were any.
 
-    They are written in place: a process killed at that moment leaves a torn one, and the
-    collection could not be loaded ever after.
+    Lite writes them in place: a process killed at that moment leaves a broken file, with which
+    the collection cannot be loaded.
     """
     torn = [file for file in Path(path).rglob("*.*idx") if collection in file.parts]
     for file in torn:
@@ -59,10 +60,11 @@ def discard_sidecars(path: str, collection: str) -> bool:
 
 @cache
 def _disown_after_fork() -> None:
-    """Let no child use the embedded server of its parent.
+    """Keep forked children from using their parent's embedded server.
 
-    The child would write past the lock above, keep the file locked after the parent's end,
-    and at its own end flush into files that the parent has open.
+    A child would write without the parent's lock, keep the file locked after the parent's end,
+    and flush into files that the parent has open when it ends itself. milvus-lite has no public
+    way to give a server up without closing its files.
     """
     from milvus_lite.server_manager import server_manager_instance
 
@@ -72,5 +74,6 @@ def _disown_after_fork() -> None:
                 os.close(database._lock_fd)
                 database._lock_fd = None
         server_manager_instance._servers = {}
+        _users.clear()
 
-    os.register_at_fork(after_in_child=disown)
+    renew_after_fork(disown)

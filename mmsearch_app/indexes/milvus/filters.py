@@ -1,9 +1,9 @@
-"""Filters in Milvus: the columns that hold them, and the expressions that ask for them.
+"""Filters in Milvus: the columns that store them, and the expressions that query them.
 
-A server keeps them as JSON. Milvus Lite reads a path into JSON row by row and turns each whole
-row, vector and all, into Python objects first: 20 to 60 µs a picture for 64 to 859 dimensions.
-So it gets them flat, in what it evaluates column by column (0 to 3 µs, up to 7 for a number):
-a text of hashed terms for what is equal, and dynamic fields for numbers.
+A server stores filters as JSON. Milvus Lite evaluates a JSON path row by row and first turns the
+whole row, vector included, into Python objects: 20 to 60 µs per image for 64 to 859 dimensions.
+So for Lite they are flat, in a form that it evaluates column by column (0 to 3 µs, up to 7 for a
+number): a text of hashed terms for equality, and dynamic fields for numbers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from mmsearch_app.indexes.facets import bound, name_of, text_of
 if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Condition
     from mmsearch_app.indexes.facets import Facets
-
-from typing import TYPE_CHECKING
 
 __all__ = [
     "add_columns",
@@ -53,7 +51,7 @@ def listed(texts: Iterable[str]) -> str:
 
 TERMS = "terms"
 MAX_TERMS = 1 << 20
-"""Characters of the terms of a record: more than its facets can have."""
+"""Characters of a record's terms: more than its filters can have."""
 COMPARISONS = {
     "gt": ("most", ">"),
     "gte": ("most", ">="),
@@ -63,7 +61,7 @@ COMPARISONS = {
 
 
 def is_flat(described: Mapping[str, Any]) -> bool:
-    """Whether a collection, as `describe_collection` tells of it, keeps its filters flat."""
+    """Return whether a collection, as `describe_collection` describes it, has flat filters."""
     return any(column["name"] == TERMS for column in described["fields"])
 
 
@@ -78,7 +76,6 @@ def add_columns(schema: Any, *, flat: bool) -> None:
 
 
 def make_columns(facets: Facets, *, flat: bool) -> dict[str, Any]:
-    """What a row holds for its filters."""
     if not flat:
         return {"filters": facets}
     terms = [_term(name, text) for name, texts in facets["texts"].items() for text in texts]
@@ -96,10 +93,10 @@ def select(
     without: Iterable[str] = (),
     without_ids: Iterable[str] = (),
 ) -> str:
-    """What fulfils all conditions, shows none of the products `without` and is none of the
-    pictures `without_ids`; "" for all.
+    """Return the filter expression, or "" if nothing is filtered.
 
-    Raises ValueError for a condition that has no meaning.
+    `without` excludes products, `without_ids` single images. Raises ValueError for a condition
+    whose values do not fit its operator.
     """
     parts = [_condition(condition, flat=flat) for condition in conditions]
     for column, excluded in (("product", [*without]), ("id", [*without_ids])):
@@ -124,6 +121,6 @@ def _condition(condition: Condition, *, flat: bool) -> str:
 
 
 def _term(name: str, text: str) -> str:
-    """16 hexadecimal digits, free of what LIKE and its grammar read as their own."""
-    # A name is percent-encoded, so the first "=" ends it.
+    """Return 16 hexadecimal digits, without characters that LIKE treats specially."""
+    # The name is percent-encoded: it contains no "=".
     return hashlib.blake2b(f"{name}={text}".encode(), digest_size=8).hexdigest()

@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 __all__ = ["Generations"]
 
 INDEXED_FROM = 1024
-"""Milvus builds no index over fewer rows: each of them is looked at."""
+"""Milvus builds no index for fewer rows; it scans them."""
 LOADING = 0.9
-"""The share of settling that is done when the index is built."""
+"""Share of `settle` that is finished when the index is built, before it is loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generations:
-    """The generations behind the alias `collection`, with how new ones are indexed."""
+    """The collections behind the alias `collection`."""
 
     connection: Connection
     collection: str
     index_type: str
     index_params: Mapping[str, Any]
     _known: dict[str, tuple[Generation, bool]] = field(default_factory=dict)
-    """By name, with whether it is flat; a description never changes: it is asked for once."""
+    """By name, with whether its filters are flat. Descriptions never change, so they are cached."""
 
     def live(self) -> Generation | None:
-        """Asks every time (0.7 ms in Lite, 2 ms on a server): others may have promoted."""
+        """Return the live generation, asked for every time (0.7 ms in Lite, 2 ms on a server)."""
         name = self._aliased()
         try:
             return self.find(name) if name else None
         except IndexMissing:
-            # Promoted and dropped elsewhere in between: the new one is there.
+            # Another process promoted a new one and dropped this one in between.
             name = self._aliased()
             return self.find(name) if name else None
 
@@ -50,14 +50,14 @@ class Generations:
         found = []
         for name in sorted(names, key=age_of):
             if is_generation(name, collection=self.collection):
-                with suppress(IndexMissing):  # dropped elsewhere since they were listed
+                with suppress(IndexMissing):  # dropped by another process since
                     found.append(self.find(name))
         return found
 
     def create(self, *, fingerprint: str, dimension: int) -> Generation:
         name = name_generation(self.collection, fingerprint)
         lite = self.connection.lite
-        # The graph of Lite loses hits under a filter: 1 of 20 came back out of 20,000 rows.
+        # Lite's HNSW loses hits under a filter: 1 of 20 came back out of 20,000 rows.
         exact = lite and self.index_type == "AUTOINDEX"
         index = make_index("FLAT" if exact else self.index_type, self.index_params)
         with self.connection.turn():
@@ -65,21 +65,21 @@ class Generations:
                 "create_collection",
                 name,
                 schema=make_schema(dimension, flat=lite),
-                # What reads with `iterator` get, whatever they ask for; visitors ask for less.
+                # Reads with `iterator` always get this level; visitors ask for less.
                 consistency_level="Strong",
                 properties={FINGERPRINT: fingerprint},
             )
-            # In one call pymilvus would look for the index every 0.5 s, with no time limit.
+            # In one call pymilvus would poll for the index every 0.5 s, without a time limit.
             self.connection.call("create_index", name, index, sync=False)
             self.connection.call("load_collection", name)
         return self.find(name)
 
     def settle(self, name: str) -> Iterator[float]:
-        """What a server holds as growing is searched by a rough index, 2.3 finds half of it.
+        """Seal the collection, wait for its index, and load it again.
 
-        So it is sealed and, when its index is built, loaded anew: left alone, a server takes it
-        over some ten seconds later and does not say when. Milvus Lite has indexed what it has
-        written.
+        A server searches growing segments with a coarse index (2.3 finds half of the rows). Left
+        alone, it switches to the built index some ten seconds later and does not report when.
+        Milvus Lite needs nothing: it has indexed all that it has written.
         """
         rows = self.count(name)
         if self.connection.lite or rows < INDEXED_FROM:
@@ -88,7 +88,7 @@ class Generations:
         while (built := self._built(name, rows)) < 1:
             yield built * LOADING
         if name == self._aliased():
-            return  # promoted elsewhere meanwhile: visitors are on it
+            return  # promoted by another process: visitors are using it
         self.connection.call("release_collection", name)
         self.connection.call("load_collection", name, _async=True)
         while (state := self.connection.call("get_load_state", name))["state"].name != "Loaded":
@@ -105,7 +105,7 @@ class Generations:
             msg = f"{name} is live; promote another generation before dropping it."
             raise ValueError(msg)
         if not is_generation(name, collection=self.collection):
-            msg = f"{name} is no generation of {self.collection}; nothing was dropped."
+            msg = f"{name} is not a generation of {self.collection}; nothing was dropped."
             raise ValueError(msg)
         self._known.pop(name, None)
         self.connection.call("drop_collection", name)
@@ -114,7 +114,7 @@ class Generations:
         return self._look_up(name)[0]
 
     def is_flat(self, name: str) -> bool:
-        """How it keeps its filters, see `milvus_filters`."""
+        """Whether its filters are flat; see `filters`."""
         return self._look_up(name)[1]
 
     def count(self, name: str) -> int:
@@ -129,18 +129,18 @@ class Generations:
             described = self.connection.call("describe_collection", name)
             generation = read_generation(described)
             if generation is None:
-                msg = f"{name} is a collection, but no generation of {self.collection}."
+                msg = f"{name} is a collection, but not a generation of {self.collection}."
                 raise IndexMissing(msg)
             known = self._known[name] = generation, is_flat(described)
         return known
 
     def _built(self, name: str, rows: int) -> float:
-        """What share of so many rows is indexed; those deleted meanwhile may never be."""
+        """Return the indexed share of `rows`. Rows deleted meanwhile may never be indexed."""
         state = self.connection.call("describe_index", name, "vector")
         if state is None:
-            return 1.0  # somebody dropped the index: none is going to be built
+            return 1.0  # the index was dropped by hand: none will be built
         indexed, pending = state["indexed_rows"], state["pending_index_rows"]
-        if pending:  # its "state" is Finished all the while
+        if pending:  # "state" says Finished even so
             return float(indexed / (indexed + pending))
         rows = min(rows, self.count(name))
         return min(1.0, indexed / rows) if rows else 1.0

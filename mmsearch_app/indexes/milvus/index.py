@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 __all__ = ["MilvusIndex"]
 
 MAX_LIMIT = 16_384
-"""The most hits or rows that a server answers at once."""
+"""A server's limit for hits or rows per call."""
 PAGE = 4096
-"""Ids read at a time."""
+"""Ids read per call."""
 SPARE = 4
-"""How many pictures are fetched for each product wanted, at first."""
+"""Images fetched per wanted product, in the first round."""
 
 
 class MilvusIndex:
-    """`Index` in Milvus. A generation is a collection, `collection` names the alias.
+    """An `Index` in Milvus. Each generation is a collection; `collection` names the alias.
 
-    - `uri`: a path that ends in .db (Milvus Lite), from BASE_DIR where the settings have one,
-      or an http(s) address.
+    - `uri`: an http(s) URL, or a path that ends in .db (Milvus Lite), relative to BASE_DIR if the
+      settings define it.
     - `token`: `user:password` or an API key; `database`: empty for the default one.
-    - `timeout`: seconds for each call.
+    - `timeout`: seconds per call.
     - `index_type`, `index_params`, `search_params`: as Milvus documents them. Milvus Lite
-      takes AUTOINDEX (exact there), FLAT, HNSW, HNSW_SQ, IVF_FLAT and IVF_SQ8.
-    - `consistency` of a visitor's search; what is read for reconciling is always Strong.
+      supports AUTOINDEX (exact there), FLAT, HNSW, HNSW_SQ, IVF_FLAT and IVF_SQ8.
+    - `consistency`: of visitors' searches. Reconciling always reads with Strong.
 
     Raises ValueError for an unknown option value.
     """
@@ -79,7 +79,7 @@ class MilvusIndex:
 
     @property
     def single_writer(self) -> bool:
-        """Whether Milvus Lite is behind it: then one process may write. Connects."""
+        """Whether only one process may write, which is so for Milvus Lite. Connects."""
         return self._connection.lite
 
     def live(self) -> Generation | None:
@@ -102,7 +102,7 @@ class MilvusIndex:
 
     def upsert(self, records: Sequence[Record], *, generation: str) -> None:
         known, flat = self._generations.find(generation), self._generations.is_flat(generation)
-        # The last of equal ids: a server would keep all that come in one call.
+        # The last of equal ids wins: a server would store all that come in one call.
         rows = {
             record.id: make_row(
                 record,
@@ -112,18 +112,18 @@ class MilvusIndex:
             )
             for record in records
         }
-        # In Lite every insert replaces, and an upsert would keep dynamic fields of before.
+        # In Lite an insert replaces the row; an upsert would keep its old dynamic fields.
         write = "insert" if flat else "upsert"
         with self._connection.turn():
             for batch in batches([*rows.values()], dimension=known.dimension):
                 self._connection.call(write, generation, data=batch)
-            self._secure(generation)
+            self._flush(generation)
 
     def delete(self, ids: Sequence[str], *, generation: str) -> None:
         with self._connection.turn():
             for batch in batches(ids):
                 self._connection.call("delete", generation, filter=one_of("id", batch))
-            self._secure(generation)
+            self._flush(generation)
 
     def search(
         self,
@@ -135,10 +135,10 @@ class MilvusIndex:
         exclude_products: Sequence[str] = (),
         exclude_ids: Sequence[str] = (),
     ) -> list[Match]:
-        """Search until `limit` products are found or nothing is left.
+        """Search in rounds until `limit` products are found or nothing is left.
 
-        Grouping by Milvus is not relied on: 2.3 ignores it for rows not indexed yet, Lite
-        groups after the limit. A round leaves out the products of the earlier ones.
+        Each round excludes the products found before. Milvus' own grouping is not used: 2.3
+        ignores it for rows that are not indexed yet, and Lite groups after applying the limit.
         """
         dimension = self._generations.find(generation).dimension
         flat = self._generations.is_flat(generation)
@@ -172,7 +172,7 @@ class MilvusIndex:
     def ids(self, *, generation: str) -> Iterator[str]:
         last = ""
         while True:
-            # The two options make rows come in the order of ids; a query has none otherwise.
+            # The two options make Milvus return rows ordered by id.
             rows = self._rows(
                 generation,
                 f"id > {quote(last)}",
@@ -201,7 +201,7 @@ class MilvusIndex:
     ) -> list[Match]:
         params = dict(self._search_params)
         if self._index_type.startswith("HNSW"):
-            # A server refuses a search list shorter than the limit.
+            # A server refuses an `ef` below the limit.
             params["ef"] = max(int(params.get("ef", 0)), limit)
         (hits,) = self._connection.call(
             "search",
@@ -226,7 +226,7 @@ class MilvusIndex:
             **options,
         )
 
-    def _secure(self, generation: str) -> None:
-        """Write what was acknowledged to disk; a server has done so already."""
+    def _flush(self, generation: str) -> None:
+        """Flush Milvus Lite to disk; a server has done so already."""
         if self._connection.lite:
             self._connection.call("flush", generation)

@@ -1,4 +1,4 @@
-"""The columns of a generation in Milvus, and what is read back from its description."""
+"""The columns of a generation in Milvus, and the limits of a call."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ __all__ = [
 ]
 
 FINGERPRINT = "mmsearch.fingerprint"
-"""The collection property that names the model (Milvus Lite forgets descriptions)."""
+"""Collection property with the fingerprint (Milvus Lite does not store descriptions)."""
 METRIC = "COSINE"
 CONSISTENCIES = ("Strong", "Session", "Bounded", "Eventually")
 LITE_INDEX_TYPES = ("AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8")
-"""Milvus Lite accepts others too, and silently searches without an index then."""
+"""Milvus Lite accepts others, but then silently searches without an index."""
 INDEX_TYPES = (*LITE_INDEX_TYPES, "HNSW_PQ", "IVF_PQ", "IVF_RABITQ", "SCANN", "DISKANN")
 
 Item = TypeVar("Item")
 
 MAX_ROWS = 500
 MAX_MESSAGE = 16 * 1024 * 1024
-"""Bytes of vectors in one call: with at most 64 KiB of filters a row it stays below 64 MiB."""
+"""Bytes of vectors per call; with 64 KiB of filters per row a call stays below 64 MiB."""
 
 
 def check_options(
     *, collection: str, timeout: float, index_type: str, consistency: str, lite: bool
 ) -> None:
-    """Raises ValueError, with the right values."""
+    """Raise ValueError, naming the right values, if an option is invalid."""
     index_types = LITE_INDEX_TYPES if lite else INDEX_TYPES
     if index_type not in index_types:
         where = " in Milvus Lite" if lite else ""
-        msg = f"index_type={index_type!r} is not possible{where}; take one of {index_types}."
+        msg = f"index_type={index_type!r} is not supported{where}; use one of {index_types}."
         raise ValueError(msg)
     if consistency not in CONSISTENCIES:
-        msg = f"consistency={consistency!r} is unknown; take one of {CONSISTENCIES}."
+        msg = f"consistency={consistency!r} is unknown; use one of {CONSISTENCIES}."
         raise ValueError(msg)
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,199}", collection) is None:
         msg = f"collection={collection!r} must be letters, digits and _, at most 200 of them."
@@ -62,7 +62,7 @@ def check_options(
 
 
 def make_schema(dimension: int, *, flat: bool) -> Any:
-    """`flat`: how filters are kept, see `milvus_filters`."""
+    """Return the schema. For `flat`, see `filters`."""
     from pymilvus import DataType, MilvusClient
 
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -83,7 +83,7 @@ def make_index(index_type: str, params: Mapping[str, Any]) -> Any:
 
 
 def read_generation(described: Mapping[str, Any]) -> Generation | None:
-    """The generation that `describe_collection` tells of, or None for another collection."""
+    """Return the generation that `describe_collection` describes, or None for other collections."""
     fingerprint = described["properties"].get(FINGERPRINT)
     if fingerprint is None:
         return None
@@ -108,7 +108,7 @@ def make_row(record: Record, facets: Facets, *, fingerprint: str, flat: bool) ->
 
 
 def batches(items: Sequence[Item], *, dimension: int = 0) -> Iterator[Sequence[Item]]:
-    """Cut what is sent, or asked for with its vectors, to the limits on rows and bytes."""
+    """Split `items` into batches within the limits on rows and bytes of vectors per call."""
     size = max(1, min(MAX_ROWS, MAX_MESSAGE // (4 * max(dimension, 1))))
     for start in range(0, len(items), size):
         yield items[start : start + size]
