@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PIP := $(BIN)/python -m pip
 
-PY = $$(find mmsearch_app example_shop tests benchmarks tools -name '*.py') manage.py
+PY = $$(find mmsearch_app example_shop tests benchmarks tools -name '*.py' -not -path '*/migrations/*') manage.py
 TEMPLATES = $$(find mmsearch_app example_shop tests -path '*/templates/*' -name '*.html')
 OLDEST_DJANGO = 5.2
 
