@@ -1,9 +1,9 @@
-"""How far our own loaders are from the code of the models' authors, and which keys they know.
+"""Compare our model loaders with the code of the models' authors.
 
     python -m benchmarks.parity
 
-Compares with `tests/reference`: what the authors' code made of small random weights, and the
-names and shapes of all tensors that they released. Nothing is downloaded.
+Compares results and tensor layouts with `tests/reference`: the results of the authors' code with
+small random weights, and the names and shapes of all released tensors. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the first table."""
+    """A row of the table of differences."""
 
     fixture: str
     compared: str
     count: int
     difference: float
-    """The largest of all."""
+    """The largest absolute difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """One line of the second table."""
+    """A row of the table of keys."""
 
     release: str
     released: Shapes
@@ -49,12 +49,12 @@ class Keys:
 
     @property
     def matched(self) -> int:
-        """Keys that both have with the same shape."""
+        """The number of keys that both have with the same shape."""
         return len(self.released.items() & self.ours.items())
 
 
 def compare() -> Iterator[Row]:
-    """Every fixture, stage by stage."""
+    """Compare every fixture, stage by stage."""
     for model in ("base", "m3"):
         folder = kit.VISUALIZED / f"tiny-{model}"
         name = f"Visualized BGE {model}"
@@ -67,7 +67,7 @@ def compare() -> Iterator[Row]:
 def _compare_embedder(
     fixture: str, embedder: TorchEmbedder, folder: Path, family: str
 ) -> Iterator[Row]:
-    """Pixels and vectors, one picture or text at a time."""
+    """Compare pixels and vectors, one image or text at a time."""
     import torch
 
     from mmsearch_app.inference.pixels import normalise_pixels
@@ -85,7 +85,7 @@ def _compare_embedder(
             image = None if kind == "emb_text" else kit.picture(names[0], family=family)
             text = None if kind == "emb_image" else texts[int(names[-1])]
             if kind == "emb_mm" and not text:
-                continue  # for us a picture with empty words is the picture
+                continue  # this project treats an image with empty words as the image alone
             vector = embedder.embed_queries([Content(image=image, text=text)])
             gaps[KINDS[kind].title].append(kit.gap(vector, expected))
     for compared, found in gaps.items():
@@ -156,7 +156,7 @@ def _compare_phi3_vision() -> Iterator[Row]:
 
 
 def match() -> Iterator[Keys]:
-    """Every released layout that is known here."""
+    """Compare the keys of every released layout in the fixtures."""
     import torch
 
     from mmsearch_app.embedders.magiclens import architecture as lenses
@@ -222,7 +222,7 @@ def render_keys(every: Iterable[Keys]) -> str:
 
 
 def sum_of(shapes: Shapes) -> int:
-    """How many numbers tensors of these shapes hold."""
+    """The total number of values in tensors of these shapes."""
     return sum(map(prod, shapes.values()))
 
 

@@ -1,4 +1,4 @@
-"""The released models' architectures at full size, with random weights, which change no speed."""
+"""The released models at full size with random weights, which run at the same speed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TEXTS = (
 )
 UNKNOWN = "<unknown>"
 LAST_ID = 30_000
-"""Within every vocabulary, and of the end of a text, because CLIP pools at the highest."""
+"""The id of the end of a text: within every vocabulary, and the highest, where CLIP pools."""
 
 
 def build(model: str, dtype: Any) -> TorchEmbedder:
-    """The embedder of that name with random weights in place of its own."""
+    """The embedder of that name with random weights. Exits if the name is unknown."""
     import torch
     from transformers import CLIPModel
 
@@ -49,7 +49,7 @@ def build(model: str, dtype: Any) -> TorchEmbedder:
         embedder = visualized_bge.VisualizedBGE(model=size)
         network = visualized.VisualizedEncoder(spliced, words)
     else:
-        sys.exit(f"{model} is none of bge-vl-*, magiclens-*, visualized-bge-*.")
+        sys.exit(f"Unknown model {model}: use bge-vl-*, magiclens-* or visualized-bge-*.")
     module = network_module(network).eval().requires_grad_(requires_grad=False)
     module.to(device=choose_device("auto"), dtype=choose_dtype(dtype))
     embedder._network = network
@@ -65,7 +65,7 @@ def network_device(network: Any) -> Any:
 
 
 def make_tokenizer() -> Any:
-    """A token a word, an id each, as a real tokenizer has for such plain words."""
+    """A tokenizer with one token per word, as real ones have for such common words."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -81,7 +81,7 @@ def make_tokenizer() -> Any:
 
 
 def bare(network: Any, count: int, *, pictures: bool) -> Callable[[], Any]:
-    """The forward alone, on tensors that lie on the device."""
+    """The forward pass alone, on tensors that are on the device already."""
     import torch
 
     module = network_module(network)

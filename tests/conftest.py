@@ -1,4 +1,4 @@
-"""What holds for every test: this machine only, nothing left over, and no quiet skips."""
+"""Rules for every test: only local connections, no state from other tests, no silent skips."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mmsearch_app.testing import reset
 pytest_plugins = ["tests.shop"]
 
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
-"""Set where everything must run, as in continuous integration: a skip is then a failure."""
+"""Set if every test must run, as in continuous integration: a skip is then a failure."""
 POSTGRES_SUMMARY = pytest.StashKey[str]()
 UNINSTALLED = {
     "open_clip": "OpenCLIP (pip install 'mmsearch[open-clip]')",
     "torchvision": "Qwen3-VL (pip install torchvision)",
 }
-"""Modules that no extra of `dev` brings, which are markers as well, and whose tests need them."""
+"""Modules that the extra `dev` does not install; tests that need one carry its name as a marker."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 @pytest.fixture(autouse=True)
-def _this_machine_only() -> Iterator[None]:
-    """Refuse every connection but those to this machine."""
+def _block_network() -> Iterator[None]:
+    """Allow connections to this machine only."""
     pytest_socket.socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
     yield
     pytest_socket._remove_restrictions()
@@ -47,12 +47,12 @@ def _nothing_left_over(settings: Any, tmp_path: Path) -> Iterator[None]:
     yield
     reset()
     cache.clear()
-    translation.deactivate()  # a request leaves its visitor's language behind in the thread
+    translation.deactivate()  # a request leaves its language active in the thread
 
 
 @pytest.fixture
 def use(settings: Any) -> Callable[..., None]:
-    """Change keys of the setting MMSEARCH, before anything is indexed."""
+    """Change keys of MMSEARCH before anything is indexed."""
     from mmsearch_app.testing import IN_MEMORY
 
     def change(**keys: Any) -> None:
@@ -62,7 +62,7 @@ def use(settings: Any) -> Callable[..., None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is about the other database, and libraries that no extra of `dev` has."""
+    """Deselect tests for the other database, and for libraries that are not installed."""
     sqlite = django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
     lacking = [name for name in UNINSTALLED if importlib.util.find_spec(name) is None]
     absent = {"postgres" if sqlite else "sqlite", *lacking}
@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in set(left_out)]
     config.hook.pytest_deselected(items=left_out)
     config.stash[LEFT_OUT] = {
-        name: sum(bool(item.get_closest_marker(name)) for item in left_out) for name in lacking
+        name: len([item for item in left_out if item.get_closest_marker(name)]) for name in lacking
     }
 
 
@@ -78,22 +78,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip into a failure where everything must run."""
+    """Turn a skip into a failure if every test must run."""
     report = yield
     if report.skipped and REQUIRE_ALL and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"MMSEARCH_REQUIRE_ALL is set, but this was left out: {reason}"
+        report.longrepr = f"MMSEARCH_REQUIRE_ALL is set, but this test was skipped: {reason}"
     return report
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say what ran in a process of its own, and what was left out."""
+    """Report the tests that were deselected, and the result of the tests on PostgreSQL."""
     for module, count in config.stash.get(LEFT_OUT, {}).items():
         if count:
             terminalreporter.write_line(
-                f"Left out: {count} tests of {UNINSTALLED[module]}. They need torchvision, of "
-                "which there is no build for every torch."
+                f"Skipped {count} tests of {UNINSTALLED[module]}. They need torchvision, which "
+                "is not built for every torch."
             )
     if summary := config.stash.get(POSTGRES_SUMMARY, ""):
         terminalreporter.write_line(f"The tests of the core on PostgreSQL: {summary}")

@@ -1,4 +1,4 @@
-"""A shop that tests fill as they need, and embedders that misbehave on purpose."""
+"""A shop that tests fill as needed, and embedders and an index that fail on purpose."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Catalogue = dict[str, Product]
 
 
 def picture(colour: str = "red", *, side: int = 32, kind: str = "PNG") -> bytes:
-    """The bytes of a picture of one colour; another `side` makes other bytes."""
+    """An encoded image of one colour; a different `side` gives different bytes."""
     return encode(Image.new("RGB", (side, side), COLOURS.get(colour, colour)), kind)
 
 
@@ -44,7 +44,7 @@ def add_picture(product: Product, colour: str = "red", *, side: int = 32) -> Pro
 
 @pytest.fixture
 def sell(db: None) -> Sell:
-    """Put a product on sale: `sell("red mug")`, by default with one picture in that colour."""
+    """Create a product: `sell("red mug")`, by default with one image in that colour."""
 
     def make(
         title: str = "red mug", *, colour: str | None = None, pictures: int = 1, **fields: Any
@@ -53,7 +53,7 @@ def sell(db: None) -> Sell:
         fields = {"sku": f"T-{number}", "slug": f"t-{number}", "price": 10 + number, **fields}
         product = Product.objects.create(title=title, **fields)
         for position in range(pictures):
-            # Other bytes for every picture: equal ones count as the same picture.
+            # Different bytes for every image, since equal ones count as the same image.
             side = 32 + 16 * (number % 20) + position
             add_picture(product, colour or title.split()[0], side=side)
         return product
@@ -63,7 +63,7 @@ def sell(db: None) -> Sell:
 
 @pytest.fixture
 def shop(sell: Sell) -> dict[str, Product]:
-    """Mugs and shirts in three colours at 10 to 15, indexed; by title."""
+    """Indexed mugs and shirts in three colours, priced 10 to 15, by title."""
     titles = [f"{colour} {kind}" for kind in ("mug", "shirt") for colour in COLOURS]
     products = {title: sell(title) for title in titles}
     work()
@@ -71,34 +71,34 @@ def shop(sell: Sell) -> dict[str, Product]:
 
 
 def work() -> Drained:
-    """Drain the ledger, and insist that nothing was in the way."""
+    """Drain the ledger; fails if there was a problem."""
     drained = drain()
     assert not drained.problem, drained
     return drained
 
 
 def make_due() -> None:
-    """Let the time pass that entries wait before another attempt."""
+    """Make entries that wait for another attempt due now."""
     from django.utils import timezone
 
     Entry.objects.filter(due_at__isnull=False).update(due_at=timezone.now())
 
 
 def entry(row: Any) -> Entry:
-    """The ledger's entry of a row."""
+    """The ledger entry of a row."""
     from mmsearch_app.sources.values import key_of
 
     return Entry.objects.get(source=row._meta.label_lower, object_pk=key_of(row.pk))
 
 
 def held() -> list[str]:
-    """The ids that the live generation of the index holds, sorted."""
+    """The sorted ids in the live generation of the index."""
     live = get_index().live()
     return sorted(get_index().ids(generation=live.name)) if live else []
 
 
 class CountingEmbedder(TestingEmbedder):
-    """Counts the documents that it embedded, and the queries."""
+    """Counts the documents and queries that it embeds."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -115,30 +115,30 @@ class CountingEmbedder(TestingEmbedder):
 
 
 class EmbedderWithMoods(CountingEmbedder):
-    """Calls `before` ahead of every batch of documents, and refuses pictures of black."""
+    """Calls `before` ahead of each batch of documents, and fails for black images or if `down`."""
 
     before: Callable[[], object] | None = None
     down = False
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         if self.down:
-            raise ConnectionError("the model server at 10.1.2.3 is away")
+            raise ConnectionError("the model server at 10.1.2.3 is down")
         if self.before:
             self.before()
         for content in contents:
             if content.image is not None and content.image.getpixel((0, 0)) == (0, 0, 0):
-                raise RuntimeError("this picture makes the model stumble")
+                raise RuntimeError("the model cannot embed this image")
         return super().embed_documents(contents)
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         if self.down:
-            raise ConnectionError("the model server at 10.1.2.3 is away")
+            raise ConnectionError("the model server at 10.1.2.3 is down")
         return super().embed_queries(contents)
 
 
 @pytest.fixture
 def embedder(use: Callable[..., None]) -> EmbedderWithMoods:
-    """The embedder in use, one with moods."""
+    """The embedder in use, which can fail on purpose."""
     use(EMBEDDER={"BACKEND": "tests.shop.EmbedderWithMoods"})
     found = get_embedder()
     assert isinstance(found, EmbedderWithMoods)
@@ -147,23 +147,23 @@ def embedder(use: Callable[..., None]) -> EmbedderWithMoods:
 
 @pytest.fixture
 def small_batches(use: Callable[..., None]) -> None:
-    """Two pictures a batch, embedded by the one with moods."""
+    """Embed two images per batch, with the embedder that can fail."""
     use(BATCH_SIZE=2, EMBEDDER={"BACKEND": "tests.shop.EmbedderWithMoods"})
 
 
 class FickleIndex:
-    """The index in memory behind a connection that can break."""
+    """An index in memory that is unavailable while `down` is true."""
 
     def __new__(cls, **options: Any) -> Any:
         from mmsearch_app.indexes.base import IndexUnavailable
         from mmsearch_app.indexes.memory import MemoryIndex
 
         class Fickle(MemoryIndex):
-            away = False
+            down = False
 
             def __getattribute__(self, name: str) -> Any:
-                public = not name.startswith("_") and name not in ("away", "shared", "close")
-                if public and name in MemoryIndex.__dict__ and self.away:
+                public = not name.startswith("_") and name not in ("down", "shared", "close")
+                if public and name in MemoryIndex.__dict__ and self.down:
                     raise IndexUnavailable("Milvus cannot be reached at https://secret@milvus")
                 return super().__getattribute__(name)
 
@@ -172,7 +172,7 @@ class FickleIndex:
 
 @pytest.fixture
 def index(use: Callable[..., None]) -> Any:
-    """The index in use; `index.away = True` breaks the connection."""
+    """The index in use; `index.down = True` makes it unavailable."""
     use(INDEX={"BACKEND": "tests.shop.FickleIndex"})
     return get_index()
 
@@ -194,7 +194,7 @@ class Detailed(ImageSource):
 
 @pytest.fixture
 def gallery(db: None) -> Any:
-    """Three posters: red of 2001 signed, green of 2002, blue of 2003; 1, 2 and 3 copies."""
+    """Posters: red (2001, signed), green (2002) and blue (2003), with 1, 2 and 3 copies."""
     with registered(Detailed(Poster)):
         shows = [Exhibition.objects.create(title=title) for title in ("Waves", "Sands")]
         posters = []

@@ -1,4 +1,4 @@
-"""What tests of several modules do to the shop, its ledger and its index."""
+"""Helpers for the shop, its ledger and its index."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def vector_of(row: Any) -> Any:
 
 
 ANY = "zzz"
-"""Words that no title has: everything is equally far."""
+"""A word in no title, so that all products are equally distant."""
 
 
 def titles(found: Any) -> list[str]:
@@ -32,18 +32,18 @@ def titles(found: Any) -> list[str]:
 
 
 def work_again() -> None:
-    """Index everything in an index that a change of settings made empty."""
+    """Fill an index that a change of settings emptied."""
     ledger.retry(Entry.objects.all())
     work()
 
 
 def due() -> set[str]:
-    """Keys of the entries that wait."""
+    """Keys of the entries that are due, now or later."""
     return {found.key for found in Entry.objects.filter(due_at__isnull=False)}
 
 
 def settle() -> None:
-    """Let nothing wait any more, without any work."""
+    """Mark every entry as done, without any work."""
     Entry.objects.update(due_at=None, state=State.INDEXED)
 
 
@@ -55,7 +55,7 @@ def delete_raw(*keys: Any) -> None:
 
 
 def in_threads(*jobs: Callable[[], Any]) -> list[Any]:
-    """Run the jobs side by side, each with a connection of its own; returns their results."""
+    """Run the jobs concurrently, each with its own connection; returns their results."""
 
     def run(job: Callable[[], Any]) -> Any:
         try:
@@ -68,13 +68,13 @@ def in_threads(*jobs: Callable[[], Any]) -> list[Any]:
 
 
 def found(**filters: Any) -> set[str]:
-    """First words of the titles found, by the index and by the database alike."""
+    """First words of the titles that a search with these filters finds."""
     hits = search("sea mug shirt", filters=filters).hits
     return {hit.title.split()[0] for hit in hits}
 
 
 class deaf:
-    """No handler of the search listens to a model inside the block."""
+    """Disconnect the search's signal handlers from a model during the block."""
 
     def __init__(self, model: Any) -> None:
         self.uid = f"mmsearch_app.{model._meta.label_lower}"

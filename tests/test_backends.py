@@ -1,4 +1,4 @@
-"""Parts of the setting: what is no part is refused, and no message shows a secret."""
+"""The parts in MMSEARCH: invalid ones are refused, and no message shows a secret."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def refusal(**keys: Any) -> str:
         [SECRET],
     ],
 )
-def test_what_is_wrong_is_told_without_any_value(key: str, part: Any) -> None:
+def test_errors_do_not_show_values(key: str, part: Any) -> None:
     assert SECRET not in refusal(**{key: part})
 
 
-def test_the_keys_that_were_given_are_named() -> None:
+def test_errors_name_the_given_keys() -> None:
     said = refusal(INDEX={"OPTIONS": {"token": SECRET}, "BACKED": "x.Y"})
     assert said.endswith("not a dict with BACKED, OPTIONS.")
 
@@ -62,14 +62,14 @@ def test_the_system_check_shows_no_secret() -> None:
         ("RERANKER", "it lacks fingerprint, rerank."),
     ],
 )
-def test_a_class_of_another_kind_is_refused(key: str, lacking: str) -> None:
+def test_a_class_that_is_not_such_a_part_is_refused(key: str, lacking: str) -> None:
     said = refusal(**{key: {"BACKEND": "django.http.HttpResponse"}})
     assert f"MMSEARCH['{key}']['BACKEND'] = 'django.http.HttpResponse' is no " in said
     assert lacking in said
 
 
 class Unknown(TestingEmbedder):
-    """Its fingerprint cannot be told before its weights are there."""
+    """An embedder whose fingerprint needs its weights."""
 
     def __init__(self) -> None:
         self.dimension = 256
@@ -79,14 +79,14 @@ class Unknown(TestingEmbedder):
         raise FileNotFoundError("the weights are not there yet")
 
 
-def test_a_part_is_recognised_without_asking_it_anything() -> None:
+def test_a_part_is_recognised_without_reading_its_attributes() -> None:
     part = {"BACKEND": f"{__name__}.Unknown"}
     with override_settings(MMSEARCH={**IN_MEMORY, "EMBEDDER": part}):
         assert isinstance(get_embedder(), Unknown)
 
 
 class Wrapped:
-    """Stands for an embedder, whose members it has not itself."""
+    """A proxy of an embedder that forwards attribute access."""
 
     def __init__(self) -> None:
         self.inner = TestingEmbedder()
@@ -95,7 +95,7 @@ class Wrapped:
         return getattr(self.inner, name)
 
 
-def test_what_stands_for_a_part_is_taken() -> None:
+def test_a_proxy_of_a_part_is_accepted() -> None:
     part = {"BACKEND": f"{__name__}.Wrapped"}
     with override_settings(MMSEARCH={**IN_MEMORY, "EMBEDDER": part}):
         assert get_embedder().dimension == TestingEmbedder.dimension

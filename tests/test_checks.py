@@ -1,4 +1,4 @@
-"""System checks: each id, its words and its hint."""
+"""System checks: ids, messages and hints."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def ids(messages: list[CheckMessage]) -> list[str]:
 
 
 @pytest.fixture
-def alone() -> Iterator[None]:
-    """No source is registered."""
+def no_sources() -> Iterator[None]:
+    """Unregister all sources during the test."""
     sources = list(registry)
     for source in sources:
         registry.remove(source.name)
@@ -36,13 +36,13 @@ def alone() -> Iterator[None]:
 
 
 def of_source(model: type[models.Model], **attributes: Any) -> list[CheckMessage]:
-    """What the check says of a source with these attributes, registered alone."""
+    """The messages about a source with these attributes, as the only one registered."""
     source = type("Checked", (ImageSource,), {"name": "checked", **attributes})(model)
     with registered(source):
         return [found for found in checks.check_sources(None) if "checked" in str(found.msg)]
 
 
-def test_the_example_shop_and_all_shapes_are_in_order() -> None:
+def test_the_example_shop_and_all_shapes_pass_the_checks() -> None:
     assert checks.check_sources(None) == []
 
 
@@ -73,7 +73,7 @@ def test_w001_a_cache_that_other_processes_do_not_share(settings: Any, tmp_path:
     assert checks.check_settings(None) == []
 
 
-def test_w001_is_not_said_to_a_developer(settings: Any) -> None:
+def test_w001_is_not_reported_in_debug_mode(settings: Any) -> None:
     settings.MMSEARCH = {**IN_MEMORY, "WORKER_THREAD": True}
     settings.DEBUG = True
     assert checks.check_settings(None) == []
@@ -91,7 +91,7 @@ def test_w002_an_index_of_one_process_without_the_thread(settings: Any) -> None:
     assert "a file that one process can open" in str(found.msg)
 
 
-@pytest.mark.usefixtures("alone")
+@pytest.mark.usefixtures("no_sources")
 def test_w003_no_source() -> None:
     assert ids(checks.check_sources(None)) == ["W003"]
 
@@ -111,7 +111,7 @@ def test_e002_a_path_that_leads_nowhere(attributes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("product", ["product.title", "nope", "product.categories"])
-def test_e003_a_product_that_is_none(product: str) -> None:
+def test_e003_a_product_path_to_something_else(product: str) -> None:
     assert "E003" in ids(of_source(ProductImage, image="original", product=product))
 
 
@@ -150,7 +150,7 @@ def test_e004_a_key_of_several_columns() -> None:
         {"example_shop.Product": "images"},
     ],
 )
-def test_e005_a_dependency_that_leads_nowhere(depends_on: dict[str, str], alone: None) -> None:
+def test_e005_a_dependency_that_leads_nowhere(depends_on: dict[str, str], no_sources: None) -> None:
     class Checked(ImageSource):
         image = "picture"
 
@@ -160,8 +160,8 @@ def test_e005_a_dependency_that_leads_nowhere(depends_on: dict[str, str], alone:
     assert ids(checks.check_sources(None)) == ["E005"]
 
 
-@pytest.mark.usefixtures("alone")
-def test_e005_is_reached_since_a_wrong_label_stops_nothing_before_it() -> None:
+@pytest.mark.usefixtures("no_sources")
+def test_e005_is_reported_since_a_wrong_label_does_not_stop_the_start() -> None:
     wrong = {"example_shop.Prodct": "images", "example_shop.Product": "images"}
     source = type("Named", (ImageSource,), {"image": "original", "depends_on": wrong})
     with registered(source(ProductImage)):
@@ -196,19 +196,19 @@ def test_postgresql_needs_no_mode() -> None:
     assert checks.check_database(None, databases=["default"]) == []
 
 
-def test_e007_a_filter_called_as_a_field_of_the_page() -> None:
+def test_e007_a_filter_named_like_a_field_of_the_page() -> None:
     found = of_source(Poster, image="picture", filters={"text": "name", "tag": "tags.name"})
     assert ids(found) == ["E007"]
     assert "'text'" in str(found[0].msg)
 
 
 @pytest.mark.parametrize("name", ["price__lte", "size__in", "the price", "a&b", ""])
-def test_e007_a_filter_that_no_question_could_name(name: str) -> None:
+def test_e007_a_filter_name_that_a_query_cannot_contain(name: str) -> None:
     found = of_source(Poster, image="picture", filters={name: "name"})
     assert ids(found) == ["E007"]
     assert repr(name) in str(found[0].msg)
 
 
 @pytest.mark.parametrize("name", ["in", "shoe-size", "size__eu", "größe"])
-def test_e007_leaves_plain_names_alone(name: str) -> None:
+def test_e007_accepts_plain_names(name: str) -> None:
     assert of_source(Poster, image="picture", filters={name: "name"}) == []

@@ -1,4 +1,4 @@
-"""Keys too long for the ledger, and rows in another database than it."""
+"""System checks for long keys, and for rows in another database than the ledger."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @isolate_apps("tests.shapes")
 def keyed(field: models.Field[Any, Any]) -> type[models.Model]:
-    """A model with this primary key, which no other test sees."""
+    """A model with this primary key, in an isolated app registry."""
 
     class Keyed(models.Model):  # noqa: DJ008 - no row of it is ever made
         key = field
@@ -45,12 +45,12 @@ def test_a_key_longer_than_the_ledgers_is_refused(
 
 
 class Apart:
-    """The shop's pictures live in a database of their own."""
+    """A database router that puts the shop's images into another database."""
 
     def db_for_write(self, model: Any, **_: Any) -> str | None:
         return "archive" if model is ProductImage else None
 
 
-def test_rows_in_another_database_than_the_ledger_are_told(settings: Any) -> None:
+def test_rows_in_another_database_than_the_ledger_are_reported(settings: Any) -> None:
     settings.DATABASE_ROUTERS = [f"{__name__}.Apart"]
     assert ids(of_source(ProductImage, image="original")) == ["W005"]

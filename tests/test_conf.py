@@ -1,4 +1,4 @@
-"""The one setting: what is refused, in which words, and what a change of it does."""
+"""The setting MMSEARCH: what is refused with which message, and the effect of a change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_an_unknown_key_is_refused_with_the_right_ones() -> None:
 
 
 @pytest.mark.parametrize("value", [[], "starter", 3])
-def test_something_else_than_a_dict_is_refused(value: Any) -> None:
+def test_a_setting_that_is_not_a_dict_is_refused(value: Any) -> None:
     with override_settings(MMSEARCH=value), pytest.raises(ImproperlyConfigured, match="be a dict"):
         get_settings()
 
@@ -79,7 +79,7 @@ def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
         ("RERANK_WEIGHT", 1.1, "from 0 to 1."),
     ],
 )
-def test_a_refusal_says_what_would_be_right(key: str, value: Any, right: str) -> None:
+def test_an_error_says_what_would_be_right(key: str, value: Any, right: str) -> None:
     assert refusal(**{key: value}) == f"MMSEARCH['{key}'] = {value!r} must be {right}"
 
 
@@ -104,12 +104,12 @@ def test_a_number_out_of_range_is_refused(key: str, value: Any) -> None:
     ("key", "value"),
     [("RETRY_SECONDS", 0), ("MAX_OFFSET", 0), ("MIN_SCORE", 1), ("THROTTLE_RATE", None)],
 )
-def test_a_number_at_its_end_is_taken(key: str, value: Any) -> None:
+def test_a_number_at_the_end_of_its_range_is_accepted(key: str, value: Any) -> None:
     with override_settings(MMSEARCH={**IN_MEMORY, key: value}):
         assert getattr(get_settings(), key) == value
 
 
-def test_a_page_above_the_most_that_may_be_asked_for_is_refused() -> None:
+def test_a_page_size_above_the_maximum_is_refused() -> None:
     assert "LIMIT'] = 200 is above MAX_LIMIT = 100" in refusal(LIMIT=200)
 
 
@@ -146,7 +146,7 @@ def test_a_path_that_leads_nowhere_is_named_with_its_key(backend: Any, reason: s
     assert reason in str(caught.value)
 
 
-def test_options_that_do_not_fit_are_named_with_their_key() -> None:
+def test_wrong_options_are_named_with_their_key() -> None:
     part = {"BACKEND": "mmsearch_app.indexes.memory.MemoryIndex", "OPTIONS": {"url": "x"}}
     setting, words = {**IN_MEMORY, "INDEX": part}, r"\['INDEX'\]\['OPTIONS'\] do not fit"
     with override_settings(MMSEARCH=setting), pytest.raises(ImproperlyConfigured, match=words):
@@ -169,12 +169,12 @@ def test_a_part_is_built_once() -> None:
     assert isinstance(get_embedder(), TestingEmbedder)
 
 
-def test_no_reranker_is_none_at_every_call() -> None:
+def test_get_reranker_returns_none_without_a_reranker() -> None:
     assert get_reranker() is None
     assert get_reranker() is None
 
 
-def test_changing_the_setting_builds_everything_anew() -> None:
+def test_changing_the_setting_rebuilds_all_parts() -> None:
     before = get_index()
     with override_settings(MMSEARCH={**IN_MEMORY, "LIMIT": 5}):
         assert get_settings().LIMIT == 5
@@ -182,13 +182,13 @@ def test_changing_the_setting_builds_everything_anew() -> None:
     assert get_settings().LIMIT == 24
 
 
-def test_changing_another_setting_changes_nothing() -> None:
+def test_changing_another_setting_rebuilds_nothing() -> None:
     before = get_index()
     with override_settings(DEBUG=True):
         assert get_index() is before
 
 
-def test_an_index_that_was_used_is_closed_by_a_change() -> None:
+def test_changing_the_setting_closes_the_index() -> None:
     class Closing(MemoryIndex):
         closed = 0
 

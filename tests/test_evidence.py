@@ -1,4 +1,4 @@
-"""The tables of `docs/evidence.md`: what does not depend on the machine is as the code has it."""
+"""The tables of `docs/evidence.md` that do not depend on the machine match the code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def page() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
-def test_every_released_key_is_matched_and_the_page_says_so(page: str) -> None:
+def test_every_released_key_is_matched_as_the_page_says(page: str) -> None:
     every = list(parity.match())
     assert all(len(keys.released) == len(keys.ours) == keys.matched for keys in every)
     assert parity.render_keys(every) in page, "run: python -m benchmarks.evidence"

@@ -1,4 +1,4 @@
-"""The README says what is so: its tables come from the code, its snippets run."""
+"""The README's tables match the code, and its snippets run."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ print("ANSWERED")
 
 
 def snippet(start: str) -> str:
-    """The code block of the README that begins with this line."""
+    """The code block of the README that begins with the given line."""
     for block in re.findall(r"```\w*\n(.*?)```", README, flags=re.DOTALL):
         if block.startswith(start):
             return str(block)
     raise AssertionError(f"The README has no snippet that begins with {start!r}")
 
 
-def test_tables_are_as_the_code_has_them() -> None:
+def test_tables_match_the_code() -> None:
     done = subprocess.run([sys.executable, "docs/tables.py", "--check"], cwd=ROOT, check=False)
     assert done.returncode == 0, "run: python docs/tables.py"
 

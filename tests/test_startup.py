@@ -1,4 +1,4 @@
-"""What a shop pays for having the app installed, and what it can do without."""
+"""The cost of having the app installed, and what it does not need."""
 
 from __future__ import annotations
 

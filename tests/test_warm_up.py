@@ -1,4 +1,4 @@
-"""Loading the models in a serving process before its first visitor does."""
+"""Loading the models in a web process before its first request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmsearch_app.testing import TestingEmbedder
 
 
 class Loading(TestingEmbedder):
-    """Notes the process in which it was loaded."""
+    """Records the process in which it was loaded."""
 
     loaded: ClassVar[list[int]] = []
 
@@ -25,14 +25,14 @@ class Loading(TestingEmbedder):
 
 
 class Stubborn(TestingEmbedder):
-    """Cannot be loaded."""
+    """Fails to load."""
 
     def warm_up(self) -> None:
-        raise ConnectionError("the model server is away")
+        raise ConnectionError("the model server is down")
 
 
 class Judge:
-    """A reranker that is loaded as well."""
+    """A reranker that can be loaded."""
 
     fingerprint = "judge-1"
     loaded: ClassVar[list[int]] = []
@@ -63,19 +63,15 @@ def test_embedder_and_reranker_are_loaded_in_this_process(use: Any) -> None:
     assert Loading.loaded == Judge.loaded == [os.getpid()]
 
 
-def test_what_cannot_be_loaded_is_logged_and_stops_nothing(
-    use: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_part_that_cannot_be_loaded_is_logged(use: Any, caplog: pytest.LogCaptureFixture) -> None:
     choose(use, Stubborn)
     mmsearch_app.warm_up()
     assert "The embedder cannot be warmed up" in caplog.text
-    assert "the model server is away" in caplog.text
+    assert "the model server is down" in caplog.text
     assert Judge.loaded
 
 
-def test_a_part_that_has_nothing_to_load_is_left_alone(
-    use: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_part_without_warm_up_is_skipped(use: Any, caplog: pytest.LogCaptureFixture) -> None:
     mmsearch_app.warm_up()
     assert not caplog.records
     assert isinstance(get_embedder(), TestingEmbedder)

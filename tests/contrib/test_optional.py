@@ -1,4 +1,4 @@
-"""What a shop that names none of these pays for them."""
+"""A shop that uses no contrib app imports none of their libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pokes that lead to one task at a time, and shifts that lose nothing and end."""
+"""Pokes start one task at a time; shifts end and lose nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("shared_cache")]
 
 
 class Queue(Shifts):
-    """Keeps its messages in a list, as a broker without workers would."""
+    """Keeps its messages in a list, like a broker without workers."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -54,7 +54,7 @@ def test_a_call_after_the_shift_sends_again(queue: Queue, sell: Sell) -> None:
     assert queue.sent == ["drain", "drain"]
 
 
-def test_what_is_saved_during_a_shift_sends_nothing_and_is_indexed_by_it(
+def test_a_save_during_a_shift_sends_nothing_and_is_indexed_by_it(
     queue: Queue, sell: Sell, embedder: EmbedderWithMoods
 ) -> None:
     def save_another() -> None:
@@ -68,9 +68,7 @@ def test_what_is_saved_during_a_shift_sends_nothing_and_is_indexed_by_it(
     assert (queue.sent, waiting()) == ([], 0)
 
 
-def test_what_is_saved_when_a_shift_has_seen_nothing_more_is_not_lost(
-    queue: Queue, sell: Sell
-) -> None:
+def test_a_save_at_the_end_of_a_shift_is_not_lost(queue: Queue, sell: Sell) -> None:
     class Late(QueueFlag):
         def clear(self) -> None:
             sell()
@@ -83,7 +81,9 @@ def test_what_is_saved_when_a_shift_has_seen_nothing_more_is_not_lost(
     assert waiting() == 0
 
 
-def test_a_shift_hands_over_until_nothing_waits(queue: Queue, sell: Sell, use: Any) -> None:
+def test_a_shift_starts_another_one_until_nothing_is_due(
+    queue: Queue, sell: Sell, use: Any
+) -> None:
     use(BATCH_SIZE=1)
     sell(pictures=9)
     left = []
@@ -95,7 +95,7 @@ def test_a_shift_hands_over_until_nothing_waits(queue: Queue, sell: Sell, use: A
     assert left == [5, 1, 0, 0]
 
 
-def test_a_shift_finds_another_one_at_work_and_leaves_it_alone(queue: Queue, sell: Sell) -> None:
+def test_a_shift_ends_if_another_one_is_running(queue: Queue, sell: Sell) -> None:
     sell()
     queue.flag.write(WORKING)
     assert queue.work() == "Another shift is at work."
@@ -111,7 +111,7 @@ def test_an_outage_of_the_model_ends_the_shift_and_sends_nothing(
     assert (queue.sent, waiting()) == ([], 1)
 
 
-def test_a_shift_advances_a_rebuild_and_leaves_it_to_the_next_one(
+def test_a_shift_advances_a_rebuild_for_the_next_one_to_continue(
     queue: Queue, sell: Sell, use: Any
 ) -> None:
     use(BATCH_SIZE=1)
@@ -129,7 +129,7 @@ def test_a_shift_advances_a_rebuild_and_leaves_it_to_the_next_one(
     assert not Rebuild.objects.filter(open=True).exists()
 
 
-def test_a_queue_that_is_away_raises_nothing_and_is_logged_once(
+def test_an_unavailable_queue_raises_nothing_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail() -> None:
@@ -178,10 +178,10 @@ def test_without_its_cache_a_shop_still_sends_and_works(
 
 
 class CacheThatIsAway:
-    """Every verb fails, as when no server listens."""
+    """Every call fails, as if no server listened."""
 
     def __init__(self, location: str, options: dict[str, Any]) -> None:
-        """As Django calls it."""
+        """Accept the arguments that Django passes."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("close", "clear"):  # at the end of a request, and of a test

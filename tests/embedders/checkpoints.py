@@ -1,4 +1,4 @@
-"""Tiny models with random weights, written to disk as the hub has them."""
+"""Tiny models with random weights, written to disk in the layout of the hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOWER = {
 
 
 def train_tokenizer(begin: str, end: str, *, limit: int, more: tuple[str, ...] = ()) -> Any:
-    """A byte-level tokenizer that puts `begin` (id 0) and `end` (id 1) round a text."""
+    """A byte-level tokenizer that puts `begin` (id 0) and `end` (id 1) around a text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
@@ -50,7 +50,7 @@ def train_tokenizer(begin: str, end: str, *, limit: int, more: tuple[str, ...] =
 
 
 def write_clip(folder: Path) -> Path:
-    """A CLIP of 16 dimensions, pictures of 32 × 32, 32 tokens."""
+    """A CLIP with 16 dimensions, images of 32 × 32 and 32 tokens."""
     import torch
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
 
@@ -76,7 +76,7 @@ def write_clip(folder: Path) -> Path:
 
 
 def write_siglip(folder: Path) -> Path:
-    """A SigLIP of 32 dimensions: pictures of 32 × 32, always 64 tokens."""
+    """A SigLIP with 32 dimensions, images of 32 × 32 and always 64 tokens."""
     import torch
     from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel, SiglipProcessor
 
@@ -107,9 +107,9 @@ MARKS = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_uttera
 
 
 def write_idefics3(folder: Path, *, side: int = 32, limit: int = 512) -> Path:
-    """A vision language model (Idefics3, runs without torchvision) of 32 dimensions.
+    """A vision-language model with 32 dimensions (Idefics3, which needs no torchvision).
 
-    It sees pictures of at most `side` pixels, whole, and reads `limit` tokens.
+    It takes images of at most `side` pixels, without tiles, and `limit` tokens.
     """
     import torch
     from transformers import (
@@ -152,7 +152,7 @@ def write_idefics3(folder: Path, *, side: int = 32, limit: int = 512) -> Path:
 
 
 def write_sentence_encoder(folder: Path, *, prompts: dict[str, str] | None = None) -> Path:
-    """A model of words alone (BERT, mean pooling) of 32 dimensions, saved by the library."""
+    """A text model with 32 dimensions (BERT, mean pooling), saved by sentence-transformers."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Transformer

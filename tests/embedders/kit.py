@@ -1,4 +1,4 @@
-"""The small models of `tests/reference`, as embedders."""
+"""The small models of `tests/reference` as embedders."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def visualized(model: str, **options: Any) -> VisualizedBGE:
 
 
 def magic_lens(folder: Path, **options: Any) -> MagicLens:
-    """With a tokenizer of letters, written to `folder`, of the fixture's 64 ids."""
+    """The tiny MagicLens, with a tokenizer of letters for its 64 ids, written to `folder`."""
     write_tokenizer(folder)
     paths = {"path": LENS / "tiny" / "magic_lens.pkl", "tokenizer": folder}
     return MagicLens(**(paths | {"architecture": TINY_LENS} | options))
@@ -124,14 +124,14 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def gap(found: Any, expected: NDArray[Any]) -> float:
-    """The largest difference; shapes must agree."""
+    """The largest absolute difference; fails if the shapes differ."""
     found = np.asarray(found)
     assert found.shape == expected.shape
     return float(np.abs(found.astype(np.float64) - expected.astype(np.float64)).max())
 
 
 def run_threads(call: Callable[[int], Any], places: Iterable[int]) -> None:
-    """One thread for each place, all at once, until all are done."""
+    """Call with each place in a thread of its own, and wait for all."""
     threads = [threading.Thread(target=call, args=(place,)) for place in places]
     for thread in threads:
         thread.start()

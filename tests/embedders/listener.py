@@ -1,4 +1,4 @@
-"""A server that counts who comes, to prove that nobody does."""
+"""A server that counts requests, to prove that there are none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Listener:
 
 @contextmanager
 def listening() -> Iterator[Listener]:
-    """A listener on this machine; it answers every request with 404."""
+    """Run a listener on this machine that answers every request with 404."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Queries of several threads: joined while the embedder is busy, and never mixed up."""
+"""Concurrent queries are batched while the embedder is busy, and never mixed up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import until
 
 
 class Gated:
-    """Counts its runs; each waits until it is let through. "bad" words make a run fail."""
+    """Records its runs, each of which waits for `gate`. The words "bad" make a run fail."""
 
     dimension = TestingEmbedder.dimension
     fingerprint = "gated"
@@ -46,7 +46,7 @@ class Gated:
 
 
 class Crowd:
-    """Callers in threads of their own, started one after the other."""
+    """Callers in separate threads, started one after the other."""
 
     def __init__(self, embedder: Any, **options: Any) -> None:
         self.embedder = embedder
@@ -58,13 +58,13 @@ class Crowd:
         return self.pool.submit(self.batcher.embed_queries, contents)
 
     def ask_first(self, text: str) -> Future[Any]:
-        """Returns once this query is being embedded."""
+        """Start a caller and return when its query is being embedded."""
         asked = self.ask(text)
         assert self.embedder.begun.acquire(timeout=20)
         return asked
 
     def ask_waiting(self, *texts: str) -> list[Future[Any]]:
-        """One caller for each; returns once all of them wait, in this order."""
+        """Start one caller per query and return when all of them wait, in this order."""
         asked = []
         for text in texts:
             count = len(self.batcher._waiting)
@@ -77,18 +77,18 @@ def expected(*texts: str) -> Any:
     return TestingEmbedder().embed_queries([Content(text=text) for text in texts])
 
 
-def test_a_lone_query_goes_at_once() -> None:
+def test_a_single_query_is_not_delayed() -> None:
     crowd = Crowd(Gated(opened=True))
     times = []
     for _ in range(100):
         start = time.perf_counter()
         crowd.batcher.embed_queries([Content(text="mug")])
         times.append(time.perf_counter() - start)
-    assert min(times) < 0.002  # the quickest: this machine may be busy, but never waits
+    assert min(times) < 0.002  # the fastest counts, since the machine may be busy
     assert crowd.embedder.runs == [["mug"]] * 100
 
 
-def test_who_comes_meanwhile_goes_together_next() -> None:
+def test_queries_that_arrive_meanwhile_form_the_next_batch() -> None:
     crowd = Crowd(Gated())
     asked = [crowd.ask_first("a"), *crowd.ask_waiting("b", "c", "d")]
     crowd.embedder.gate.release(2)
@@ -97,7 +97,7 @@ def test_who_comes_meanwhile_goes_together_next() -> None:
     assert crowd.embedder.runs == [["a"], ["b", "c", "d"]]
 
 
-def test_a_run_is_never_larger_than_allowed() -> None:
+def test_a_batch_is_never_larger_than_allowed() -> None:
     crowd = Crowd(Gated(), most=2)
     asked = [crowd.ask_first("a"), *crowd.ask_waiting("b", "c", "d")]
     crowd.embedder.gate.release(3)
@@ -105,13 +105,13 @@ def test_a_run_is_never_larger_than_allowed() -> None:
     assert crowd.embedder.runs == [["a"], ["b", "c"], ["d"]]
 
 
-def test_one_caller_with_more_than_allowed_goes_alone() -> None:
+def test_a_call_with_more_than_the_limit_is_a_batch_of_its_own() -> None:
     crowd = Crowd(Gated(opened=True), most=2)
     np.testing.assert_array_equal(crowd.ask("a", "b", "c").result(20), expected("a", "b", "c"))
     assert crowd.embedder.runs == [["a", "b", "c"]]
 
 
-def test_an_error_reaches_the_one_who_caused_it() -> None:
+def test_an_error_reaches_only_the_caller_that_caused_it() -> None:
     crowd = Crowd(Gated(opened=True))
     crowd.embedder.gate = threading.Semaphore(0)
     first = crowd.ask_first("a")
@@ -126,7 +126,7 @@ def test_an_error_reaches_the_one_who_caused_it() -> None:
     assert sorted(crowd.embedder.runs[2:]) == [["bad"], ["fine"], ["good"]]
 
 
-def test_a_lone_error_is_raised_without_a_second_try() -> None:
+def test_an_error_of_a_single_query_is_raised_without_a_retry() -> None:
     crowd = Crowd(Gated(opened=True))
     with pytest.raises(ValueError, match="bad"):
         crowd.batcher.embed_queries([Content(text="bad")])
@@ -134,7 +134,7 @@ def test_a_lone_error_is_raised_without_a_second_try() -> None:
     np.testing.assert_array_equal(crowd.ask("good").result(20), expected("good"))
 
 
-def test_too_few_vectors_are_never_dealt_out() -> None:
+def test_too_few_vectors_are_never_returned() -> None:
     class Short(Gated):
         def embed_queries(self, contents: Sequence[Content]) -> Any:
             return super().embed_queries(contents)[: 1 if len(contents) > 1 else None]
@@ -146,7 +146,7 @@ def test_too_few_vectors_are_never_dealt_out() -> None:
         np.testing.assert_array_equal(future.result(20), expected(text))
 
 
-def test_a_query_that_waits_too_long_is_told_and_leaves_the_line() -> None:
+def test_a_query_that_waits_too_long_fails_and_leaves_the_queue() -> None:
     crowd = Crowd(Gated(), seconds=0.05)
     first = crowd.ask_first("a")
     (late,) = crowd.ask_waiting("late")
@@ -158,7 +158,7 @@ def test_a_query_that_waits_too_long_is_told_and_leaves_the_line() -> None:
     assert not crowd.batcher._waiting
 
 
-def test_who_is_interrupted_while_leading_leaves_nobody_behind() -> None:
+def test_an_interrupted_leader_does_not_block_the_other_callers() -> None:
     class Interrupted(Gated):
         def embed_queries(self, contents: Sequence[Content]) -> Any:
             vectors = super().embed_queries(contents)
@@ -192,7 +192,7 @@ def test_many_threads_get_their_own_vectors() -> None:
     assert crowd.embedder.runs < 150
 
 
-def test_an_embedder_that_batches_itself_is_not_held_up() -> None:
+def test_an_embedder_that_batches_itself_is_called_directly() -> None:
     class Server(Gated):
         batches_itself = True
 
@@ -205,7 +205,7 @@ def test_an_embedder_that_batches_itself_is_not_held_up() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_child_does_not_wait_for_its_parents_threads() -> None:
+def test_a_forked_child_does_not_wait_for_its_parents_threads() -> None:
     crowd = Crowd(Gated())
     first = crowd.ask_first("a")
     child = os.fork()
@@ -226,7 +226,7 @@ def test_a_child_does_not_wait_for_its_parents_threads() -> None:
     assert status == 0
 
 
-def test_the_batcher_of_the_settings_is_one_and_has_their_embedder() -> None:
+def test_the_batcher_is_built_once_with_the_configured_embedder() -> None:
     with override_settings(MMSEARCH={**IN_MEMORY, "QUERY_BATCH": 5, "QUERY_SECONDS": 2.0}):
         batcher = get_batcher()
         assert batcher is get_batcher()

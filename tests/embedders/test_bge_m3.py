@@ -1,4 +1,4 @@
-"""BGE-M3 by FlagEmbedding, on a small XLM-R: the words of the tiny Visualized BGE m3."""
+"""BGE-M3 by FlagEmbedding, with a small XLM-R: the text half of the tiny Visualized BGE m3."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The text half of the tiny Visualized m3 in the layout of BAAI/bge-m3, with random heads."""
+    """The text half of the tiny Visualized BGE m3 as BAAI/bge-m3, with random heads."""
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
@@ -58,7 +58,7 @@ def embedder(folder: Path) -> BGEM3:
 
 @pytest.fixture(scope="module")
 def upstream(folder: Path) -> Any:
-    """FlagEmbedding used as its README says."""
+    """FlagEmbedding, used as in its README."""
     from FlagEmbedding import BGEM3FlagModel
 
     return BGEM3FlagModel(str(folder), use_fp16=False, devices="cpu", return_sparse=True)
@@ -108,7 +108,7 @@ def test_a_batch_equals_single_calls(embedder: BGEM3) -> None:
     assert together[0] == pytest.approx(single, abs=1e-5)
 
 
-def test_nothing_in_nothing_out(embedder: BGEM3) -> None:
+def test_no_contents_give_no_vectors(embedder: BGEM3) -> None:
     assert embedder.embed_documents([]).shape == (0, 32)
     assert embedder.lexical_weights([]) == []
 
@@ -122,7 +122,7 @@ def test_a_document_is_embedded_by_its_words(embedder: BGEM3) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_query_with_a_picture_alone_is_refused(embedder: BGEM3) -> None:
+def test_an_image_query_without_words_is_refused(embedder: BGEM3) -> None:
     picture = Image.new("RGB", (8, 8))
     with pytest.raises(ValueError, match="knows words alone"):
         embedder.embed_queries([Content(image=picture, text=" ")])
@@ -131,8 +131,8 @@ def test_a_query_with_a_picture_alone_is_refused(embedder: BGEM3) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_words_are_cut(folder: Path, embedder: BGEM3) -> None:
-    """Also where the option allows more than the model has positions for."""
+def test_long_words_are_truncated(folder: Path, embedder: BGEM3) -> None:
+    """Even if the option allows more tokens than the model has positions."""
     long = "the dog " * 5000
     assert np.isfinite(embedder.embed_queries(contents([long]))).all()
     short = BGEM3(path=folder, max_length=5)
@@ -153,7 +153,7 @@ def test_half_precision_is_close_and_still_float32(
     assert (rough * embedder.embed_queries(contents(TEXTS))).sum(1).min() > 0.99
 
 
-def test_several_threads_get_the_same(folder: Path, embedder: BGEM3) -> None:
+def test_several_threads_get_the_same_vectors(folder: Path, embedder: BGEM3) -> None:
     fresh = BGEM3(path=folder)
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(fresh.embed_queries, [contents(TEXTS)] * 6))
@@ -162,7 +162,7 @@ def test_several_threads_get_the_same(folder: Path, embedder: BGEM3) -> None:
 
 
 @pytest.mark.parametrize("name", ["sparse_linear.pt", "colbert_linear.pt", "pytorch_model.bin"])
-def test_no_random_weights_take_the_place_of_missing_ones(
+def test_missing_weights_are_not_replaced_by_random_ones(
     folder: Path, tmp_path: Path, name: str
 ) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
@@ -171,18 +171,20 @@ def test_no_random_weights_take_the_place_of_missing_ones(
         BGEM3(path=copy).warm_up()
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_model_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingWeights, match="absent"):
         BGEM3(path=tmp_path / "absent")
 
 
 @pytest.mark.parametrize("max_length", [2, 8193])
-def test_a_length_that_cannot_be_right_is_refused(max_length: int) -> None:
+def test_an_invalid_length_is_refused(max_length: int) -> None:
     with pytest.raises(ValueError, match="from 3 to 8192"):
         BGEM3(max_length=max_length)
 
 
-def test_a_fingerprint_is_of_the_content(folder: Path, tmp_path: Path, embedder: BGEM3) -> None:
+def test_a_fingerprint_depends_on_the_content(
+    folder: Path, tmp_path: Path, embedder: BGEM3
+) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     assert BGEM3(path=copy).fingerprint == embedder.fingerprint
     weights = bytearray((copy / "pytorch_model.bin").read_bytes())

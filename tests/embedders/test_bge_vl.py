@@ -1,4 +1,4 @@
-"""BGE-VL against numbers of its upstream code."""
+"""BGE-VL compared with the results of its upstream code."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def test_pixels_are_exactly_those_of_upstream(clip: Any, numbers: Arrays, name: 
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_alone_is_embedded_as_upstream_does(
+def test_an_image_alone_is_embedded_as_upstream_does(
     embedder: BGEVL, numbers: Arrays, name: str
 ) -> None:
     vector = embedder.embed_documents([Content(image=picture(name, family="bge_vl"))])
@@ -68,7 +68,7 @@ def test_words_alone_are_embedded_as_upstream_does(
 
 @pytest.mark.parametrize("name", ["rgb_landscape", "rgb_portrait"])
 @pytest.mark.parametrize("place", [place for place, text in enumerate(TEXTS) if text])
-def test_a_picture_with_words_is_composed_as_upstream_does(
+def test_an_image_with_words_is_composed_as_upstream_does(
     embedder: BGEVL, numbers: Arrays, name: str, place: int
 ) -> None:
     content = Content(image=picture(name, family="bge_vl"), text=TEXTS[place])
@@ -88,7 +88,7 @@ def test_long_words_are_cut_at_77_tokens_alone(embedder: BGEVL, numbers: Arrays)
     assert gap(vector, numbers["long77/emb_text"]) < TOLERANCE
 
 
-def test_long_words_are_cut_at_75_tokens_beside_a_picture(
+def test_long_words_are_cut_at_75_tokens_beside_an_image(
     embedder: BGEVL, clip: Any, numbers: Arrays
 ) -> None:
     image = picture("grey", family="bge_vl")
@@ -155,7 +155,7 @@ def test_the_full_models_have_the_keys_of_the_small_one(
     assert {re.sub(r"\.\d+\.", ".#.", key) for key in state} == small
 
 
-def test_both_kinds_of_return_value_of_transformers_are_understood() -> None:
+def test_both_return_types_of_transformers_are_supported() -> None:
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 
     from mmsearch_app.embedders.bge_vl import pooled
@@ -186,6 +186,6 @@ def test_the_dimensions_of_the_released_models_are_known(model: str, dimension: 
     assert BGEVL(model=model).dimension == dimension
 
 
-def test_a_folder_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(MissingWeights, match=r"must hold config\.json and model\.safetensors"):
         BGEVL(path=tmp_path / "nowhere")

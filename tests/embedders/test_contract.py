@@ -1,4 +1,4 @@
-"""What every embedder that runs in the process keeps to."""
+"""The contract of every embedder that runs in the process."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def mixed() -> list[Content]:
     ]
 
 
-def test_it_is_an_embedder(embedder: TorchEmbedder) -> None:
+def test_it_fulfils_the_embedder_protocol(embedder: TorchEmbedder) -> None:
     assert isinstance(embedder, Embedder)
 
 
@@ -60,21 +60,21 @@ def test_a_mixed_batch_keeps_its_order_and_equals_single_calls(embedder: TorchEm
     assert gap(together, alone) < TOLERANCE
 
 
-def test_rows_are_float32_of_length_1(embedder: TorchEmbedder) -> None:
+def test_vectors_are_float32_of_length_1(embedder: TorchEmbedder) -> None:
     vectors = embedder.embed_queries(mixed())
     assert vectors.dtype == np.float32
     assert vectors.shape == (len(mixed()), embedder.dimension)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
-def test_each_kind_of_content_has_another_vector(embedder: TorchEmbedder) -> None:
+def test_each_kind_of_content_has_a_different_vector(embedder: TorchEmbedder) -> None:
     image = picture("grey").convert("RGB")
     kinds = [Content(image=image), Content(text="shoe"), Content(image=image, text="shoe")]
     vectors = embedder.embed_queries(kinds)
     assert (vectors @ vectors.T)[np.triu_indices(3, 1)].max() < 0.9999
 
 
-def test_nothing_gives_no_rows(embedder: TorchEmbedder) -> None:
+def test_no_contents_give_no_rows(embedder: TorchEmbedder) -> None:
     assert embedder.embed_documents([]).shape == (0, embedder.dimension)
 
 
@@ -87,7 +87,7 @@ def test_long_words_are_cut_and_never_an_error(embedder: TorchEmbedder, pictured
 
 
 @pytest.mark.parametrize("blank", ["", "  \n"])
-def test_blank_words_beside_a_picture_are_none(embedder: TorchEmbedder, blank: str) -> None:
+def test_blank_words_with_an_image_are_ignored(embedder: TorchEmbedder, blank: str) -> None:
     image = picture("rgb_small")
     alone, blanked = embedder.embed_queries(
         [Content(image=image), Content(image=image, text=blank)]
@@ -98,12 +98,12 @@ def test_blank_words_beside_a_picture_are_none(embedder: TorchEmbedder, blank: s
 @pytest.mark.parametrize(
     "text", ["\ud800 shoe", "\0", "🦔" * 40, "<|endoftext|>", "[PAD][MASK]</s>", "&#0;&#xD800;"]
 )
-def test_strange_words_have_a_finite_vector(embedder: TorchEmbedder, text: str) -> None:
+def test_unusual_words_have_a_finite_vector(embedder: TorchEmbedder, text: str) -> None:
     vectors = embedder.embed_queries([Content(text=text)])
     assert np.isfinite(vectors).all()
 
 
-def test_an_address_or_a_path_is_only_words(embedder: TorchEmbedder) -> None:
+def test_a_url_or_a_path_is_plain_text(embedder: TorchEmbedder) -> None:
     file = CLIP / "images" / "rgb_small.png"
     with Image.open(file) as image:
         seen = embedder.embed_queries([Content(image=image.convert("RGB"))])
@@ -112,7 +112,7 @@ def test_an_address_or_a_path_is_only_words(embedder: TorchEmbedder) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1024, 1), (1, 1024), (2, 700)])
-def test_extreme_pictures_are_embedded(embedder: TorchEmbedder, size: tuple[int, int]) -> None:
+def test_extreme_images_are_embedded(embedder: TorchEmbedder, size: tuple[int, int]) -> None:
     image = Image.new("RGB", size, (200, 30, 30))
     assert np.isfinite(embedder.embed_documents([Content(image=image)])).all()
 
@@ -130,7 +130,7 @@ def test_half_precision_gives_nearly_the_same_float32_vectors(
     assert precisions(half) == {dtype}
 
 
-def test_a_title_counts_only_when_asked_for(
+def test_titles_are_used_only_on_request(
     family: str, embedder: TorchEmbedder, folder: Path
 ) -> None:
     document = Content(image=picture("rgb_small"), text="red shoe")
@@ -142,17 +142,19 @@ def test_a_title_counts_only_when_asked_for(
     assert both.fingerprint != embedder.fingerprint
 
 
-def test_a_document_without_a_picture_is_its_words(embedder: TorchEmbedder) -> None:
+def test_a_document_without_an_image_is_its_words(embedder: TorchEmbedder) -> None:
     title = [Content(text="red shoe")]
     assert gap(embedder.embed_documents(title), embedder.embed_queries(title)) == 0
 
 
-def test_the_fingerprint_names_the_dimension_and_fits_the_ledger(embedder: TorchEmbedder) -> None:
+def test_the_fingerprint_contains_the_dimension_and_fits_the_ledger(
+    embedder: TorchEmbedder,
+) -> None:
     assert embedder.fingerprint.endswith(f"/{embedder.dimension}")
     assert len(embedder.fingerprint) < 255
 
 
-def test_eight_threads_get_what_one_gets(embedder: TorchEmbedder) -> None:
+def test_eight_threads_get_the_vectors_of_one(embedder: TorchEmbedder) -> None:
     contents = mixed()
     expected = embedder.embed_queries(contents)
     found: list[Any] = [None] * 8
@@ -165,7 +167,7 @@ def test_eight_threads_get_what_one_gets(embedder: TorchEmbedder) -> None:
         assert gap(np.roll(vectors, place, axis=0), expected) < TOLERANCE
 
 
-def test_threads_do_not_cut_each_others_words() -> None:
+def test_threads_do_not_truncate_each_others_words() -> None:
     import torch
 
     words = WordTokenizer(load_tokenizer(CLIP))
@@ -200,7 +202,7 @@ def test_wrong_options_are_refused_at_once(
 
 
 def precisions(embedder: TorchEmbedder) -> set[str]:
-    """Of the weights that were loaded."""
+    """The dtypes of the loaded weights."""
     network: Any = embedder._network
     module = getattr(network, "network", None) or network.model
     return {str(weight.dtype).removeprefix("torch.") for weight in module.parameters()}

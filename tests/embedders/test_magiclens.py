@@ -1,4 +1,4 @@
-"""MagicLens against numbers of its upstream code, and against the released layout."""
+"""MagicLens compared with the results of its upstream code, and with the released layout."""
 
 import json
 import pickle
@@ -46,7 +46,7 @@ def numbers() -> Arrays:
 def test_pictures_are_resized_as_jax_does(numbers: Arrays) -> None:
     from mmsearch_app.inference.pixels import normalise_pixels, stretch
 
-    # The fixture's pictures are 53 × 41 and upstream's model cuts the largest square first.
+    # The fixture's images are 53 × 41, and upstream crops them to the largest square first.
     squares = [stretch(image[:, 6:47], 32) for image in numbers["image"]]
     pixels = normalise_pixels(squares, device=CPU, dtype=torch.float32)
     assert gap(pixels.permute(0, 2, 3, 1), numbers["preprocessed"]) < TOLERANCE
@@ -60,7 +60,7 @@ def test_vectors_are_those_of_upstream(network: Any, numbers: Arrays) -> None:
     assert gap(vectors, numbers["embedding"]) < TOLERANCE
 
 
-def test_the_embedder_gives_upstreams_vectors_for_pictures_and_ids(
+def test_the_embedder_gives_upstreams_vectors_for_images_and_ids(
     embedder: MagicLens, numbers: Arrays
 ) -> None:
     from mmsearch_app.inference.pixels import stretch
@@ -78,7 +78,7 @@ def test_the_embedder_gives_upstreams_vectors_for_pictures_and_ids(
     assert gap(vectors, numbers["embedding"]) < TOLERANCE
 
 
-def test_every_released_key_and_shape_has_its_place_and_none_is_left() -> None:
+def test_all_released_keys_and_shapes_match_the_network() -> None:
     from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, reorient
     from mmsearch_app.embedders.magiclens.network import MagicLensNetwork
 
@@ -104,7 +104,7 @@ def test_the_large_model_has_the_keys_of_the_base_one() -> None:
     assert collapse("large") == collapse("base")
 
 
-def test_id_0_is_hidden_even_between_words(network: Any) -> None:
+def test_id_0_is_masked_even_between_words(network: Any) -> None:
     from copy import deepcopy
 
     ids = torch.tensor([[62, 5, 0, 7, 63]])
@@ -117,7 +117,7 @@ def test_id_0_is_hidden_even_between_words(network: Any) -> None:
         assert gap(network(pixels, seen), network(pixels, ids).numpy()) > 1e-4
 
 
-def test_a_picture_is_divided_by_its_own_maximum(embedder: MagicLens) -> None:
+def test_an_image_is_divided_by_its_own_maximum(embedder: MagicLens) -> None:
     noise = np.random.default_rng(2).integers(0, 120, (40, 60, 3), dtype=np.uint8)
     noise[0, 0, 0] = 120
     dark, bright = (Content(image=Image.fromarray(noise * factor)) for factor in (1, 2))
@@ -125,7 +125,7 @@ def test_a_picture_is_divided_by_its_own_maximum(embedder: MagicLens) -> None:
     assert gap(vectors[:1], vectors[1:]) < TOLERANCE
 
 
-def test_a_black_picture_has_a_vector(embedder: MagicLens) -> None:
+def test_a_black_image_has_a_finite_vector(embedder: MagicLens) -> None:
     vector = embedder.embed_documents([Content(image=Image.new("RGB", (9, 9)))])
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
 
@@ -140,7 +140,7 @@ def test_html_entities_are_read_as_upstream_reads_them(embedder: MagicLens) -> N
 
 
 class Bomb:
-    """Pickles as a call that would leave a trace."""
+    """Pickles as a call that would write a file."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -173,14 +173,16 @@ def _array(dtype: str) -> Any:
     ],
     ids=["no-bytes", "other-extension", "other-dtype", "other-leaf", "cut-msgpack", "broken"],
 )
-def test_what_is_no_released_file_is_refused(tmp_path: Path, held: Any, complaint: str) -> None:
+def test_a_file_that_is_not_a_released_checkpoint_is_refused(
+    tmp_path: Path, held: Any, complaint: str
+) -> None:
     file = tmp_path / "weights.pkl"
     file.write_bytes(pickle.dumps(held))
     with pytest.raises(InvalidWeights, match=complaint):
         magic_lens(tmp_path, path=file).warm_up()
 
 
-def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     whole = (LENS / "tiny" / "magic_lens.pkl").read_bytes()
     (tmp_path / "weights.pkl").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InvalidWeights, match="no released MagicLens"):

@@ -1,4 +1,4 @@
-"""Models of OpenCLIP; the library needs torchvision, so much of this runs only with the extra."""
+"""Models of OpenCLIP, which needs torchvision: many tests run only if it is installed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WORDS = {"context_length": 16, "width": 32, "heads": 2, "layers": 2}
 
 
 def write(folder: Path, *, own_tokenizer: bool) -> Path:
-    """A tiny random model as the hub has them: CLIP's tokenizer, or one of the repository's."""
+    """Write a tiny random model in the hub's layout, with CLIP's tokenizer or its own."""
     import open_clip
     import torch
     from safetensors.torch import save_file
@@ -104,7 +104,7 @@ def test_vectors_are_those_of_the_library(folder: Path, embedder: OpenCLIPEmbedd
 
 
 @with_library
-def test_a_picture_with_words_is_the_weighted_sum(folder: Path) -> None:
+def test_an_image_with_words_is_the_weighted_sum(folder: Path) -> None:
     weighted = OpenCLIPEmbedder(path=folder, dimension=16, image_weight=0.3)
     expected = 0.3 * one(weighted, image=PICTURE) + 0.7 * one(weighted, text="in blue")
     expected /= np.linalg.norm(expected)
@@ -124,7 +124,7 @@ def test_half_precision_is_close_and_still_float32(
 
 
 @with_library
-def test_several_threads_get_the_same(folder: Path, embedder: OpenCLIPEmbedder) -> None:
+def test_several_threads_get_the_same_vectors(folder: Path, embedder: OpenCLIPEmbedder) -> None:
     fresh = OpenCLIPEmbedder(path=folder, dimension=16)
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(fresh.embed_queries, [MIXED] * 6))
@@ -133,13 +133,13 @@ def test_several_threads_get_the_same(folder: Path, embedder: OpenCLIPEmbedder) 
 
 
 @with_library
-def test_another_dimension_than_promised_is_an_error_that_says_the_right_one(folder: Path) -> None:
+def test_a_wrong_dimension_is_an_error_that_names_the_right_one(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"have 16 dimensions: set dimension=16\."):
         OpenCLIPEmbedder(path=folder, dimension=512).warm_up()
 
 
 @with_library
-def test_no_random_weights_take_the_place_of_missing_ones(folder: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_not_replaced_by_random_ones(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / "open_clip_model.safetensors").unlink()
     with pytest.raises(RuntimeError, match="could not be loaded"):
@@ -147,7 +147,7 @@ def test_no_random_weights_take_the_place_of_missing_ones(folder: Path, tmp_path
 
 
 @with_library
-def test_odd_texts_and_pictures_are_embedded(embedder: OpenCLIPEmbedder) -> None:
+def test_unusual_texts_and_images_are_embedded(embedder: OpenCLIPEmbedder) -> None:
     line = Image.linear_gradient("L").resize((1, 4000)).convert("RGB")
     vectors = embedder.embed_queries(
         [Content(text="red \ud83d shoe"), Content(text=""), Content(image=line)]
@@ -161,7 +161,7 @@ def write_empty_model(folder: Path, text: str = "{}") -> Path:
     return folder
 
 
-def test_a_fingerprint_tells_models_and_options_apart(tmp_path: Path) -> None:
+def test_a_fingerprint_depends_on_model_and_options(tmp_path: Path) -> None:
     first, second = write_empty_model(tmp_path / "a"), write_empty_model(tmp_path / "b", "{ }")
     copy = write_empty_model(tmp_path / "c")
     options: list[dict[str, Any]] = [
@@ -183,12 +183,12 @@ def test_a_folder_without_a_configuration_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"model": "owner/name", "path": "folder"}])
-def test_a_model_is_named_once(options: dict[str, Any]) -> None:
+def test_path_and_model_exclude_each_other(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="one of the two"):
         OpenCLIPEmbedder(dimension=8, **options)
 
 
-def test_a_weight_beyond_one_is_refused() -> None:
+def test_an_image_weight_above_one_is_refused() -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
         OpenCLIPEmbedder(model="owner/name", dimension=8, image_weight=1.1)
 

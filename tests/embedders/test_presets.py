@@ -1,4 +1,4 @@
-"""The catalogue: what a shop names in one word is there, and is what the catalogue says."""
+"""Every preset of the catalogue works, and matches its entry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def chosen(value: Any) -> Any:
     return override_settings(MMSEARCH={**IN_MEMORY, "EMBEDDER": value})
 
 
-def test_one_word_is_a_setting() -> None:
+def test_a_preset_name_is_a_valid_setting() -> None:
     with chosen("bge-vl-base"):
         embedder = get_embedder()
         assert get_settings().EMBEDDER.PRESET == "bge-vl-base"
@@ -36,7 +36,7 @@ def test_one_word_is_a_setting() -> None:
     assert embedder.dimension == 512
 
 
-def test_options_are_added_to_a_preset_and_win() -> None:
+def test_options_override_those_of_a_preset() -> None:
     with chosen({"PRESET": "bge-vl-large", "OPTIONS": {"revision": "abc", "dtype": "bfloat16"}}):
         embedder: Any = get_embedder()
     assert embedder.dimension == 768
@@ -50,7 +50,7 @@ def test_an_unknown_word_is_refused(value: Any) -> None:
         get_settings()
 
 
-def test_the_right_words_are_named_for_a_wrong_one() -> None:
+def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
     with chosen("bge-vl"), pytest.raises(ImproperlyConfigured) as caught:
         get_settings()
     assert "there is no preset 'bge-vl'" in str(caught.value)
@@ -70,7 +70,7 @@ def test_a_preset_and_a_backend_at_once_are_refused() -> None:
         get_settings()
 
 
-def test_weights_that_nobody_can_download_must_be_named(tmp_path: Path) -> None:
+def test_weights_that_cannot_be_downloaded_need_a_path(tmp_path: Path) -> None:
     with chosen("magiclens-base"), pytest.raises(ImproperlyConfigured) as caught:
         get_settings()
     assert "needs the option 'path'" in str(caught.value)
@@ -138,7 +138,7 @@ def test_the_table_in_the_readme_is_the_catalogue() -> None:
 
 
 @pytest.mark.django_db
-def test_the_live_check_tells_the_preset() -> None:
+def test_the_live_check_names_the_preset() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="needs mmsearch[starter]")
     output = io.StringIO()
     with chosen("starter"):

@@ -1,4 +1,4 @@
-"""Visualized BGE against numbers of its upstream code, and against the released layouts."""
+"""Visualized BGE compared with the results of its upstream code, and with released layouts."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def test_token_ids_are_those_of_upstream(encoder: Any, numbers: Arrays, texts: l
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_alone_is_embedded_as_upstream_does(
+def test_an_image_alone_is_embedded_as_upstream_does(
     embedder: VisualizedBGE, numbers: Arrays, name: str
 ) -> None:
     vector = embedder.embed_documents([Content(image=picture(name))])
@@ -96,7 +96,7 @@ def test_words_alone_are_embedded_as_upstream_does(
 
 
 @pytest.mark.parametrize("name", ["rgb_landscape", "rgb_portrait"])
-def test_a_picture_with_words_is_composed_as_upstream_does(
+def test_an_image_with_words_is_composed_as_upstream_does(
     embedder: VisualizedBGE, numbers: Arrays, texts: list[str], name: str
 ) -> None:
     for place, text in enumerate(texts):
@@ -132,7 +132,7 @@ def test_every_key_and_shape_of_the_released_file_is_known(model: str) -> None:
 
 
 @pytest.mark.parametrize(("model", "alone", "beside"), [("base", 512, 316), ("m3", 8192, 7938)])
-def test_words_are_cut_where_positions_end(model: str, alone: int, beside: int) -> None:
+def test_words_are_truncated_at_the_last_position(model: str, alone: int, beside: int) -> None:
     assert BGE_ARCHITECTURES[model].text_limit == alone
     assert BGE_ARCHITECTURES[model].composed_limit == beside
 
@@ -173,7 +173,7 @@ def test_the_other_model_is_refused() -> None:
         visualized("m3", path=VISUALIZED / "tiny-base" / "weights.pth").warm_up()
 
 
-def test_half_precision_files_are_read_into_the_precision_asked_for(tmp_path: Path) -> None:
+def test_half_precision_files_are_loaded_in_the_requested_precision(tmp_path: Path) -> None:
     state = torch.load(VISUALIZED / "tiny-base" / "weights.pth", weights_only=True)
     torch.save({key: tensor.half() for key, tensor in state.items()}, tmp_path / "half.pth")
     contents = [Content(image=picture("grey"), text="red shoe")]
@@ -190,6 +190,6 @@ def test_a_folder_with_the_released_names_needs_no_other_option(tmp_path: Path) 
     assert gap(embedder.embed_queries(contents), visualized("base").embed_queries(contents)) == 0
 
 
-def test_a_folder_without_the_file_says_what_belongs_there(tmp_path: Path) -> None:
+def test_a_folder_without_the_file_is_refused_with_the_expected_names(tmp_path: Path) -> None:
     with pytest.raises(MissingWeights, match=r"folder with Visualized_base_en_v1\.5\.pth"):
         VisualizedBGE(path=tmp_path, tokenizer=tmp_path).warm_up()

@@ -1,4 +1,4 @@
-"""Questions with known answers: how they are read, and what is measured."""
+"""Questions with known answers: reading them, and the measures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_measures_are_those_of_the_papers() -> None:
     assert 0 < ndcg(["a", "b"], relevant, k=2) < 1
 
 
-def test_a_composed_question_is_asked_by_its_halves_as_well(shop: Catalogue) -> None:
+def test_a_composed_question_is_also_asked_by_each_half(shop: Catalogue) -> None:
     question = {
         "like": shop["red mug"].pk,
         "text": "shirt",
@@ -37,7 +37,7 @@ def test_a_composed_question_is_asked_by_its_halves_as_well(shop: Catalogue) -> 
 
 
 def twins(sell: Sell) -> str:
-    """Index two products of two models with the same primary key; returns the key."""
+    """Index products of two models with the same primary key; returns that key."""
     mug = sell("red mug")
     media = Media.objects.create(file=picture_file("red", side=48))
     Garment.objects.create(code=str(mug.pk), name="red coat", photo=media)
@@ -45,7 +45,7 @@ def twins(sell: Sell) -> str:
     return str(mug.pk)
 
 
-def test_products_of_two_models_with_one_key_are_told_apart(sell: Sell) -> None:
+def test_products_of_two_models_with_the_same_key_are_distinguished(sell: Sell) -> None:
     key = twins(sell)
     question = Judged(text="red coat", relevant={f"shapes.garment:{key}": 1})
     row = evaluate([question], k=2)["words"]
@@ -55,14 +55,14 @@ def test_products_of_two_models_with_one_key_are_told_apart(sell: Sell) -> None:
     assert (row["recall@1"], row["recall@2"]) == (0, 1)
 
 
-def test_a_key_of_two_products_must_say_which(sell: Sell) -> None:
+def test_an_ambiguous_key_must_name_its_source(sell: Sell) -> None:
     key = twins(sell)
     which = f"example_shop.product:{key} or shapes.garment:{key}"
     with pytest.raises(ValueError, match=which):
         evaluate([Judged(text="red", relevant={key: 1})])
 
 
-def test_an_answer_that_is_no_product_is_refused(shop: Catalogue) -> None:
+def test_an_answer_that_is_not_a_product_is_refused(shop: Catalogue) -> None:
     with pytest.raises(ValueError, match="\"relevant\": there is no product 'nope'"):
         evaluate([Judged(text="red", relevant={"nope": 1})])
 
@@ -86,7 +86,7 @@ def test_an_answer_that_is_no_product_is_refused(shop: Catalogue) -> None:
         (b'{"text": "\xff", "relevant": [1]}', "can't decode byte 0xff"),
     ],
 )
-def test_a_line_that_is_no_question_is_named(tmp_path: Path, line: Any, why: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, line: Any, why: str) -> None:
     file = tmp_path / "questions.jsonl"
     file.write_bytes(b"\n" + (line if isinstance(line, bytes) else line.encode()))
     with pytest.raises(CommandError, match=f"line 2: .*{why}"):

@@ -1,4 +1,4 @@
-"""Pictures that are opened, and the form they come in."""
+"""Images that are opened, and their normalised form."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_reads_a_file_from_its_start() -> None:
     assert open_image(file).size == (40, 20)
 
 
-def test_an_image_opened_elsewhere_is_brought_into_the_same_form() -> None:
+def test_an_image_opened_elsewhere_is_normalised() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     opened = Image.open(BytesIO(encode(red_over_blue().convert("RGBA"), exif=exif.tobytes())))
@@ -45,7 +45,7 @@ def test_an_image_opened_elsewhere_is_brought_into_the_same_form() -> None:
         open_image(Image.new("RGB", (100, 50)), max_pixels=4_999)
 
 
-def test_an_image_opened_elsewhere_may_be_broken() -> None:
+def test_a_broken_image_opened_elsewhere_is_refused() -> None:
     whole = encode(Image.effect_noise((200, 150), 80), "JPEG")
     with pytest.raises(InvalidImage):
         open_image(Image.open(BytesIO(whole[:2_000])))
@@ -71,7 +71,7 @@ def test_an_open_models_file_stays_open(tmp_path: Path) -> None:
         assert not file.closed
 
 
-def test_a_missing_file_is_the_storages_error_and_not_a_bad_picture(tmp_path: Path) -> None:
+def test_a_missing_file_is_the_storages_error_and_not_a_bad_image(tmp_path: Path) -> None:
     field = FileField(storage=FileSystemStorage(tmp_path))
     with pytest.raises(FileNotFoundError):
         open_image(FieldFile(None, field, "gone.png"))  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def test_every_exif_orientation_ends_upright(kind: str, orientation: int) -> Non
     assert near(image.getpixel((40, 26)), (20, 20, 220), by=20)
 
 
-def test_damaged_exif_does_not_cost_the_picture() -> None:
+def test_damaged_exif_does_not_reject_the_image() -> None:
     broken = b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(40)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -118,7 +118,7 @@ def test_transparent_pixels_become_white(kind: str, mode: str) -> None:
     assert near(image.getpixel((13, 8)), (255, 255, 255))
 
 
-def test_half_transparent_is_mixed_with_white() -> None:
+def test_half_transparent_pixels_are_blended_with_white() -> None:
     image = open_image(encode(Image.new("RGBA", (4, 4), (0, 0, 0, 128))))
     assert near(image.getpixel((1, 1)), (127, 127, 127), by=1)
 
@@ -148,7 +148,7 @@ def test_cmyk_becomes_rgb() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF"])
-def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_used(kind: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     data = encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
     assert near(open_image(data).getpixel((8, 8)), (255, 0, 0), by=12)
@@ -163,7 +163,7 @@ def test_a_phones_jpeg_with_a_second_view_and_a_film_behind_it_opens() -> None:
 
 @pytest.mark.parametrize("size", [(3000, 2000), (2000, 3000), (5000, 40), (1025, 1025)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_large_picture_is_shrunk_and_keeps_its_shape(kind: str, size: tuple[int, int]) -> None:
+def test_a_large_image_is_shrunk_and_keeps_its_shape(kind: str, size: tuple[int, int]) -> None:
     image = open_image(encode(red_over_blue(*size), kind))
     assert max(image.size) == 1024
     width, height = size
@@ -180,7 +180,7 @@ def test_shrinking_in_bands_equals_shrinking_at_once() -> None:
     assert np.abs(ours - at_once).max() <= 2
 
 
-def test_a_small_picture_is_not_enlarged() -> None:
+def test_a_small_image_is_not_enlarged() -> None:
     assert open_image(encode(Image.new("RGB", (1, 3)))).size == (1, 3)
 
 
@@ -189,7 +189,7 @@ def test_an_ordinary_progressive_jpeg_opens() -> None:
     assert open_image(encode(noise, "JPEG", progressive=True)).size == (300, 200)
 
 
-def test_a_script_behind_the_picture_does_not_survive() -> None:
+def test_a_script_after_the_image_data_does_not_survive() -> None:
     data = encode(red_over_blue()) + b"<script>alert(1)</script>"
     assert b"script" not in encode_jpeg(open_image(data))
 

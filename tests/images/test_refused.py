@@ -1,4 +1,4 @@
-"""Pictures that are refused: quickly, in a small memory, and always by InvalidImage."""
+"""Images that are refused quickly, with little memory, and always by InvalidImage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_refuses_eps_whatever_its_name_and_size() -> None:
 
 
 @pytest.mark.parametrize("data", [b"hello", b"<svg onload='alert(1)'/>", b"\xff\xd8", b"\x89PNG"])
-def test_refuses_what_is_no_picture(data: bytes) -> None:
+def test_refuses_files_that_are_not_images(data: bytes) -> None:
     assert code_of(data) == "unsupported"
 
 
@@ -48,13 +48,13 @@ def test_refuses_heic_as_unsupported_and_not_as_broken() -> None:
     assert code_of(heic + bytes(200)) == "unsupported"
 
 
-def test_an_empty_file_is_told_apart() -> None:
+def test_an_empty_file_has_its_own_error() -> None:
     assert code_of(b"") == "empty"
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_truncated_picture_is_broken(kind: str, share: float) -> None:
+def test_a_truncated_image_is_broken(kind: str, share: float) -> None:
     noise = Image.effect_noise((200, 150), 80).convert("RGB")
     data = encode(noise, kind)
     assert code_of(data[: int(len(data) * share)]) == "broken"
@@ -76,7 +76,7 @@ def test_the_pixel_cap_is_exact() -> None:
     assert code_of(data, max_pixels=4_999) == "too_many_pixels"
 
 
-def test_a_cap_above_pillows_own_limit_neither_warns_nor_raises(
+def test_a_limit_above_pillows_neither_warns_nor_raises(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
@@ -85,7 +85,7 @@ def test_a_cap_above_pillows_own_limit_neither_warns_nor_raises(
         assert open_image(encode(red_over_blue()), max_pixels=1_000).size == (40, 20)
 
 
-def test_pillows_own_refusal_is_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillows_own_limit_gives_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert code_of(encode(red_over_blue(), "WEBP")) == "too_many_pixels"
 
@@ -104,7 +104,7 @@ def test_too_many_bytes_are_refused_before_they_are_read() -> None:
     assert caught.value.code == "too_large"
 
 
-def test_a_file_that_does_not_tell_its_size_is_cut_at_the_cap() -> None:
+def test_a_file_of_unknown_size_is_read_up_to_the_limit() -> None:
     stream = BytesIO(bytes(10_000))
     with pytest.raises(InvalidImage):
         read_bytes(stream, max_bytes=100)
@@ -112,7 +112,7 @@ def test_a_file_that_does_not_tell_its_size_is_cut_at_the_cap() -> None:
 
 
 def endless() -> dict[str, bytes]:
-    """Files of some megabytes, each a valid small picture with too much around it."""
+    """Files of some megabytes, each a small valid image with too many other parts."""
     jpeg = encode(Image.new("RGB", (800, 500), "red"), "JPEG", progressive=True)
     png = encode(red_over_blue())
     pixels = png.index(b"IDAT") - 4
@@ -131,7 +131,7 @@ def endless() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", sorted(endless()))
-def test_a_small_file_with_endless_parts_is_refused_at_once(name: str) -> None:
+def test_a_small_file_with_too_many_parts_is_refused_at_once(name: str) -> None:
     data = endless()[name]
     start = time.perf_counter()
     assert code_of(data) == "broken"
@@ -140,7 +140,7 @@ def test_a_small_file_with_endless_parts_is_refused_at_once(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF"])
-def test_exif_whose_every_tag_claims_the_whole_file_costs_nothing(kind: str) -> None:
+def test_exif_whose_tags_claim_the_whole_file_is_cheap(kind: str) -> None:
     size, tags = 4 << 20, 2_000
     entries = b"".join(struct.pack("<HHII", 1000 + tag, 7, size - 100, 8) for tag in range(tags))
     exif = b"II*\0" + struct.pack("<IH", 8, tags) + entries + bytes(size - 10 - len(entries))
@@ -165,7 +165,7 @@ def test_a_compressed_text_bomb_stays_small(kind: bytes) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_but_invalid_image_escapes_from_damaged_bytes(kind: str, seed: int) -> None:
+def test_damaged_bytes_only_ever_raise_invalid_image(kind: str, seed: int) -> None:
     dice = random.Random(f"{kind}{seed}")
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -1,4 +1,4 @@
-"""Uploads that stop at a cap, without the API."""
+"""The size limit of uploads, without the API."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_an_immoderate_body_is_left_unread() -> None:
     assert len(request.read()) > 500 * KB
 
 
-def test_a_request_that_was_read_before_is_left_as_it_is() -> None:
+def test_a_request_that_was_read_before_is_not_changed() -> None:
     request = request_with(10 * KB)
     assert request.FILES["file0"].size == 10 * KB
     cap_uploads(request, max_bytes=1 * KB)

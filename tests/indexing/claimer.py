@@ -1,6 +1,6 @@
-"""A worker in a process of its own: `python -m tests.indexing.claimer DATABASE work|hang`.
+"""A worker in a separate process: `python -m tests.indexing.claimer DATABASE work|hang`.
 
-Prints the ids that it claims, one a line.
+Prints the ids of the entries it claims, one per line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What tests of rebuilds look at, and do."""
+"""Helpers for tests of rebuilds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several workers and a busy shop on one ledger, with real transactions."""
+"""Several workers and a busy shop share one ledger, with real transactions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.shop_kit import in_threads
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_two_drains_embed_every_picture_once(
+def test_two_drains_embed_every_image_once(
     sell: Sell, embedder: EmbedderWithMoods, use: Any
 ) -> None:
     product = sell(pictures=0)
@@ -60,7 +60,7 @@ def test_a_shop_that_saves_and_deletes_while_workers_drain_ends_consistent(sell:
     assert not Entry.objects.filter(due_at__isnull=False).exists()
 
 
-def test_what_is_not_committed_yet_is_not_worked_on(sell: Sell) -> None:
+def test_uncommitted_rows_are_not_processed(sell: Sell) -> None:
     product = sell(pictures=0)
     with transaction.atomic():
         add_picture(product)
@@ -87,7 +87,7 @@ def test_two_transactions_that_mark_the_same_rows_in_another_order_wait_and_do_n
 
 
 @pytest.mark.sqlite
-def test_a_shop_and_two_workers_on_sqlite_meet_no_locked_database(sell: Sell) -> None:
+def test_a_shop_and_two_workers_on_sqlite_get_no_locked_database_error(sell: Sell) -> None:
     product = sell(pictures=0)
     image = add_picture(product)
 
@@ -113,7 +113,7 @@ def test_marking_a_large_queryset_outside_a_transaction_works(sell: Sell) -> Non
     assert Entry.objects.count() == 1200
 
 
-def test_the_listeners_are_told_when_the_entry_can_be_seen(
+def test_listeners_are_called_when_the_entry_is_visible(
     sell: Sell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -139,7 +139,7 @@ def test_only_one_of_two_processes_rebuilds(sell: Sell) -> None:
     assert len(held()) == 2
 
 
-def test_a_pause_in_one_thread_does_not_hold_back_another(sell: Sell) -> None:
+def test_a_pause_in_one_thread_does_not_affect_another(sell: Sell) -> None:
     product = sell(pictures=0)
     with ledger.paused():
         in_threads(lambda: add_picture(product))
@@ -155,7 +155,7 @@ def test_parts_are_built_once_for_all_threads(use: Any) -> None:
 
 
 class SlowToBuild(MemoryIndex):
-    """An index that takes its time to be made."""
+    """An index that is slow to construct."""
 
     def __init__(self) -> None:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The verbs on the ledger: mark, claim, finish, fail, release."""
+"""The ledger's functions: mark, claim, finish, fail, release."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_the_same_key_twice_in_one_mark_is_one_entry() -> None:
     assert Entry.objects.count() == 2
 
 
-def test_marking_nothing_asks_the_database_nothing() -> None:
+def test_marking_nothing_makes_no_query() -> None:
     with CaptureQueriesContext(connection) as queries:
         mark()
     assert len(queries) == 0
 
 
-def test_a_mark_gives_all_attempts_back() -> None:
+def test_a_mark_resets_the_attempts() -> None:
     mark(1)
     Entry.objects.update(attempts=8, state=State.FAILED, due_at=None)
     mark(1)
@@ -47,7 +47,7 @@ def test_a_mark_gives_all_attempts_back() -> None:
     assert found.due_at is not None
 
 
-def test_a_mark_keeps_what_is_known_of_the_content() -> None:
+def test_a_mark_keeps_the_digest_of_the_content() -> None:
     mark(1)
     Entry.objects.update(content="c", digest="d", generation="g")
     mark(1)
@@ -55,33 +55,33 @@ def test_a_mark_keeps_what_is_known_of_the_content() -> None:
     assert (found.content, found.digest, found.generation) == ("c", "d", "g")
 
 
-def test_a_forced_mark_forgets_the_content() -> None:
+def test_a_forced_mark_resets_the_digest() -> None:
     mark(1)
     Entry.objects.update(content="c")
     mark(1, force=True)
     assert Entry.objects.get().content == ""
 
 
-def test_a_claim_takes_at_most_what_it_is_asked_for_the_oldest_first() -> None:
+def test_a_claim_takes_at_most_the_limit_and_the_oldest_first() -> None:
     for key in range(5):
         mark(key)
     assert [found.object_pk for found in ledger.claim(3)] == ["0", "1", "2"]
 
 
-def test_what_is_claimed_is_not_claimed_again() -> None:
+def test_claimed_entries_are_not_claimed_again() -> None:
     mark(1, 2, 3)
     first, second = ledger.claim(2), ledger.claim(2)
     assert {found.object_pk for found in first + second} == {"1", "2", "3"}
     assert ledger.claim(2) == []
 
 
-def test_what_is_not_due_yet_is_not_claimed() -> None:
+def test_entries_that_are_not_due_are_not_claimed() -> None:
     mark(1)
     Entry.objects.update(due_at=timezone.now() + timedelta(seconds=60))
     assert ledger.claim(2) == []
 
 
-def test_the_lease_of_a_dead_worker_runs_out(use: Any) -> None:
+def test_the_lease_of_a_dead_worker_expires(use: Any) -> None:
     use(LEASE_SECONDS=600)
     mark(1)
     assert len(ledger.claim(1)) == 1
@@ -100,7 +100,7 @@ def test_finishing_settles_the_entry() -> None:
     assert found.indexed_at is not None
 
 
-def test_finishing_an_older_version_leaves_the_entry_due_and_free() -> None:
+def test_finishing_an_older_version_leaves_the_entry_due_and_unclaimed() -> None:
     mark(1)
     (claimed,) = ledger.claim(1)
     mark(1)
@@ -109,7 +109,7 @@ def test_finishing_an_older_version_leaves_the_entry_due_and_free() -> None:
     assert len(ledger.claim(1)) == 1
 
 
-def test_finishing_late_marks_once_more_what_another_worker_had_finished() -> None:
+def test_finishing_late_marks_again_an_entry_that_another_worker_finished() -> None:
     mark(1)
     (late,) = ledger.claim(1)
     mark(1)
@@ -121,7 +121,7 @@ def test_finishing_late_marks_once_more_what_another_worker_had_finished() -> No
     assert len(ledger.claim(1)) == 1
 
 
-def test_finishing_late_does_not_bring_back_what_is_gone() -> None:
+def test_finishing_late_does_not_restore_a_removed_entry() -> None:
     mark(1)
     (late,) = ledger.claim(1)
     mark(1, present=False)
@@ -138,7 +138,7 @@ def test_finishing_an_entry_that_was_deleted_is_harmless() -> None:
     assert ledger.finish([outcome(found) for found in claimed]) == 0
 
 
-def test_a_batch_is_finished_in_a_constant_number_of_queries_for_an_entry() -> None:
+def test_finishing_a_batch_takes_a_constant_number_of_queries_per_entry() -> None:
     mark(*range(20))
     claimed = ledger.claim(20)
     with CaptureQueriesContext(connection) as queries:
@@ -146,7 +146,7 @@ def test_a_batch_is_finished_in_a_constant_number_of_queries_for_an_entry() -> N
     assert len(queries) <= 20 + 3
 
 
-def test_each_failure_waits_twice_as_long_as_the_one_before(use: Any) -> None:
+def test_the_wait_doubles_with_each_failure(use: Any) -> None:
     use(RETRY_SECONDS=10, MAX_ATTEMPTS=8)
     mark(1)
     waits = []
@@ -158,7 +158,7 @@ def test_each_failure_waits_twice_as_long_as_the_one_before(use: Any) -> None:
     assert waits == [10, 20, 40, 80]
 
 
-def test_no_wait_is_longer_than_an_hour(use: Any) -> None:
+def test_the_wait_is_at_most_an_hour(use: Any) -> None:
     use(RETRY_SECONDS=10, MAX_ATTEMPTS=100)
     mark(1)
     Entry.objects.update(attempts=60)
@@ -166,7 +166,7 @@ def test_no_wait_is_longer_than_an_hour(use: Any) -> None:
     assert timedelta(minutes=59) < entry_of(1).due_at - timezone.now() <= timedelta(hours=1)
 
 
-def test_after_the_last_attempt_the_entry_waits_for_a_person(use: Any) -> None:
+def test_after_the_last_attempt_the_entry_is_no_longer_due(use: Any) -> None:
     use(MAX_ATTEMPTS=2)
     mark(1)
     for _ in range(2):
@@ -178,7 +178,7 @@ def test_after_the_last_attempt_the_entry_waits_for_a_person(use: Any) -> None:
     assert len(ledger.claim(1)) == 1
 
 
-def test_a_failure_of_an_older_version_does_not_count_against_the_newer() -> None:
+def test_a_failure_of_an_older_version_does_not_count_for_the_newer() -> None:
     mark(1)
     claimed = ledger.claim(1)
     mark(1)
@@ -188,15 +188,15 @@ def test_a_failure_of_an_older_version_does_not_count_against_the_newer() -> Non
     assert len(ledger.claim(1)) == 1
 
 
-def test_an_outage_costs_no_attempt() -> None:
+def test_an_outage_does_not_count_as_an_attempt() -> None:
     mark(1)
-    ledger.release(ledger.claim(1), error="Milvus is away", wait=0)
+    ledger.release(ledger.claim(1), error="Milvus is down", wait=0)
     found = entry_of(1)
-    assert (found.attempts, found.error, found.state) == (0, "Milvus is away", State.PENDING)
+    assert (found.attempts, found.error, found.state) == (0, "Milvus is down", State.PENDING)
     assert len(ledger.claim(1)) == 1
 
 
-def test_releasing_late_does_not_wake_what_was_finished_meanwhile() -> None:
+def test_releasing_late_does_not_change_an_entry_that_was_finished_meanwhile() -> None:
     mark(1)
     (late,) = ledger.claim(1)
     ledger.finish([outcome(late)])
@@ -204,7 +204,7 @@ def test_releasing_late_does_not_wake_what_was_finished_meanwhile() -> None:
     assert entry_of(1).due_at is None
 
 
-def test_counts_name_every_state() -> None:
+def test_counts_include_every_state() -> None:
     mark(1, 2)
     assert ledger.counts() == {
         "pending": 2, "indexed": 0, "empty": 0, "rejected": 0, "failed": 0, "removed": 0,

@@ -1,4 +1,4 @@
-"""The moment between recording an outcome and knowing that it still holds."""
+"""The time between recording an outcome and confirming that its generation is still live."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.indexing.test_ledger import mark, outcome
 pytestmark = pytest.mark.django_db
 
 
-def test_what_is_finished_stays_due_under_its_lease_until_it_is_sure_to_hold() -> None:
+def test_a_finished_entry_stays_claimed_until_the_live_generation_is_confirmed() -> None:
     mark(1)
     (claimed,) = ledger.claim(1)
 
@@ -27,13 +27,13 @@ def test_what_is_finished_stays_due_under_its_lease_until_it_is_sure_to_hold() -
     assert (found.state, found.due_at, found.lease_until) == (State.INDEXED, None, None)
 
 
-def test_what_turns_out_not_to_hold_is_marked_once_more() -> None:
+def test_an_outcome_for_a_replaced_generation_is_marked_again() -> None:
     mark(1)
     assert ledger.finish([outcome(found) for found in ledger.claim(1)], holds=lambda: False) == 1
     assert len(ledger.claim(1)) == 1
 
 
-def test_a_mark_in_that_moment_leaves_the_entry_due_and_free() -> None:
+def test_a_mark_before_the_confirmation_leaves_the_entry_due_and_unclaimed() -> None:
     mark(1, 2)
     claimed = ledger.claim(2)
 

@@ -1,4 +1,4 @@
-"""The clock: a loop that drains and rebuilds by turns, as a command or a thread."""
+"""The service: a loop that alternates draining and rebuilding, as a command or a thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_turn_drains_and_says_whether_there_may_be_more(sell: Sell) -> None:
+def test_a_turn_drains_and_returns_whether_there_may_be_more(sell: Sell) -> None:
     sell(pictures=2)
     work = WorkerLoop()
     assert work.turn()
@@ -34,7 +34,7 @@ def test_a_turn_drains_and_says_whether_there_may_be_more(sell: Sell) -> None:
     assert work.total.indexed == 2
 
 
-def test_turns_complete_a_rebuild_that_was_asked_for(sell: Sell, use: Any) -> None:
+def test_turns_complete_a_requested_rebuild(sell: Sell, use: Any) -> None:
     use(BATCH_SIZE=1)
     sell(pictures=9)
     work = WorkerLoop()
@@ -45,7 +45,7 @@ def test_turns_complete_a_rebuild_that_was_asked_for(sell: Sell, use: Any) -> No
     assert len(held()) == 9
 
 
-def test_a_turn_survives_whatever_goes_wrong(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turn_survives_any_error(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: Any) -> None:
         raise ZeroDivisionError
 
@@ -57,7 +57,7 @@ def test_a_turn_survives_whatever_goes_wrong(sell: Sell, monkeypatch: pytest.Mon
     assert work.turn()
 
 
-def test_a_rebuild_that_cannot_go_on_is_left_for_a_while_and_others_may_take_it(
+def test_a_blocked_rebuild_is_left_for_a_while_and_another_worker_may_take_it(
     sell: Sell, embedder: EmbedderWithMoods
 ) -> None:
     sell(pictures=3)
@@ -78,7 +78,7 @@ def test_a_rebuild_that_cannot_go_on_is_left_for_a_while_and_others_may_take_it(
     assert not row.open
 
 
-def test_a_thread_is_woken_by_a_save_and_ends_when_it_is_told(sell: Sell, use: Any) -> None:
+def test_the_thread_is_woken_by_a_save_and_ends_on_stop(sell: Sell, use: Any) -> None:
     use(POLL_SECONDS=30.0)
     work = WorkerLoop()
 
@@ -126,18 +126,18 @@ def test_the_thread_starts_with_the_first_request_and_not_before(
     assert not thread.is_alive()
 
 
-def test_without_the_setting_a_request_starts_nothing(client: Any, db: None) -> None:
+def test_without_the_setting_no_thread_starts(client: Any, db: None) -> None:
     client.get("/")
     assert loop._thread_of_this_process.cache_info().currsize == 0
 
 
-def test_the_command_works_once(sell: Sell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_can_work_once(sell: Sell, capsys: pytest.CaptureFixture[str]) -> None:
     sell(pictures=2)
     call_command("mmsearch_worker", "--once")
     assert capsys.readouterr().out.startswith("2 indexed, 0 removed")
 
 
-def test_the_command_says_what_waits_for_another_attempt_and_until_when(
+def test_the_command_reports_entries_that_wait_for_a_retry(
     sell: Sell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sell(pictures=3)
@@ -152,7 +152,7 @@ def test_the_command_says_what_waits_for_another_attempt_and_until_when(
 
 
 @pytest.mark.parametrize("command", [["mmsearch_worker", "--once"], ["mmsearch_reindex"]])
-def test_an_index_in_memory_is_said_to_end_with_the_command(
+def test_the_command_warns_that_an_index_in_memory_is_lost_at_its_end(
     sell: Sell, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     sell()
@@ -160,14 +160,14 @@ def test_an_index_in_memory_is_said_to_end_with_the_command(
     assert "in the memory of this process" in capsys.readouterr().err
 
 
-def test_the_command_fails_when_a_picture_does(sell: Sell, embedder: EmbedderWithMoods) -> None:
+def test_the_command_fails_if_an_image_fails(sell: Sell, embedder: EmbedderWithMoods) -> None:
     add_picture(sell(), "black")
     with pytest.raises(CommandError, match="tried again"):
         call_command("mmsearch_worker", "--once")
     assert len(held()) == 1
 
 
-def test_the_command_fails_when_the_model_does(sell: Sell, embedder: EmbedderWithMoods) -> None:
+def test_the_command_fails_if_the_model_fails(sell: Sell, embedder: EmbedderWithMoods) -> None:
     sell()
     embedder.down = True
     with pytest.raises(CommandError, match="does not work"):
@@ -175,7 +175,7 @@ def test_the_command_fails_when_the_model_does(sell: Sell, embedder: EmbedderWit
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_ends_in_order_when_it_is_told(number: signal.Signals, tmp_path: Any) -> None:
+def test_the_command_stops_cleanly_on_a_signal(number: signal.Signals, tmp_path: Any) -> None:
     import os
 
     code = """
@@ -211,7 +211,7 @@ def test_the_live_check_reports_every_part(sell: Sell, capsys: pytest.CaptureFix
     assert "FAIL" not in report
 
 
-def test_the_live_check_names_what_does_not_work(
+def test_the_live_check_names_the_failing_parts(
     sell: Sell, embedder: EmbedderWithMoods, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import os

@@ -1,4 +1,4 @@
-"""A process that ends while its thread indexes."""
+"""The process ends while its indexing thread works."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ assert SlowEmbedder.begun.wait(30)
 
 
 class SlowEmbedder(TestingEmbedder):
-    """Slow enough for the process to end meanwhile."""
+    """Slow enough for the process to end during the call."""
 
     begun = threading.Event()
 
@@ -50,7 +50,7 @@ class SlowEmbedder(TestingEmbedder):
         return super().embed_documents(contents)
 
 
-def test_the_work_at_hand_is_finished_in_order(tmp_path: Path) -> None:
+def test_the_current_batch_is_finished_cleanly(tmp_path: Path) -> None:
     environment: dict[str, Any] = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.settings",

@@ -1,4 +1,4 @@
-"""Marking by hand, and who is told of marks."""
+"""Marking by hand, and the listeners to marks."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ def test_marking_a_row_by_hand_marks_it(sell: Sell) -> None:
     assert due() == {f"{IMAGES}:{image.pk}"}
 
 
-def test_marking_a_queryset_marks_all_its_rows_and_no_other(sell: Sell) -> None:
+def test_marking_a_queryset_marks_only_its_rows(sell: Sell) -> None:
     mug, _other = sell(pictures=3), sell("blue mug")
     settle()
     assert mark(ProductImage.objects.filter(product=mug)) == 3
     assert len(due()) == 3
 
 
-def test_marking_a_queryset_of_what_others_depend_on_marks_those(sell: Sell) -> None:
+def test_marking_related_rows_marks_the_images_that_depend_on_them(sell: Sell) -> None:
     sell(pictures=2)
     settle()
     assert mark(Product.objects.all()) == 2
 
 
-def test_marking_a_model_that_is_not_registered_says_which_ones_are(db: None) -> None:
+def test_marking_an_unregistered_model_names_the_registered_ones(db: None) -> None:
     with pytest.raises(
         ValueError, match=r"example_shop\.Category is not registered .*ProductImage"
     ):
         mark(Category.objects.all())
 
 
-def test_marking_many_rows_takes_one_statement_for_many_of_them(sell: Sell) -> None:
+def test_marking_many_rows_takes_few_statements(sell: Sell) -> None:
     product = sell(pictures=0)
     ProductImage.objects.bulk_create(ProductImage(product=product) for _ in range(1001))
     with CaptureQueriesContext(connection) as queries:
@@ -55,7 +55,7 @@ def test_marking_many_rows_takes_one_statement_for_many_of_them(sell: Sell) -> N
     assert statements <= 1001 / in_one + 3
 
 
-def test_every_listener_is_told_once_after_the_commit(
+def test_every_listener_is_called_once_after_the_commit(
     sell: Sell, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     told: list[int] = []
@@ -68,7 +68,7 @@ def test_every_listener_is_told_once_after_the_commit(
     assert told == [1]
 
 
-def test_nobody_is_told_of_what_is_rolled_back(
+def test_listeners_are_not_called_after_a_rollback(
     sell: Sell, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     told: list[int] = []
@@ -85,7 +85,7 @@ def test_a_listener_that_fails_breaks_no_save(
     sell: Sell, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     def fail() -> None:
-        raise ConnectionError("the broker is away")
+        raise ConnectionError("the broker is down")
 
     product = sell(pictures=0)
     monkeypatch.setattr(notify, "listeners", [fail])

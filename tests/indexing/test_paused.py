@@ -1,4 +1,4 @@
-"""A pause: marks are written together at its end, whatever happens in it."""
+"""`paused`: marks are written together at the end of the block, even after an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.shop import Sell, add_picture, entry, held, work
 pytestmark = pytest.mark.django_db
 
 
-def test_a_pause_writes_all_marks_together_at_its_end(sell: Sell) -> None:
+def test_a_pause_writes_all_marks_at_its_end(sell: Sell) -> None:
     product = sell(pictures=0)
     with paused():
         for side in range(32, 42):
@@ -44,7 +44,7 @@ def test_a_pause_inside_a_pause_ends_with_the_outer_one(sell: Sell) -> None:
     assert Entry.objects.count() == 1
 
 
-def test_a_pause_that_raises_loses_no_mark(sell: Sell) -> None:
+def test_a_pause_that_ends_with_an_error_loses_no_mark(sell: Sell) -> None:
     product = sell(pictures=0)
     with pytest.raises(RuntimeError), paused():
         add_picture(product)
@@ -52,7 +52,7 @@ def test_a_pause_that_raises_loses_no_mark(sell: Sell) -> None:
     assert Entry.objects.filter(present=True, due_at__isnull=False).count() == 1
 
 
-def test_a_pause_hides_no_error_of_the_database(sell: Sell) -> None:
+def test_a_pause_does_not_hide_database_errors(sell: Sell) -> None:
     product = sell("red mug", pictures=0)
     with pytest.raises(IntegrityError), transaction.atomic(), paused():
         add_picture(product)
@@ -71,7 +71,7 @@ def test_a_delete_that_is_rolled_back_in_a_pause_removes_nothing(sell: Sell) -> 
     assert entry(ProductImage.objects.get()).state == State.INDEXED
 
 
-def test_a_delete_in_a_pause_removes_the_picture(sell: Sell) -> None:
+def test_a_delete_in_a_pause_removes_the_image(sell: Sell) -> None:
     image = sell().images.get()
     work()
     with paused():
@@ -80,7 +80,7 @@ def test_a_delete_in_a_pause_removes_the_picture(sell: Sell) -> None:
     assert held() == []
 
 
-def test_after_a_pause_the_listeners_are_told(
+def test_listeners_are_called_after_a_pause(
     sell: Sell, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     told: list[int] = []
@@ -93,7 +93,7 @@ def test_after_a_pause_the_listeners_are_told(
     assert told == [1]
 
 
-def test_after_a_pause_marks_are_written_at_once_again(sell: Sell) -> None:
+def test_marks_after_a_pause_are_written_immediately(sell: Sell) -> None:
     product = sell(pictures=0)
     with paused():
         pass

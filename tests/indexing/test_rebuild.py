@@ -1,4 +1,4 @@
-"""A rebuild fills a new generation beside the live one; visitors never notice."""
+"""A rebuild fills a new generation next to the live one, without an effect on searches."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_a_rebuild_moves_everything_to_a_new_generation(shop: Catalogue) -> None
     assert row.finished_at is not None
 
 
-def test_after_a_rebuild_nothing_waits_and_nothing_differs(shop: Catalogue) -> None:
+def test_after_a_rebuild_nothing_is_due_and_reconcile_finds_nothing(shop: Catalogue) -> None:
     rebuild_index()
     assert str(work()).startswith("0 indexed, 0 removed")
     assert reconcile(deep=True) == Drift()
 
 
-def test_a_rebuild_finds_rows_that_no_signal_told(shop: Catalogue) -> None:
+def test_a_rebuild_finds_rows_that_changed_without_a_signal(shop: Catalogue) -> None:
     image = ProductImage.objects.first()
     assert image is not None
     ProductImage.objects.bulk_create([ProductImage(product=image.product, original=image.original)])
@@ -54,7 +54,7 @@ def test_the_first_rebuild_needs_no_drain_before_it(sell: Sell) -> None:
     assert set(Entry.objects.values_list("state", flat=True)) == {State.INDEXED}
 
 
-def test_during_the_fill_visitors_get_all_from_the_live_generation(shop: Catalogue) -> None:
+def test_during_the_fill_searches_use_the_live_generation(shop: Catalogue) -> None:
     everything = titles()
     work = Rebuilder(request_rebuild())
     steps = 0
@@ -78,7 +78,7 @@ def test_a_save_during_the_fill_reaches_the_live_and_the_new_generation(
     assert len(held()) == 7
 
 
-def test_a_change_during_the_fill_of_what_was_filled_already_reaches_the_new_generation(
+def test_a_change_of_a_filled_row_during_the_fill_reaches_the_new_generation(
     shop: Catalogue,
 ) -> None:
     rebuilder = Rebuilder(request_rebuild())
@@ -107,7 +107,7 @@ def test_a_delete_during_the_fill_reaches_the_new_generation(shop: Catalogue) ->
     assert reconcile(deep=True) == Drift()
 
 
-def test_a_delete_that_no_worker_saw_yet_is_done_after_the_switch(shop: Catalogue) -> None:
+def test_a_pending_delete_is_done_after_the_switch(shop: Catalogue) -> None:
     rebuilder = Rebuilder(request_rebuild())
     rebuilder.step()
     shop["red mug"].images.get().delete()
@@ -122,7 +122,7 @@ def test_progress_ends_at_the_total(shop: Catalogue) -> None:
     assert steps == [(2, 6), (4, 6), (6, 6)]
 
 
-def test_the_fill_reads_no_row_by_offset_and_no_batch_twice(shop: Catalogue) -> None:
+def test_the_fill_uses_no_offset_and_reads_each_batch_once(shop: Catalogue) -> None:
     embedder: Any = get_embedder()
     before = embedder.documents
     with CaptureQueriesContext(connection) as queries:
@@ -145,7 +145,7 @@ def test_the_command_can_leave_the_work_to_a_worker(shop: Catalogue) -> None:
     assert live() == before
 
 
-def test_reindexing_one_source_embeds_its_pictures_anew_and_leaves_the_others(
+def test_reindexing_one_source_embeds_only_its_images_again(
     shop: Catalogue,
 ) -> None:
     from tests.shapes.models import Poster
@@ -159,12 +159,12 @@ def test_reindexing_one_source_embeds_its_pictures_anew_and_leaves_the_others(
     assert embedder.documents - before == 1
 
 
-def test_reindexing_an_unknown_source_names_the_right_ones() -> None:
+def test_reindexing_an_unknown_source_names_the_known_ones() -> None:
     with pytest.raises(CommandError, match=r"No image source is called 'nope'.*productimage"):
         call_command("mmsearch_reindex", "nope")
 
 
-def test_the_live_generation_is_made_at_the_first_use_only(sell: Sell) -> None:
+def test_the_live_generation_is_created_on_first_use_only(sell: Sell) -> None:
     assert get_index().live() is None
     made = generations.ensure_live()
     assert generations.ensure_live() == made

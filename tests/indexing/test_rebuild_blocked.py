@@ -1,4 +1,4 @@
-"""What stops a rebuild before the switch, and what does not."""
+"""Failures that block a rebuild before the switch, and failures that do not."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def blocked_reading(key: Any) -> Any:
 
 @pytest.fixture
 def unreadable(shop: Catalogue, monkeypatch: pytest.MonkeyPatch) -> ProductImage:
-    """A picture that the storage does not hand out at the moment."""
+    """An image that the storage cannot read at the moment."""
     image = shop["red mug"].images.get()
     monkeypatch.setattr("example_shop.mmsearch.ProductImages.get_file", blocked_reading(image.pk))
     return image
 
 
-def test_a_storage_that_fails_blocks_the_switch_and_visitors_keep_what_they_had(
+def test_a_failing_storage_blocks_the_switch_and_searches_keep_the_old_generation(
     unreadable: ProductImage,
 ) -> None:
     before, keys = live(), held()
@@ -46,7 +46,7 @@ def test_a_storage_that_fails_blocks_the_switch_and_visitors_keep_what_they_had(
     assert "Slow Down" in Rebuild.objects.get().error
 
 
-def test_a_blocked_rebuild_is_completed_when_the_storage_is_back(
+def test_a_blocked_rebuild_is_completed_after_the_storage_recovers(
     unreadable: ProductImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedder: Any = get_embedder()
@@ -59,7 +59,7 @@ def test_a_blocked_rebuild_is_completed_when_the_storage_is_back(
     assert len(held()) == 6
 
 
-def test_a_tolerant_rebuild_switches_and_keeps_what_is_missing_due(
+def test_a_tolerant_rebuild_switches_and_keeps_missing_images_due(
     unreadable: ProductImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rebuild_index(tolerant=True)
@@ -70,7 +70,7 @@ def test_a_tolerant_rebuild_switches_and_keeps_what_is_missing_due(
     assert len(held()) == 6
 
 
-def test_a_picture_that_gave_up_before_does_not_block_the_switch(
+def test_an_image_that_had_failed_before_does_not_block_the_switch(
     shop: Catalogue, use: Callable[..., None]
 ) -> None:
     use(MAX_ATTEMPTS=1)
@@ -82,7 +82,7 @@ def test_a_picture_that_gave_up_before_does_not_block_the_switch(
     assert len(held()) == 6
 
 
-def test_a_value_that_the_index_refuses_is_reported_and_not_a_crash(
+def test_a_value_that_the_index_refuses_is_reported(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def get_filters(source: Any, row: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A shop that goes on selling: a rebuild comes to its end, and what is gone stays gone."""
+"""A rebuild in a busy shop comes to its end, and deleted images do not come back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.shop_kit import in_threads
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("small_batches")]
 
 
-def test_a_shop_that_saves_without_a_pause_keeps_no_rebuild_from_its_end(shop: Catalogue) -> None:
+def test_a_rebuild_ends_while_the_shop_keeps_saving(shop: Catalogue) -> None:
     image = shop["red mug"].images.get()
     rebuilder = Rebuilder(request_rebuild())
     for _ in range(12):
@@ -37,7 +37,7 @@ def test_a_shop_that_saves_without_a_pause_keeps_no_rebuild_from_its_end(shop: C
     assert reconcile(deep=True) == Drift()
 
 
-def test_what_lost_its_picture_after_it_was_filled_in_leaves_the_new_generation(
+def test_a_row_that_loses_its_image_after_the_fill_leaves_the_new_generation(
     shop: Catalogue,
 ) -> None:
     image = shop["red mug"].images.get()
@@ -53,7 +53,7 @@ def test_what_lost_its_picture_after_it_was_filled_in_leaves_the_new_generation(
     assert entry(image).state == State.EMPTY
 
 
-def test_a_rebuild_killed_between_writing_and_noting_leaves_no_ghost(
+def test_a_rebuild_killed_between_writing_and_recording_leaves_no_stale_record(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: Any, **__: Any) -> None:
@@ -75,8 +75,10 @@ def test_a_rebuild_killed_between_writing_and_noting_leaves_no_ghost(
 
 @pytest.fixture
 def switched_meanwhile(shop: Catalogue) -> Callable[[Callable[[], object]], None]:
-    """Saves a picture; while a worker of the old model embeds it, another model's rebuild
-    moves the alias away. Then calls what it is given and lets the worker go on."""
+    """A function that queues an image and runs another model's rebuild while it is embedded.
+
+    It calls `act` after the switch; then the worker of the old model continues.
+    """
 
     def prepare(act: Callable[[], object]) -> None:
         embedder: Any = get_embedder()
@@ -96,10 +98,10 @@ def switched_meanwhile(shop: Catalogue) -> Callable[[Callable[[], object]], None
     return prepare
 
 
-def test_a_worker_killed_after_the_switch_leaves_its_batch_to_another(
+def test_the_batch_of_a_worker_killed_after_the_switch_is_done_by_another(
     shop: Catalogue, switched_meanwhile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has written to a generation that visitors have left, and cannot say so any more."""
+    """The worker has written to a replaced generation and cannot record that any more."""
 
     def die() -> None:
         monkeypatch.undo()
@@ -111,7 +113,7 @@ def test_a_worker_killed_after_the_switch_leaves_its_batch_to_another(
     assert entry(shop["red mug"].images.get()).due_at is not None
 
 
-def test_a_database_that_fails_after_the_switch_loses_no_picture(
+def test_a_database_failure_after_the_switch_loses_no_image(
     shop: Catalogue, switched_meanwhile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mmsearch_app.indexing import ledger
@@ -131,15 +133,18 @@ def test_a_database_that_fails_after_the_switch_loses_no_picture(
 
 
 def hold(image: ProductImage, locked: threading.Event, *, delete: bool) -> None:
-    """A transaction of the shop that takes its time."""
+    """A long transaction of the shop."""
     with transaction.atomic():
-        image.delete() if delete else image.save()
+        if delete:
+            image.delete()
+        else:
+            image.save()
         locked.set()
         time.sleep(0.5)
 
 
 @pytest.mark.postgres
-def test_a_picture_deleted_while_it_is_filled_in_does_not_come_back(
+def test_an_image_deleted_during_its_fill_does_not_come_back(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = shop["red mug"].images.get()
@@ -154,7 +159,7 @@ def test_a_picture_deleted_while_it_is_filled_in_does_not_come_back(
         assert locked.wait(10)
         real(*entries, **options)
         shopper.join()
-        work()  # a worker takes it out of the generation that is live
+        work()  # a worker removes it from the live generation
 
     monkeypatch.setattr("mmsearch_app.indexing.rebuild.stage", delete_first)
     rebuild_index()
@@ -164,7 +169,7 @@ def test_a_picture_deleted_while_it_is_filled_in_does_not_come_back(
 
 
 @pytest.mark.postgres
-def test_a_transaction_that_holds_an_entry_is_waited_for_without_work(shop: Catalogue) -> None:
+def test_the_rebuild_waits_idle_for_a_transaction_that_locks_an_entry(shop: Catalogue) -> None:
     embedder: Any = get_embedder()
     assert isinstance(embedder, EmbedderWithMoods)
     before, locked = embedder.documents, threading.Event()

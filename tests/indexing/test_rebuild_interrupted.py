@@ -1,4 +1,4 @@
-"""A rebuild that dies or is overtaken is completed; nothing written meanwhile is lost."""
+"""A rebuild that dies or is overtaken is completed, and nothing written meanwhile is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_batches")]
 
 
 def switch_once(embedder: EmbedderWithMoods, switch: Callable[[], object]) -> None:
-    """Have a rebuild end while the worker embeds its next batch."""
+    """Let a rebuild end while the worker embeds its next batch."""
 
     def act() -> None:
         embedder.before = None
@@ -30,7 +30,7 @@ def switch_once(embedder: EmbedderWithMoods, switch: Callable[[], object]) -> No
     embedder.before = act
 
 
-def test_a_batch_at_work_when_its_generation_is_dropped_goes_to_the_new_one(
+def test_a_running_batch_whose_generation_is_dropped_goes_to_the_new_one(
     shop: Catalogue,
 ) -> None:
     embedder: Any = get_embedder()
@@ -43,7 +43,7 @@ def test_a_batch_at_work_when_its_generation_is_dropped_goes_to_the_new_one(
     assert reconcile(deep=True) == Drift()
 
 
-def test_what_a_worker_of_the_old_model_wrote_behind_the_switch_is_done_again(
+def test_a_batch_that_the_old_model_wrote_after_the_switch_is_done_again(
     shop: Catalogue,
 ) -> None:
     old: Any = get_embedder()
@@ -65,7 +65,7 @@ def test_what_a_worker_of_the_old_model_wrote_behind_the_switch_is_done_again(
     assert reconcile(deep=True) == Drift()
 
 
-def test_a_search_at_work_when_its_generation_is_dropped_is_answered(
+def test_a_running_search_whose_generation_is_dropped_is_answered(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index: Any = get_index()
@@ -80,7 +80,7 @@ def test_a_search_at_work_when_its_generation_is_dropped_is_answered(
     assert len(titles()) == 6
 
 
-def test_an_interrupted_rebuild_goes_on_where_it_stopped(shop: Catalogue) -> None:
+def test_an_interrupted_rebuild_resumes(shop: Catalogue) -> None:
     embedder: Any = get_embedder()
     first = Rebuilder(request_rebuild())
     first.step()
@@ -115,7 +115,7 @@ def test_a_rebuild_that_died_between_the_switch_and_its_end_is_completed(
 
 
 def die_after_the_switch(monkeypatch: pytest.MonkeyPatch) -> Rebuilder:
-    """A rebuild that fills and promotes its generation, and no more."""
+    """Run a rebuild that stops after it has promoted its generation."""
     index = get_index()
     promote = index.promote
 
@@ -132,7 +132,7 @@ def die_after_the_switch(monkeypatch: pytest.MonkeyPatch) -> Rebuilder:
     return rebuilder
 
 
-def test_such_a_rebuild_is_completed_after_a_change_of_model_as_well(
+def test_such_a_rebuild_is_completed_after_a_change_of_model_too(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     die_after_the_switch(monkeypatch)
@@ -141,6 +141,6 @@ def test_such_a_rebuild_is_completed_after_a_change_of_model_as_well(
     assert len(titles()) == 6
 
 
-def test_asking_twice_is_one_rebuild() -> None:
+def test_two_requests_make_one_rebuild() -> None:
     assert request_rebuild() == request_rebuild()
     assert Rebuild.objects.count() == 1

@@ -1,4 +1,4 @@
-"""Another model: who searches what before, during and after its rebuild."""
+"""A new model: which process searches which generation before, during and after a rebuild."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_with_another_model_the_worker_waits_for_a_rebuild(shop: Catalogue, sell
     assert f"{IMAGES}:{image.pk}" in held()
 
 
-def test_with_another_model_every_picture_is_embedded_anew(shop: Catalogue) -> None:
+def test_with_another_model_every_image_is_embedded_again(shop: Catalogue) -> None:
     change_model()
     rebuild_index()
     embedder: Any = get_embedder()
@@ -43,7 +43,7 @@ def test_a_process_of_the_new_model_does_not_search_the_old_generation(shop: Cat
         search("mug")
 
 
-def test_a_process_of_the_new_model_does_not_search_what_is_only_half_filled(
+def test_a_process_of_the_new_model_does_not_search_a_half_filled_generation(
     shop: Catalogue,
 ) -> None:
     change_model()
@@ -55,7 +55,7 @@ def test_a_process_of_the_new_model_does_not_search_what_is_only_half_filled(
     assert len(titles()) == 6
 
 
-def test_a_process_of_the_old_model_searches_on_after_the_switch(shop: Catalogue) -> None:
+def test_a_process_of_the_old_model_still_searches_after_the_switch(shop: Catalogue) -> None:
     old = live()
     change_model()
     rebuild_index()
@@ -64,7 +64,7 @@ def test_a_process_of_the_old_model_searches_on_after_the_switch(shop: Catalogue
     assert len(titles()) == 6
 
 
-def test_the_generation_of_the_model_before_is_dropped_by_the_rebuild_after_next(
+def test_the_previous_models_generation_is_dropped_by_the_rebuild_after_next(
     shop: Catalogue,
 ) -> None:
     old = live()
@@ -75,7 +75,7 @@ def test_the_generation_of_the_model_before_is_dropped_by_the_rebuild_after_next
     assert len(names()) == 2
 
 
-def test_a_model_changed_twice_during_a_rebuild_starts_the_fill_anew(shop: Catalogue) -> None:
+def test_a_model_changed_twice_during_a_rebuild_restarts_the_fill(shop: Catalogue) -> None:
     change_model("testing-2")
     half = Rebuilder(request_rebuild())
     half.step()

@@ -1,4 +1,4 @@
-"""Between the fill and the switch a rebuild waits until the index is built, but not for ever."""
+"""Between the fill and the switch, a rebuild waits for the index to be built, up to a limit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 class BuildingIndex(MemoryIndex):
-    """Takes as many looks as it is told before it is built."""
+    """An index that is built after a number of polls."""
 
     looks = 0
     fault: Exception | None = None
@@ -57,7 +57,7 @@ def index(use: Callable[..., None]) -> BuildingIndex:
 
 @pytest.fixture
 def waiting(index: BuildingIndex, shop: Catalogue) -> Rebuilder:
-    """A rebuild that has filled its generation and takes three more looks."""
+    """A rebuild that has filled its generation and needs three more polls."""
     index.looks = 3
     found = Rebuilder(request_rebuild())
     while not found.waiting:
@@ -65,7 +65,7 @@ def waiting(index: BuildingIndex, shop: Catalogue) -> Rebuilder:
     return found
 
 
-def test_while_the_index_is_built_visitors_stay_where_they_were(waiting: Rebuilder) -> None:
+def test_while_the_index_is_built_searches_use_the_old_generation(waiting: Rebuilder) -> None:
     before, everything = live(), titles()
     while not waiting.step():
         assert waiting.waiting
@@ -80,7 +80,7 @@ def test_an_index_is_settled_once(index: BuildingIndex, waiting: Rebuilder) -> N
     assert index.settled == [waiting.row.generation]
 
 
-def test_what_is_saved_meanwhile_is_filled_in_before_the_switch(
+def test_rows_saved_meanwhile_are_filled_in_before_the_switch(
     waiting: Rebuilder, sell: Sell
 ) -> None:
     image = sell("green lamp").images.get()
@@ -92,14 +92,14 @@ def test_what_is_saved_meanwhile_is_filled_in_before_the_switch(
     assert reconcile(deep=True) == Drift()
 
 
-def test_a_rebuild_by_command_waits_as_well(index: BuildingIndex, shop: Catalogue) -> None:
+def test_a_rebuild_by_command_waits_too(index: BuildingIndex, shop: Catalogue) -> None:
     index.looks = 5
     row = rebuild_index()
     assert index.settled == [row.generation]
     assert live() == row.generation
 
 
-def test_a_rebuild_interrupted_while_it_waits_leaves_visitors_where_they_were(
+def test_a_rebuild_interrupted_while_waiting_keeps_the_old_generation_live(
     index: BuildingIndex, shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(_seconds: float) -> None:
@@ -132,7 +132,7 @@ def test_the_worker_does_other_work_while_it_waits(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_worker_takes_one_look_a_turn_and_ends_the_rebuild(
+def test_the_worker_polls_once_per_turn_and_ends_the_rebuild(
     index: BuildingIndex, shop: Catalogue
 ) -> None:
     index.looks = 3
@@ -145,7 +145,7 @@ def test_the_worker_takes_one_look_a_turn_and_ends_the_rebuild(
     assert live() == row.generation
 
 
-def test_an_index_that_stands_still_goes_live_all_the_same(
+def test_an_index_that_makes_no_progress_goes_live_anyway(
     waiting: Rebuilder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def stand_still() -> Iterator[float]:
@@ -162,7 +162,7 @@ def test_an_index_that_stands_still_goes_live_all_the_same(
     assert live() == waiting.row.generation
 
 
-def test_an_index_that_refuses_goes_live_all_the_same(
+def test_an_index_that_cannot_settle_goes_live_anyway(
     index: BuildingIndex, waiting: Rebuilder, caplog: pytest.LogCaptureFixture
 ) -> None:
     index.fault = IndexUnavailable("Milvus, flush: permission denied.")
@@ -172,9 +172,7 @@ def test_an_index_that_refuses_goes_live_all_the_same(
     assert live() == waiting.row.generation
 
 
-def test_what_visitors_search_already_is_not_taken_away_to_settle(
-    index: BuildingIndex, waiting: Rebuilder
-) -> None:
+def test_the_live_generation_is_not_settled(index: BuildingIndex, waiting: Rebuilder) -> None:
     index.promote(waiting.row.generation)
     waiting.release()
     rebuild_index()

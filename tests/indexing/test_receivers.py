@@ -1,4 +1,4 @@
-"""What a save or a delete leaves in the ledger."""
+"""The entries that saves leave in the ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_save_marks_one_entry_as_wanted_and_due(sell: Sell) -> None:
     assert found.due_at is not None
 
 
-def test_many_saves_are_one_entry_with_a_new_version_each_time(sell: Sell) -> None:
+def test_each_save_gives_the_one_entry_a_new_version(sell: Sell) -> None:
     image = add_picture(sell(pictures=0))
     versions = {entry(image).wanted}
     for _ in range(3):
@@ -38,7 +38,7 @@ def test_many_saves_are_one_entry_with_a_new_version_each_time(sell: Sell) -> No
     assert len(versions) == 4
 
 
-def test_a_rollback_leaves_nothing(sell: Sell) -> None:
+def test_a_rollback_leaves_no_entry(sell: Sell) -> None:
     product = sell(pictures=0)
     with pytest.raises(RuntimeError), transaction.atomic():
         add_picture(product)
@@ -47,7 +47,7 @@ def test_a_rollback_leaves_nothing(sell: Sell) -> None:
     assert not Entry.objects.exists()
 
 
-def test_a_save_costs_one_query_more(sell: Sell) -> None:
+def test_a_save_makes_one_extra_query(sell: Sell) -> None:
     image = sell().images.get()
     with CaptureQueriesContext(
         connection,
@@ -58,7 +58,7 @@ def test_a_save_costs_one_query_more(sell: Sell) -> None:
     assert len(with_search) - len(without) == 1
 
 
-def test_saving_what_others_depend_on_costs_two_queries_more(sell: Sell) -> None:
+def test_saving_a_row_that_images_depend_on_makes_two_extra_queries(sell: Sell) -> None:
     product = sell(pictures=3)
     with CaptureQueriesContext(connection) as with_search:
         product.save()
@@ -67,7 +67,7 @@ def test_saving_what_others_depend_on_costs_two_queries_more(sell: Sell) -> None
     assert len(with_search) - len(without) == 2
 
 
-def test_a_model_that_is_not_registered_costs_nothing(db: None) -> None:
+def test_a_model_that_is_not_registered_makes_no_extra_query(db: None) -> None:
     category = Category(name="Mugs", slug="mugs")
     with CaptureQueriesContext(connection) as queries:
         category.save()
@@ -95,14 +95,14 @@ def test_a_raw_fixture_is_ignored_and_found_by_reconcile(sell: Sell) -> None:
     assert entry(ProductImage.objects.get()).present
 
 
-def test_a_save_of_the_product_marks_its_pictures(sell: Sell) -> None:
+def test_a_save_of_the_product_marks_its_images(sell: Sell) -> None:
     mug, _other = sell(pictures=2), sell("blue mug")
     settle()
     mug.save()
     assert due() == {f"{IMAGES}:{image.pk}" for image in mug.images.all()}
 
 
-def test_a_save_of_the_media_row_marks_everything_that_shares_it(db: None) -> None:
+def test_a_save_of_a_media_row_marks_every_product_that_uses_it(db: None) -> None:
     media = Media.objects.create(file=picture_file())
     for code in ("a", "b"):
         Garment.objects.create(code=code, name=code, photo=media)
@@ -111,7 +111,7 @@ def test_a_save_of_the_media_row_marks_everything_that_shares_it(db: None) -> No
     assert due() == {"shapes.garment:a", "shapes.garment:b"}
 
 
-def test_a_uuid_is_kept_without_dashes(db: None) -> None:
+def test_a_uuid_is_stored_without_dashes(db: None) -> None:
     poster = Poster.objects.create(name="sea", picture=picture_file())
     assert due() == {f"shapes.poster:{poster.pk.hex}"}
 
@@ -135,7 +135,7 @@ def test_a_source_of_a_proxy_hears_of_saves_through_the_concrete_model(db: None)
         assert f"shapes.cheapposter:{poster.pk.hex}" in due()
 
 
-def test_nothing_is_opened_or_read_by_a_save(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_opens_and_reads_no_file(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
     product = sell(pictures=0)
     image = ProductImage(product=product)
     image.original.name = "products/not-there.png"
@@ -144,7 +144,7 @@ def test_nothing_is_opened_or_read_by_a_save(sell: Sell, monkeypatch: pytest.Mon
     assert entry(image).state == State.PENDING
 
 
-def test_a_row_without_a_picture_is_marked_like_any_other(db: None) -> None:
+def test_a_row_without_an_image_is_marked_too(db: None) -> None:
     attachment = Attachment.objects.create()
     assert due() == {f"shapes.attachment:{attachment.pk}"}
     assert ledger.counts()["pending"] == 1

@@ -1,4 +1,4 @@
-"""What a delete leaves in the ledger, and a worker makes of it."""
+"""The entries that deletes leave in the ledger, and what a worker does with them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_delete_that_is_rolled_back_keeps_the_entry_wanted(sell: Sell) -> None
     assert entry(ProductImage.objects.get()).present
 
 
-def test_deleting_the_product_takes_its_pictures_out(sell: Sell) -> None:
+def test_deleting_the_product_removes_its_images(sell: Sell) -> None:
     product = sell(pictures=2)
     work()
     product.delete()
@@ -36,7 +36,7 @@ def test_deleting_the_product_takes_its_pictures_out(sell: Sell) -> None:
     assert held() == []
 
 
-def test_deleting_a_queryset_takes_every_row_out(sell: Sell) -> None:
+def test_deleting_a_queryset_removes_every_row(sell: Sell) -> None:
     sell(pictures=3)
     work()
     ProductImage.objects.all().delete()
@@ -44,7 +44,7 @@ def test_deleting_a_queryset_takes_every_row_out(sell: Sell) -> None:
     assert held() == []
 
 
-def test_a_delete_costs_one_query_more(sell: Sell) -> None:
+def test_a_delete_makes_one_extra_query(sell: Sell) -> None:
     first, second = sell(pictures=2).images.all()
     with CaptureQueriesContext(connection) as with_search:
         first.delete()
@@ -53,7 +53,7 @@ def test_a_delete_costs_one_query_more(sell: Sell) -> None:
     assert len(with_search) - len(without) == 1
 
 
-def test_what_is_deleted_is_not_read_again(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleted_rows_are_not_read_again(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
     image = sell().images.get()
     work()
     image.delete()
@@ -61,7 +61,7 @@ def test_what_is_deleted_is_not_read_again(sell: Sell, monkeypatch: pytest.Monke
     assert work().removed == 1
 
 
-def test_deleting_the_media_row_marks_what_used_it_although_the_link_is_gone(db: None) -> None:
+def test_deleting_the_media_row_marks_the_products_that_used_it(db: None) -> None:
     garment = Garment.objects.create(
         code="a", name="coat", photo=Media.objects.create(file=picture_file())
     )
@@ -76,7 +76,7 @@ def test_deleting_the_media_row_marks_what_used_it_although_the_link_is_gone(db:
     assert entry(garment).state == State.EMPTY
 
 
-def test_a_delete_of_a_subclass_takes_the_row_of_its_parent_out(db: None) -> None:
+def test_a_delete_of_a_subclass_removes_the_row_of_its_parent(db: None) -> None:
     framed = FramedPoster.objects.create(name="sea", picture=picture_file(), frame="oak")
     work()
     framed.delete()
@@ -84,7 +84,7 @@ def test_a_delete_of_a_subclass_takes_the_row_of_its_parent_out(db: None) -> Non
     assert held() == []
 
 
-def test_a_delete_that_keeps_the_parent_keeps_its_picture(db: None) -> None:
+def test_a_delete_that_keeps_the_parent_keeps_its_image(db: None) -> None:
     framed = FramedPoster.objects.create(name="sea", picture=picture_file(), frame="oak")
     work()
     framed.delete(keep_parents=True)
@@ -92,7 +92,7 @@ def test_a_delete_that_keeps_the_parent_keeps_its_picture(db: None) -> None:
     assert held() == [f"shapes.poster:{Poster.objects.get().pk.hex}"]
 
 
-def test_a_delete_in_another_database_takes_nothing_out_of_the_shops_own(sell: Sell) -> None:
+def test_a_delete_in_another_database_removes_nothing_from_the_index(sell: Sell) -> None:
     image = sell().images.get()
     work()
     receivers.post_delete.send(sender=ProductImage, instance=image, using="archive", origin=image)
@@ -101,7 +101,7 @@ def test_a_delete_in_another_database_takes_nothing_out_of_the_shops_own(sell: S
 
 
 @pytest.mark.parametrize("write", [str, lambda key: key.hex])
-def test_a_key_assigned_as_text_is_the_one_of_the_row(db: None, write: Any) -> None:
+def test_a_key_assigned_as_text_is_normalised(db: None, write: Any) -> None:
     key = uuid.uuid4()
     poster = Poster(id=write(key), name="sea", picture=picture_file())
     poster.save()
@@ -113,7 +113,7 @@ def test_a_key_assigned_as_text_is_the_one_of_the_row(db: None, write: Any) -> N
     assert Entry.objects.count() == 1
 
 
-def test_a_product_given_with_its_key_as_text_is_still_left_out_of_what_is_like_it(
+def test_a_product_whose_key_is_text_is_excluded_from_its_similar_products(
     db: None,
 ) -> None:
     first = Poster.objects.create(name="red one", picture=picture_file())

@@ -1,4 +1,4 @@
-"""What no signal told is found by comparing."""
+"""Reconcile finds what changed without a signal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_exactly_what_changed_without_a_signal_is_found_and_then_nothing(
     assert capsys.readouterr().out.startswith("0 differences")
 
 
-def test_what_it_found_is_put_right_by_the_next_drain(sell: Sell) -> None:
+def test_differences_are_corrected_by_the_next_drain(sell: Sell) -> None:
     product = sell(pictures=2)
     work()
     first, second = ProductImage.objects.all()
@@ -55,7 +55,7 @@ def test_what_it_found_is_put_right_by_the_next_drain(sell: Sell) -> None:
     assert reconcile() == Drift()
 
 
-def test_a_column_that_takes_no_part_in_the_search_is_no_difference(sell: Sell) -> None:
+def test_an_unrelated_column_is_no_difference(sell: Sell) -> None:
     sell(pictures=2)
     work()
     ProductImage.objects.update(position=F("position") + 1)
@@ -83,13 +83,13 @@ def test_unpublishing_without_a_signal_is_found(sell: Sell) -> None:
     assert reconcile().changed == 2
 
 
-def test_what_waits_already_is_not_marked_again(sell: Sell) -> None:
+def test_due_entries_are_not_marked_again(sell: Sell) -> None:
     before = entry(sell().images.get()).wanted
     assert reconcile() == Drift()
     assert Entry.objects.get().wanted == before
 
 
-def test_what_gave_up_is_left_alone_until_it_changes(sell: Sell, use: Any) -> None:
+def test_failed_entries_are_left_alone_until_they_change(sell: Sell, use: Any) -> None:
     use(
         MAX_ATTEMPTS=1,
         EMBEDDER={"BACKEND": "tests.shop.EmbedderWithMoods"},
@@ -102,7 +102,7 @@ def test_what_gave_up_is_left_alone_until_it_changes(sell: Sell, use: Any) -> No
     assert reconcile().changed == 1
 
 
-def test_what_is_no_picture_or_has_none_is_no_difference() -> None:
+def test_rejected_and_empty_entries_are_no_difference() -> None:
     garment = Garment.objects.create(code="a", name="coat")
     Attachment.objects.create(garment=garment)
     Attachment.objects.create(garment=garment, upload=picture_file())
@@ -110,7 +110,7 @@ def test_what_is_no_picture_or_has_none_is_no_difference() -> None:
     assert reconcile() == Drift()
 
 
-def test_what_was_removed_is_forgotten_after_a_day(sell: Sell) -> None:
+def test_removed_entries_are_deleted_after_a_day(sell: Sell) -> None:
     sell().images.get().delete()
     work()
     reconcile()
@@ -134,7 +134,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(sell: Sell)
     assert count() == few
 
 
-def test_pages_are_told_by_their_last_key_and_never_by_an_offset(
+def test_pages_are_read_by_key_and_never_by_offset(
     sell: Sell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mmsearch_app.indexing.reconcile._CHUNK", 3)
@@ -152,12 +152,12 @@ def test_reconciling_needs_neither_the_model_nor_the_index(
 ) -> None:
     product = sell(pictures=0)
     ProductImage.objects.bulk_create([ProductImage(product=product, original="a.png")])
-    index.away = True
+    index.down = True
     monkeypatch.setattr(type(get_embedder()), "embed_documents", pytest.fail)
     assert reconcile() == Drift(changed=1)
 
 
-def test_an_entry_that_failed_to_be_read_is_not_a_difference_while_it_waits(
+def test_an_entry_that_could_not_be_read_is_no_difference_while_it_is_due(
     sell: Sell, embedder: Any
 ) -> None:
     add_picture(sell(pictures=0), "black")

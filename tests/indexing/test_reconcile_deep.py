@@ -1,4 +1,4 @@
-"""What is found by reading files, and by asking the index what it holds."""
+"""Deep reconcile: reading files, and comparing with the contents of the index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.shop_kit import delete_raw
 pytestmark = pytest.mark.django_db
 
 
-def test_a_file_replaced_under_its_own_name_is_found_by_reading_files(
+def test_a_file_replaced_under_the_same_name_is_found_by_reading_files(
     sell: Sell, embedder: CountingEmbedder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = sell(pictures=2).images.first()
@@ -33,7 +33,7 @@ def test_a_file_replaced_under_its_own_name_is_found_by_reading_files(
     assert embedder.documents == 2 + 1
 
 
-def test_a_deep_reconcile_finds_what_the_index_lost(sell: Sell) -> None:
+def test_a_deep_reconcile_finds_records_missing_from_the_index(sell: Sell) -> None:
     sell(pictures=3)
     work()
     live = get_index().live()
@@ -46,7 +46,7 @@ def test_a_deep_reconcile_finds_what_the_index_lost(sell: Sell) -> None:
     assert reconcile(deep=True) == Drift()
 
 
-def test_a_deep_reconcile_deletes_what_no_entry_accounts_for(sell: Sell) -> None:
+def test_a_deep_reconcile_deletes_records_without_an_entry(sell: Sell) -> None:
     sell(pictures=3)
     work()
     Entry.objects.filter(object_pk=ProductImage.objects.first().pk).delete()
@@ -55,7 +55,7 @@ def test_a_deep_reconcile_deletes_what_no_entry_accounts_for(sell: Sell) -> None
     assert len(held()) == 2
 
 
-def test_a_deep_reconcile_finds_what_was_written_to_a_generation_that_is_gone(
+def test_a_deep_reconcile_finds_records_of_a_dropped_generation(
     sell: Sell,
 ) -> None:
     sell(pictures=2)
@@ -74,9 +74,7 @@ def test_a_deep_reconcile_of_a_wiped_index_marks_everything(sell: Sell, settings
     assert len(held()) == 3
 
 
-def test_a_wiped_index_heals_with_the_first_entry_that_is_worked_on(
-    sell: Sell, settings: Any
-) -> None:
+def test_a_wiped_index_is_repaired_by_the_next_work(sell: Sell, settings: Any) -> None:
     product = sell(pictures=3)
     work()
     settings.MMSEARCH = {**settings.MMSEARCH}
@@ -85,16 +83,16 @@ def test_a_wiped_index_heals_with_the_first_entry_that_is_worked_on(
     assert len(held()) == 4
 
 
-def test_a_deep_reconcile_says_so_when_the_index_is_away(sell: Sell, index: Any) -> None:
+def test_a_deep_reconcile_reports_an_unavailable_index(sell: Sell, index: Any) -> None:
     sell()
     work()
-    index.away = True
+    index.down = True
     with pytest.raises(CommandError, match="cannot be reached"):
         call_command("mmsearch_reconcile", "--deep")
 
 
-def test_a_record_whose_entry_wants_it_gone_is_left_to_a_worker(sell: Sell) -> None:
-    """The worker looks at the row: another may be bringing it back at this moment."""
+def test_a_record_with_a_pending_delete_is_left_to_a_worker(sell: Sell) -> None:
+    """A worker checks the row first, since another may be writing the record again."""
     sell(pictures=2)
     work()
     first = Entry.objects.order_by("pk").first()
@@ -108,9 +106,7 @@ def test_a_record_whose_entry_wants_it_gone_is_left_to_a_worker(sell: Sell) -> N
     assert reconcile(deep=True) == Drift()
 
 
-def test_more_pictures_than_one_page_are_compared_page_by_page(
-    sell: Sell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_images_are_compared_page_by_page(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmsearch_app.indexing.reconcile._PAGE", 2)
     sell(pictures=7)
     work()

@@ -1,4 +1,4 @@
-"""Entries with keys of any shape, and pictures that were given up."""
+"""Reconcile with unusual keys, and with images that failed for good."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.parametrize("key", ["deadbeef", "", "9" * 40, "7.0", "1 OR 1=1", "-"])
 @pytest.mark.parametrize("source", [IMAGES, "shapes.poster"])
-def test_a_key_that_cannot_be_one_of_the_model_is_gone_like_any_other(
-    sell: Sell, source: str, key: str
-) -> None:
+def test_an_entry_with_an_invalid_key_is_removed(sell: Sell, source: str, key: str) -> None:
     sell()
     Poster.objects.create(name="sea", picture=picture_file())
     work()
@@ -43,8 +41,8 @@ def test_a_key_that_cannot_be_one_of_the_model_is_gone_like_any_other(
 
 
 @pytest.fixture
-def given_up(sell: Sell, embedder: EmbedderWithMoods, use: Any) -> Any:
-    """A picture at which the model stumbled for the last time."""
+def failed_image(sell: Sell, embedder: EmbedderWithMoods, use: Any) -> Any:
+    """An image that has used up all its attempts."""
     use(MAX_ATTEMPTS=1)
     image = add_picture(sell(), "black")
     work()
@@ -56,16 +54,16 @@ def a_day_later() -> None:
     Entry.objects.update(marked_at=timezone.now() - timedelta(days=1, seconds=1))
 
 
-def test_what_was_given_up_is_tried_again_once_a_day(given_up: Any) -> None:
+def test_failed_entries_are_retried_once_a_day(failed_image: Any) -> None:
     assert reconcile() == Drift()
     a_day_later()
     assert reconcile() == Drift(changed=1)
     work()
-    assert entry(given_up).state == State.FAILED
+    assert entry(failed_image).state == State.FAILED
     assert reconcile() == Drift()
 
 
-def test_what_was_given_up_a_day_ago_keeps_no_rebuild_from_its_end(given_up: Any) -> None:
+def test_entries_that_failed_a_day_ago_do_not_block_a_rebuild(failed_image: Any) -> None:
     a_day_later()
     assert not rebuild_index().open
-    assert entry(given_up).state == State.FAILED
+    assert entry(failed_image).state == State.FAILED

@@ -1,4 +1,4 @@
-"""Rows of every kind of source and key are compared, and only those that are asked for."""
+"""Reconcile compares rows of every kind of source and key, or of the named source only."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_source_of_a_subclass_compares_its_parents_key() -> None:
         assert reconcile("shapes.framedposter") == Drift(changed=1)
 
 
-def test_a_source_of_a_proxy_is_compared_like_any_other() -> None:
+def test_a_source_of_a_proxy_is_compared() -> None:
     with registered(Framed(CheapPoster)):
         Poster.objects.bulk_create([Poster(name="sea", picture="a.png")])
         assert reconcile("shapes.cheapposter") == Drift(changed=1)
@@ -75,12 +75,12 @@ def test_only_the_named_source_is_compared(sell: Sell) -> None:
     assert reconcile(IMAGES) == Drift(changed=1)
 
 
-def test_an_unknown_source_is_named_with_the_right_ones() -> None:
+def test_an_unknown_source_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(CommandError, match=r"No image source is called 'nope'.*productimage"):
         call_command("mmsearch_reconcile", "nope")
 
 
-def test_entries_of_a_source_that_is_no_longer_registered_are_gone() -> None:
+def test_entries_of_a_source_that_is_no_longer_registered_are_removed() -> None:
     with registered(Framed(FramedPoster)):
         FramedPoster.objects.create(name="sea", picture=picture_file(), frame="oak")
         work()

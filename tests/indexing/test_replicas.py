@@ -1,4 +1,4 @@
-"""A shop with replicas: indexing reads where the shop writes, for a replica may lag behind."""
+"""With database replicas, indexing reads from the primary, since a replica may lag behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 class LostReplica:
-    """Sends every read to a database that does not exist: none may come."""
+    """A database router that sends every read to a database that does not exist."""
 
     def db_for_read(self, model: Any, **_: Any) -> str:
         return "replica"
@@ -33,7 +33,7 @@ class LostReplica:
 
 @pytest.fixture
 def lost_replica(settings: Any) -> Any:
-    """Call it when the shop is stocked: from then on reads by default fail."""
+    """Call this after stocking the shop: from then on, reads from a replica fail."""
 
     def switch() -> None:
         settings.DATABASE_ROUTERS = [f"{__name__}.LostReplica"]
@@ -41,7 +41,7 @@ def lost_replica(settings: Any) -> Any:
     return switch
 
 
-def test_a_picture_with_its_filters_is_indexed_from_the_primary(
+def test_an_image_with_its_filters_is_indexed_from_the_primary(
     sell: Sell, lost_replica: Any
 ) -> None:
     product = sell(pictures=2)
@@ -50,7 +50,7 @@ def test_a_picture_with_its_filters_is_indexed_from_the_primary(
     assert work().indexed == 2
 
 
-def test_a_save_of_the_product_finds_its_pictures_on_the_primary(
+def test_a_save_of_the_product_finds_its_images_on_the_primary(
     sell: Sell, lost_replica: Any
 ) -> None:
     product = sell(pictures=2)
@@ -68,7 +68,10 @@ def test_a_cleared_link_is_found_on_the_primary(lost_replica: Any, turned: bool)
     poster.tags.add(tag)
     work()
     lost_replica()
-    tag.posters.clear() if turned else poster.tags.clear()
+    if turned:
+        tag.posters.clear()
+    else:
+        poster.tags.clear()
     assert entry(poster).due_at is not None
 
 
@@ -83,14 +86,14 @@ def test_a_rebuild_and_a_reconcile_read_the_primary_alone(sell: Sell, lost_repli
     assert len(held()) == 3
 
 
-def test_the_ledger_itself_is_read_where_it_is_written(sell: Sell, lost_replica: Any) -> None:
+def test_the_ledger_is_read_from_the_primary(sell: Sell, lost_replica: Any) -> None:
     sell()
     lost_replica()
     assert Entry.objects.count() == 1
     assert not Rebuild.objects.filter(open=True).exists()
 
 
-def test_a_queryset_that_names_its_database_is_read_there(sell: Sell) -> None:
+def test_a_queryset_that_names_its_database_is_read_from_it(sell: Sell) -> None:
     sell()
     assert from_primary(ProductImage.objects.using("archive")).db == "archive"
     assert from_primary(ProductImage.objects.all()).db == "default"

@@ -1,4 +1,4 @@
-"""Product pictures on S3: a real client against a server that speaks its protocol."""
+"""Product images on S3: a real client and a server that speaks the protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.shop import Sell, entry, held, make_due, picture, work
 
 pytestmark = [
     pytest.mark.django_db,
-    # botocore's and moto's own, at import and in the server's threads.
+    # Warnings of botocore and moto, at import and in the server's threads.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 BUCKET = "pictures"
@@ -33,7 +33,7 @@ def server() -> Iterator[ThreadedMotoServer]:
     running.start()
     host, port = running.get_host_and_port()
     with closing(HTTPConnection(host, port)) as connection:
-        connection.request("POST", "/moto-api/reset")  # all servers of a process share buckets
+        connection.request("POST", "/moto-api/reset")  # servers in a process share their buckets
         assert connection.getresponse().status == 200
     yield running
     running.stop()
@@ -41,7 +41,7 @@ def server() -> Iterator[ThreadedMotoServer]:
 
 @pytest.fixture
 def s3(server: ThreadedMotoServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A bucket, and the storage of product pictures in it."""
+    """A bucket, and the storage that keeps product images in it."""
     from storages.backends.s3 import S3Storage
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -72,7 +72,7 @@ def names(client: Any) -> list[str]:
     return [found["Key"] for found in client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
 
-def test_pictures_on_s3_are_indexed_and_found(s3: Any, sell: Sell) -> None:
+def test_images_on_s3_are_indexed_and_found(s3: Any, sell: Sell) -> None:
     for title in ("red mug", "blue mug"):
         sell(title)
     assert len(names(s3)) == 2
@@ -82,7 +82,7 @@ def test_pictures_on_s3_are_indexed_and_found(s3: Any, sell: Sell) -> None:
     assert hit.image_url.startswith("http://127.0.0.1:")
 
 
-def test_an_object_that_is_missing_is_a_state_and_no_failure(s3: Any, sell: Sell) -> None:
+def test_a_missing_object_is_a_state_and_not_a_failure(s3: Any, sell: Sell) -> None:
     image, _other = sell().images.get(), sell("blue mug")
     s3.delete_object(Bucket=BUCKET, Key=image.original.name)
     drained = work()
@@ -92,7 +92,7 @@ def test_an_object_that_is_missing_is_a_state_and_no_failure(s3: Any, sell: Sell
     assert "The file is missing" in found.error
 
 
-def test_a_server_that_is_down_costs_no_attempt_and_nothing_is_lost(
+def test_an_outage_does_not_count_as_an_attempt_and_nothing_is_lost(
     s3: Any, sell: Sell, server: ThreadedMotoServer
 ) -> None:
     image = sell().images.get()
@@ -115,7 +115,9 @@ def test_a_server_that_is_down_costs_no_attempt_and_nothing_is_lost(
     assert len(held()) == 1
 
 
-def test_saving_a_product_asks_s3_nothing(s3: Any, sell: Sell, server: ThreadedMotoServer) -> None:
+def test_saving_a_product_sends_no_request_to_s3(
+    s3: Any, sell: Sell, server: ThreadedMotoServer
+) -> None:
     product = sell()
     server.stop()
     try:
@@ -126,7 +128,7 @@ def test_saving_a_product_asks_s3_nothing(s3: Any, sell: Sell, server: ThreadedM
     assert Entry.objects.get().state == State.PENDING
 
 
-def test_an_object_overwritten_under_its_own_name_is_found_by_reading_files(
+def test_an_object_replaced_under_the_same_name_is_found_by_reading_files(
     s3: Any, sell: Sell
 ) -> None:
     product = sell()
@@ -144,7 +146,7 @@ def test_an_object_overwritten_under_its_own_name_is_found_by_reading_files(
     assert Product.objects.count() == 1
 
 
-def test_a_picture_too_large_is_refused_before_it_is_fetched(
+def test_an_image_that_is_too_large_is_refused_before_it_is_downloaded(
     s3: Any, sell: Sell, use: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(MAX_SOURCE_BYTES=10)

@@ -1,4 +1,4 @@
-"""A picture that may not be shown any more hides no product that has others."""
+"""A product with an image that may not be shown is still found by its other images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Hide = Callable[..., None]
 
 
 class CountingIndex(MemoryIndex):
-    """Notes how many products each search asked for."""
+    """Records how many products each search asks for."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -48,7 +48,7 @@ def index(use: Callable[..., None]) -> CountingIndex:
 
 @pytest.fixture
 def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
-    """Let the source's queryset show these pictures no more; no signal tells."""
+    """Exclude these images from the source's queryset, without a signal."""
 
     def act(*images: ProductImage) -> None:
         hidden = [image.pk for image in images]
@@ -60,7 +60,7 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
 
 
 def offer(sell: Sell, title: str, *reds: float) -> list[ProductImage]:
-    """Sell a product with one picture for each share of red beside blue, 0 to 1."""
+    """Create a product with an image per share of red (0 to 1), the rest of which is blue."""
     product = sell(title, pictures=0)
     return [
         ProductImage.objects.create(product=product, original=paint(red, side=16 * (n + 1)))
@@ -75,11 +75,11 @@ def paint(red: float, *, side: int) -> ContentFile[bytes]:
 
 
 def ask(**options: Any) -> Sequence[Any]:
-    """What is found for red."""
+    """The hits for "red"."""
     return search(image=picture("red", side=200), **options).hits
 
 
-def test_another_picture_shows_the_product_at_its_own_place(sell: Sell, hide: Hide) -> None:
+def test_another_image_shows_the_product_at_the_rank_of_that_image(sell: Sell, hide: Hide) -> None:
     red, blue = offer(sell, "mug", 1, 0.25)
     offer(sell, "cup", 0.5)
     work()
@@ -90,9 +90,7 @@ def test_another_picture_shows_the_product_at_its_own_place(sell: Sell, hide: Hi
     assert cup.score > mug.score
 
 
-def test_an_answer_with_a_second_choice_is_still_in_the_order_of_scores(
-    sell: Sell, hide: Hide
-) -> None:
+def test_an_answer_with_second_choices_is_still_ordered_by_score(sell: Sell, hide: Hide) -> None:
     stale = [offer(sell, f"mug {n}", 1, 0.9 - n / 8, 0)[0] for n in range(6)]
     for n in range(6):
         offer(sell, f"cup {n}", 0.95 - n / 8)
@@ -103,7 +101,7 @@ def test_an_answer_with_a_second_choice_is_still_in_the_order_of_scores(
     ]
 
 
-def test_a_picture_that_is_second_best_twice_over_is_found(sell: Sell, hide: Hide) -> None:
+def test_an_image_that_is_second_best_twice_over_is_found(sell: Sell, hide: Hide) -> None:
     *stale, last = offer(sell, "mug", 1, 0.75, 0.5)
     offer(sell, "cup", 0.25)
     work()
@@ -111,7 +109,7 @@ def test_a_picture_that_is_second_best_twice_over_is_found(sell: Sell, hide: Hid
     assert last in [hit.image for hit in ask()]
 
 
-def test_a_picture_deleted_and_replaced_before_any_worker_ran(sell: Sell) -> None:
+def test_an_image_deleted_and_replaced_before_any_worker_ran(sell: Sell) -> None:
     red, blue = offer(sell, "mug", 1, 0.25)
     offer(sell, "cup", 0.5)
     work()
@@ -120,7 +118,7 @@ def test_a_picture_deleted_and_replaced_before_any_worker_ran(sell: Sell) -> Non
     assert blue in [hit.image for hit in ask()]
 
 
-def test_a_row_whose_picture_was_taken_away_is_no_hit(sell: Sell) -> None:
+def test_a_row_that_lost_its_image_is_not_a_hit(sell: Sell) -> None:
     red, blue = offer(sell, "mug", 1, 0.25)
     (only,) = offer(sell, "cup", 1)
     work()
@@ -128,7 +126,7 @@ def test_a_row_whose_picture_was_taken_away_is_no_hit(sell: Sell) -> None:
     assert [hit.image for hit in ask()] == [blue]
 
 
-def test_a_picture_that_one_user_may_not_see_hides_no_product_from_him(
+def test_a_product_is_found_even_if_the_user_may_not_see_one_of_its_images(
     sell: Sell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     red, blue = offer(sell, "mug", 1, 0.25)
@@ -142,7 +140,7 @@ def test_a_picture_that_one_user_may_not_see_hides_no_product_from_him(
     assert [hit.image for hit in ask()] == [blue]
 
 
-def test_a_picture_that_moved_shows_its_new_product_and_leaves_the_old_one_its_others(
+def test_an_image_moved_to_another_product_leaves_the_old_product_findable(
     sell: Sell,
 ) -> None:
     red, blue = offer(sell, "mug", 1, 0.25)
@@ -153,7 +151,7 @@ def test_a_picture_that_moved_shows_its_new_product_and_leaves_the_old_one_its_o
     assert hits == {"cup": red, "mug": blue}
 
 
-def test_filters_hold_for_the_second_choice(sell: Sell, hide: Hide) -> None:
+def test_filters_apply_to_second_choices(sell: Sell, hide: Hide) -> None:
     red, _blue = offer(sell, "mug", 1, 0.25)
     offer(sell, "cup", 0.5)
     work()
@@ -161,14 +159,14 @@ def test_filters_hold_for_the_second_choice(sell: Sell, hide: Hide) -> None:
     assert [hit.title for hit in ask(filters={"price__lte": 10})] == ["mug"]
 
 
-def test_when_all_may_be_shown_the_index_is_asked_once(
+def test_if_all_hits_may_be_shown_the_index_is_searched_once(
     shop: Catalogue, index: CountingIndex
 ) -> None:
     assert len(search("mug", limit=3).hits) == 3
     assert len(index.asked) == 1
 
 
-def test_a_second_choice_costs_one_more_search_and_one_more_query(
+def test_second_choices_take_one_extra_search_and_one_extra_query(
     sell: Sell, hide: Hide, index: CountingIndex
 ) -> None:
     red, *_ = offer(sell, "mug", 1, 0.25)
@@ -188,7 +186,7 @@ def test_a_second_choice_costs_one_more_search_and_one_more_query(
 
 
 @pytest.mark.parametrize("pictures", [3, 30])
-def test_a_product_with_nothing_to_show_costs_three_searches_at_most(
+def test_a_product_with_nothing_to_show_takes_at_most_three_searches(
     sell: Sell, hide: Hide, index: CountingIndex, pictures: int
 ) -> None:
     hide(*offer(sell, "mug", *[1] * pictures))
@@ -201,7 +199,7 @@ def test_a_product_with_nothing_to_show_costs_three_searches_at_most(
     assert len(index.asked) <= 3
 
 
-def test_a_shop_that_hides_everything_is_asked_a_few_times(
+def test_a_shop_that_hides_everything_takes_few_searches(
     sell: Sell, hide: Hide, index: CountingIndex
 ) -> None:
     for n in range(15):
@@ -212,8 +210,8 @@ def test_a_shop_that_hides_everything_is_asked_a_few_times(
     assert len(index.asked) <= 6
 
 
-def test_a_near_duplicate_of_the_reference_gets_no_second_chance(sell: Sell, hide: Hide) -> None:
-    """It shows the very picture that the visitor started from; its others change nothing."""
+def test_a_near_duplicate_of_the_reference_gets_no_second_choice(sell: Sell, hide: Hide) -> None:
+    """It shows the image that the visitor started from, so its other images do not matter."""
     same = picture("red", side=99)
     reference, twin = sell("mug", pictures=0), sell("twin", pictures=0)
     for product in (reference, twin):
@@ -226,7 +224,7 @@ def test_a_near_duplicate_of_the_reference_gets_no_second_chance(sell: Sell, hid
     assert [hit.image for hit in search(like=reference).hits] == [shown]
 
 
-def test_a_twin_whose_other_picture_fits_better_is_shown_by_that(sell: Sell) -> None:
+def test_a_duplicate_with_a_better_image_is_shown_by_that_image(sell: Sell) -> None:
     reference, twin = sell("red mug", pictures=0), sell("blue cup", pictures=0)
     for product in (reference, twin):
         file = picture_file("red", side=99)

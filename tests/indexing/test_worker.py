@@ -1,4 +1,4 @@
-"""The left road: from a marked row to a record in the index."""
+"""A worker turns marked rows into records in the index."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.shop_kit import vector_of
 pytestmark = pytest.mark.django_db
 
 
-def test_what_is_saved_is_in_the_index_after_a_drain(sell: Sell) -> None:
+def test_saved_rows_are_in_the_index_after_a_drain(sell: Sell) -> None:
     image = sell().images.get()
     assert work().indexed == 1
     assert held() == [f"{IMAGES}:{image.pk}"]
@@ -44,7 +44,7 @@ def test_a_second_drain_finds_nothing_to_do(sell: Sell, embedder: CountingEmbedd
     assert embedder.documents == 1
 
 
-def test_what_is_deleted_leaves_the_index(sell: Sell) -> None:
+def test_deleted_rows_leave_the_index(sell: Sell) -> None:
     product = sell(pictures=2)
     work()
     product.images.first().delete()
@@ -52,7 +52,7 @@ def test_what_is_deleted_leaves_the_index(sell: Sell) -> None:
     assert len(held()) == 1
 
 
-def test_saving_again_writes_the_same_record_again(sell: Sell) -> None:
+def test_saving_again_replaces_the_record(sell: Sell) -> None:
     product = sell()
     for _ in range(3):
         product.images.get().save()
@@ -66,7 +66,7 @@ def test_a_limit_ends_the_drain_early(sell: Sell) -> None:
     assert Entry.objects.filter(state=State.PENDING).count() == 3
 
 
-def test_progress_adds_up_to_what_was_done(sell: Sell, use: Any) -> None:
+def test_progress_adds_up_to_the_total(sell: Sell, use: Any) -> None:
     use(BATCH_SIZE=2)
     sell(pictures=5)
     steps: list[int] = []
@@ -118,7 +118,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows_of_a_batch(
         work()
 
 
-def test_the_embedder_sees_a_safe_and_small_picture_with_the_title(
+def test_the_embedder_gets_a_safe_small_image_with_the_title(
     embedder: EmbedderWithMoods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []

@@ -1,4 +1,4 @@
-"""What becomes of a row, by what it holds when the worker comes."""
+"""The state of a row after a worker has handled it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def products_within(*conditions: Condition) -> list[str]:
-    """Keys of the products whose records fulfil the conditions."""
+    """Keys of the products whose records match the conditions."""
     index, embedder = get_index(), get_embedder()
     live = index.live()
     assert live is not None
@@ -36,7 +36,7 @@ def products_within(*conditions: Condition) -> list[str]:
     return sorted(match.product for match in found)
 
 
-def test_a_file_that_is_gone_before_the_worker_comes_is_a_state_and_no_crash(sell: Sell) -> None:
+def test_a_file_that_is_missing_is_recorded_as_a_state(sell: Sell) -> None:
     image = sell().images.get()
     os.remove(image.original.path)
     assert work().skipped == 1
@@ -45,7 +45,7 @@ def test_a_file_that_is_gone_before_the_worker_comes_is_a_state_and_no_crash(sel
     assert "The file is missing" in found.error
 
 
-def test_a_file_that_disappears_takes_the_record_along(sell: Sell) -> None:
+def test_a_file_that_disappears_removes_its_record(sell: Sell) -> None:
     image = sell().images.get()
     work()
     os.remove(image.original.path)
@@ -58,7 +58,7 @@ def test_a_file_that_disappears_takes_the_record_along(sell: Sell) -> None:
     ("name", "content"),
     [("a.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n"), ("a.pdf", b"%PDF-1.7"), ("a.png", b"")],
 )
-def test_a_file_that_is_no_picture_is_rejected_and_says_why(name: str, content: bytes) -> None:
+def test_a_file_that_is_not_an_image_is_rejected_with_a_reason(name: str, content: bytes) -> None:
     garment = Garment.objects.create(code="a", name="coat")
     attachment = Attachment.objects.create(garment=garment, upload=ContentFile(content, name=name))
     work()
@@ -77,7 +77,7 @@ def test_rows_without_a_file_or_a_product_are_empty() -> None:
     assert held() == []
 
 
-def test_a_row_that_gets_its_picture_later_is_indexed_then() -> None:
+def test_a_row_that_gets_its_image_later_is_indexed() -> None:
     garment = Garment.objects.create(code="a", name="coat")
     work()
     garment.photo = Media.objects.create(file=picture_file())
@@ -94,7 +94,7 @@ def test_products_that_share_a_media_row_are_all_indexed() -> None:
     assert held() == ["shapes.garment:a", "shapes.garment:b", "shapes.garment:c d"]
 
 
-def test_unpublishing_the_product_takes_its_pictures_out(sell: Sell) -> None:
+def test_unpublishing_the_product_removes_its_images(sell: Sell) -> None:
     product = sell(pictures=2)
     work()
     product.is_public = False
@@ -118,7 +118,7 @@ def test_a_change_of_price_updates_the_filter_and_embeds_nothing(
     assert products_within(Condition(name="price", operator="gt", values=(50,)))
 
 
-def test_a_change_of_title_embeds_anew(sell: Sell, embedder: CountingEmbedder) -> None:
+def test_a_change_of_title_embeds_again(sell: Sell, embedder: CountingEmbedder) -> None:
     product = sell()
     work()
     before = vector_of(product.images.get())
@@ -129,7 +129,7 @@ def test_a_change_of_title_embeds_anew(sell: Sell, embedder: CountingEmbedder) -
     assert not np.allclose(vector_of(product.images.get()), before)
 
 
-def test_a_forced_mark_embeds_anew_without_any_change(
+def test_a_forced_mark_embeds_again_without_a_change(
     sell: Sell, embedder: CountingEmbedder
 ) -> None:
     product = sell()
@@ -139,7 +139,7 @@ def test_a_forced_mark_embeds_anew_without_any_change(
     assert embedder.documents == 2
 
 
-def test_a_changed_tag_is_what_the_index_filters_on() -> None:
+def test_a_changed_tag_changes_the_filter_in_the_index() -> None:
     poster = Poster.objects.create(name="sea", picture=picture_file())
     poster.tags.set([Tag.objects.create(name="blue"), Tag.objects.create(name="water")])
     work()
@@ -156,7 +156,7 @@ class Priced(ImageSource):
     filters: ClassVar = {"worth": "worth"}
 
 
-def test_a_filter_value_that_the_index_refuses_stops_no_other_row(
+def test_a_filter_value_that_the_index_refuses_does_not_stop_other_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     worth = property(lambda self: float("nan") if self.name == "bad" else float(self.price))
@@ -170,7 +170,7 @@ def test_a_filter_value_that_the_index_refuses_stops_no_other_row(
         assert "no value to filter on" in entries.get(state=State.PENDING).error
 
 
-def test_an_entry_whose_key_no_longer_fits_the_model_is_removed(sell: Sell) -> None:
+def test_an_entry_whose_key_is_invalid_for_the_model_is_removed(sell: Sell) -> None:
     sell()
     Entry.objects.create(
         source=IMAGES,
@@ -182,7 +182,7 @@ def test_an_entry_whose_key_no_longer_fits_the_model_is_removed(sell: Sell) -> N
     assert (drained.indexed, drained.removed) == (1, 1)
 
 
-def test_an_entry_of_a_source_that_is_gone_is_removed() -> None:
+def test_an_entry_of_an_unregistered_source_is_removed() -> None:
     with registered(Priced(Poster)):
         Poster.objects.create(name="sea", picture=picture_file())
     work()

@@ -1,4 +1,4 @@
-"""A storage that is away, and a single file that it cannot hand out."""
+"""A storage that is down, and single files that it cannot read."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ pytestmark = pytest.mark.django_db
 
 
 class MoodyStorage(FileSystemStorage):
-    """Hands out nothing while it is `away`, and never what is called `broken`."""
+    """Reads no file while it is `down`, and never the file named `broken`."""
 
-    away = False
+    down = False
     broken = ""
 
     def _open(self, name: str, mode: str = "rb") -> Any:
-        if self.away or name == self.broken:
+        if self.down or name == self.broken:
             raise RuntimeError("500 Internal Server Error")
         return super()._open(name, mode)
 
 
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch, settings: Any) -> MoodyStorage:
-    """The storage of the example shop's pictures."""
+    """The storage of the example shop's images."""
     made = MoodyStorage(location=settings.MEDIA_ROOT)
     monkeypatch.setattr(ProductImage._meta.get_field("original"), "storage", made)
     return made
@@ -54,24 +54,24 @@ def save_all() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4, 32])
-def test_however_long_the_storage_is_away_no_picture_gives_up(
+def test_no_image_fails_for_good_during_a_long_storage_outage(
     storage: MoodyStorage, shop: Catalogue, use: Any, size: int
 ) -> None:
     use(BATCH_SIZE=size)
     work()
     Entry.objects.update(generation="", content="")
-    storage.away = True
+    storage.down = True
     save_all()
     for _ in range(10):
         make_due()
         assert "The storage does not answer: RuntimeError: 500" in drain().problem
     assert set(Entry.objects.values_list("attempts", "state")) == {(0, State.PENDING)}
-    storage.away = False
+    storage.down = False
     make_due()
     assert work().indexed == 6
 
 
-def test_one_broken_file_alone_in_its_batch_is_no_outage_and_gives_up(
+def test_a_single_broken_file_is_not_an_outage_and_fails_after_all_attempts(
     storage: MoodyStorage, shop: Catalogue, use: Any
 ) -> None:
     image = shop["red mug"].images.get()
@@ -83,7 +83,7 @@ def test_one_broken_file_alone_in_its_batch_is_no_outage_and_gives_up(
     assert entry(image).state == State.FAILED
 
 
-def test_a_broken_file_next_to_one_that_is_missing_is_no_outage(
+def test_a_broken_file_next_to_a_missing_one_is_not_an_outage(
     storage: MoodyStorage, sell: Sell
 ) -> None:
     product = sell(pictures=0)
@@ -94,32 +94,32 @@ def test_a_broken_file_next_to_one_that_is_missing_is_no_outage(
     assert entry(broken).attempts == 1
 
 
-def test_pictures_of_another_storage_are_indexed_during_the_outage(
+def test_images_of_another_storage_are_indexed_during_the_outage(
     storage: MoodyStorage, sell: Sell
 ) -> None:
     sell()
     Poster.objects.create(name="sea", picture=picture_file())
-    storage.away = True
+    storage.down = True
     drained = drain()
     assert (drained.indexed, drained.failed) == (1, 0)
     assert "does not answer" in drained.problem
 
 
-def test_a_rebuild_stops_at_once_and_visitors_keep_what_they_had(
+def test_a_rebuild_stops_at_once_and_searches_keep_the_old_generation(
     storage: MoodyStorage, shop: Catalogue
 ) -> None:
     before, keys = live(), held()
-    storage.away = True
+    storage.down = True
     with pytest.raises(RebuildBlocked, match="The storage does not answer"):
         rebuild_index()
     assert (live(), held()) == (before, keys)
-    storage.away = False
+    storage.down = False
     rebuild_index()
     assert live() != before
     assert held() == keys
 
 
-def test_an_unchanged_picture_is_read_but_not_decoded(
+def test_an_unchanged_image_is_read_but_not_decoded(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_all()
@@ -127,7 +127,7 @@ def test_an_unchanged_picture_is_read_but_not_decoded(
     assert work().indexed == 6
 
 
-def test_a_picture_whose_vector_the_index_lost_is_decoded_again(shop: Catalogue) -> None:
+def test_an_image_whose_vector_is_missing_is_decoded_again(shop: Catalogue) -> None:
     get_index().delete(held()[:2], generation=live())
     save_all()
     assert work().indexed == 6

@@ -1,4 +1,4 @@
-"""When a model loads: late, once, completely, and never by a download in a search."""
+"""Models load late, once and completely, and searches never download."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.embedders.kit import CLIP, LENS, make, run_threads
 
 
 class CountingBGEVL(BGEVL):
-    """Notes each load, and takes its time."""
+    """Counts its loads, which are slow."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -27,7 +27,7 @@ class CountingBGEVL(BGEVL):
         return super()._load(download=download)
 
 
-def test_a_model_loads_once_however_many_ask_at_first() -> None:
+def test_a_model_loads_once_for_concurrent_first_calls() -> None:
     embedder = CountingBGEVL(path=CLIP)
     found: list[Any] = []
     run_threads(lambda _: found.append(embedder.embed_queries([Content(text="a")])), range(8))
@@ -35,7 +35,7 @@ def test_a_model_loads_once_however_many_ask_at_first() -> None:
     assert len(found) == 8
 
 
-def test_a_failed_load_answers_nothing_and_is_tried_again(tmp_path: Path) -> None:
+def test_a_failed_load_raises_and_is_retried(tmp_path: Path) -> None:
     tiny = LENS / "tiny" / "magic_lens.pkl"
     embedder = make("magiclens", tmp_path, path=tmp_path / "weights.pkl")
     with pytest.raises(MissingWeights):

@@ -1,4 +1,4 @@
-"""Preprocessing where the reference pictures do not reach."""
+"""Preprocessing of images that the references do not cover."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from mmsearch_app.inference.pixels import crop_square, floor_half, round_half
 pytest.importorskip("torch", reason="the models need torch: install mmsearch[models]")
 
 
-def test_the_two_processors_begin_the_crop_at_other_pixels() -> None:
+def test_the_two_processors_start_the_crop_at_different_pixels() -> None:
     assert [floor_half(rest) for rest in range(6)] == [0, 0, 1, 1, 2, 2]
     assert [round_half(rest) for rest in range(6)] == [0, 0, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize("size", [(700, 40), (41, 700), (1024, 3)])
-def test_only_the_middle_of_an_extreme_picture_is_resized_to_the_same_pixels(
+def test_only_the_middle_of_an_extreme_image_is_resized_to_the_same_pixels(
     size: tuple[int, int],
 ) -> None:
     noise = np.random.default_rng(3).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
@@ -32,7 +32,7 @@ def test_only_the_middle_of_an_extreme_picture_is_resized_to_the_same_pixels(
 
 
 @pytest.mark.parametrize("size", [(1, 1024), (1024, 1)])
-def test_a_line_of_pixels_is_never_made_large(
+def test_an_extremely_narrow_image_is_never_enlarged(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resize, made = Image.Image.resize, []

@@ -1,4 +1,4 @@
-"""Branches move: a fingerprint names the commit that was downloaded."""
+"""Branches move, so a fingerprint contains the commit that was downloaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MINE = {"model": "shop/clip", "revision": "main"}
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the hub."""
+    """An empty hub cache."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -34,7 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def point(cache: Path, repository: str, commit: str, *, branch: str = "main") -> Path:
-    """Note where a branch stood when it was downloaded, as the hub's cache does."""
+    """Record the commit of a branch at its download, as the hub's cache does."""
     folder = cache / f"models--{repository.replace('/', '--')}"
     (folder / "refs").mkdir(parents=True, exist_ok=True)
     (folder / "refs" / branch).write_text(commit, encoding="utf-8")
@@ -59,7 +59,7 @@ def make(kind: str) -> Any:
     "kind",
     ["bge-vl", "bge-m3", "visualized", "open-clip", "sentence-transformers", "reranker"],
 )
-def test_two_machines_that_hold_other_commits_of_a_branch_are_told_apart(
+def test_machines_with_different_commits_of_a_branch_have_different_fingerprints(
     cache: Path, kind: str
 ) -> None:
     model = make(kind)
@@ -72,14 +72,14 @@ def test_two_machines_that_hold_other_commits_of_a_branch_are_told_apart(
     assert f"@{NEW[:12]}" in found[1]
 
 
-def test_a_named_commit_counts_whatever_was_downloaded_of_a_branch(cache: Path) -> None:
+def test_a_given_commit_is_used_whichever_commit_the_branch_had(cache: Path) -> None:
     embedder = BGEVL(revision=OLD)
     point(cache, "BAAI/BGE-VL-base", NEW)
     assert f"@{OLD[:12]}" in embedder.fingerprint
     assert embedder.settled
 
 
-def test_a_branch_is_settled_once_it_is_here(cache: Path) -> None:
+def test_a_branch_is_resolved_once_it_is_downloaded(cache: Path) -> None:
     embedder = BGEVL()
     assert not embedder.settled
     point(cache, "BAAI/BGE-VL-base", OLD)
@@ -88,7 +88,7 @@ def test_a_branch_is_settled_once_it_is_here(cache: Path) -> None:
 
 
 class Downloading(BGEVL):
-    """Puts a small model into the cache when it may download, as the hub would."""
+    """Puts a small model into the cache if downloads are allowed, as the hub's client does."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where weights come from, and which are refused."""
+"""Where weights are found, and which files are refused."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ COMMIT = "98db10b10d22620010d06f11733346e1c98c34aa"
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the hub, in its real layout."""
+    """An empty hub cache, in its real layout."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -58,7 +58,7 @@ def test_another_revision_in_the_cache_is_not_used(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["embed_queries", "embed_documents"])
-def test_weights_that_are_nowhere_say_how_to_get_them(cache: Path, call: str) -> None:
+def test_missing_weights_say_how_to_get_them(cache: Path, call: str) -> None:
     with pytest.raises(MissingWeights, match=r"BAAI/BGE-VL-base .* mmsearch_check"):
         getattr(BGEVL(), call)([Content(text="a")])
 
@@ -82,7 +82,7 @@ def test_revision_and_model_are_in_the_fingerprint() -> None:
     assert len(prints) == 6
 
 
-def test_the_fingerprint_of_local_weights_is_their_content_not_their_place(
+def test_the_fingerprint_of_local_weights_depends_on_their_content_not_on_their_path(
     tmp_path: Path,
 ) -> None:
     shutil.copytree(CLIP, tmp_path / "copy")
@@ -104,7 +104,7 @@ def test_another_tokenizer_has_another_fingerprint(tmp_path: Path) -> None:
     assert BGEVL(path=tmp_path).fingerprint != BGEVL(path=CLIP).fingerprint
 
 
-def test_a_digest_sees_the_first_and_the_last_bytes_and_the_size_of_a_large_file(
+def test_a_digest_covers_the_first_and_last_bytes_and_the_size_of_a_large_file(
     tmp_path: Path,
 ) -> None:
     content = bytearray(1 << 20)
@@ -121,7 +121,7 @@ def test_a_digest_sees_the_first_and_the_last_bytes_and_the_size_of_a_large_file
 
 
 class Bomb:
-    """Pickles as a call that would leave a trace."""
+    """Pickles as a call that would write a file."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -138,7 +138,7 @@ def test_a_checkpoint_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"<html>404</html>"])
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "weights.pth").write_bytes(content)
     with pytest.raises(InvalidWeights, match="no file of weights"):
         read_checkpoint(tmp_path / "weights.pth")

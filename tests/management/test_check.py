@@ -1,4 +1,4 @@
-"""`mmsearch_check`: a healthy shop is in order whatever its rows are like; what is not, is told."""
+"""`mmsearch_check` passes for a healthy shop, whatever its rows, and reports what fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def look(part: str = "storage") -> str:
-    """What the command says of a part, whether it fails or not."""
+    """The command's line about a part, whether it fails or not."""
     output = io.StringIO()
     with suppress(CommandError):
         call_command("mmsearch_check", stdout=output)
@@ -42,7 +42,7 @@ def lose(row: ProductImage | None) -> None:
 
 
 @pytest.mark.parametrize("first", ["a document", "a lost file", "no picture"])
-def test_one_picture_among_the_first_rows_is_enough(sell: Sell, first: str) -> None:
+def test_one_readable_image_among_the_first_rows_is_enough(sell: Sell, first: str) -> None:
     product = sell(pictures=0)
     if first == "a document":
         add_document(product)
@@ -56,28 +56,28 @@ def test_one_picture_among_the_first_rows_is_enough(sell: Sell, first: str) -> N
     assert "read a picture of example_shop.productimage" in line
 
 
-def test_a_source_without_any_picture_is_told_and_no_failure(sell: Sell) -> None:
+def test_a_source_without_images_is_reported_but_does_not_fail(sell: Sell) -> None:
     add_document(sell(pictures=0))
     line = look()
     assert line.startswith("ok")
     assert "found no picture in the first 50 rows of example_shop.productimage" in line
 
 
-def test_a_storage_that_has_none_of_its_files_fails(sell: Sell) -> None:
+def test_a_storage_without_any_of_its_files_fails(sell: Sell) -> None:
     for row in sell(pictures=2).images.all():
         lose(row)
     assert look().startswith("FAIL")
 
 
-def test_a_storage_that_is_away_fails(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_storage_fails(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
-        raise ConnectionError("the bucket is away")
+        raise ConnectionError("the bucket is down")
 
     sell(pictures=2)
     monkeypatch.setattr(FileSystemStorage, "_open", refuse)
     line = look()
     assert line.startswith("FAIL")
-    assert "ConnectionError: the bucket is away" in line
+    assert "ConnectionError: the bucket is down" in line
 
 
 def asking(url: str, **options: Any) -> dict[str, Any]:
@@ -89,19 +89,19 @@ def asking(url: str, **options: Any) -> dict[str, Any]:
     return {"BACKEND": backend, "OPTIONS": {"model": model, **options}}
 
 
-def test_a_reranker_whose_server_is_dead_fails(use: Any) -> None:
+def test_a_reranker_whose_server_is_down_fails(use: Any) -> None:
     use(RERANKER=asking("http://127.0.0.1:9/v1"))
     assert look("reranker").startswith("FAIL")
 
 
-def test_a_reranker_whose_server_answers_is_in_order(use: Any) -> None:
+def test_a_reranker_whose_server_answers_passes(use: Any) -> None:
     with chatting(say("Hello.")) as server:
         use(RERANKER=asking(server.base_url))
         assert look("reranker").startswith("ok")
 
 
 @pytest.mark.parametrize("mode", ["pairs", "letters"])
-def test_a_mode_that_reads_logits_wants_a_server_that_reports_them(use: Any, mode: str) -> None:
+def test_a_mode_that_needs_logits_fails_if_the_server_reports_none(use: Any, mode: str) -> None:
     with chatting(say("Hello."), scores=None) as server:
         use(RERANKER=asking(server.base_url, mode=mode))
         line = look("reranker")
@@ -110,7 +110,7 @@ def test_a_mode_that_reads_logits_wants_a_server_that_reports_them(use: Any, mod
 
 
 class Broken:
-    """A reranker of the shop's own, without anything to load."""
+    """A shop's own reranker without `warm_up`, which fails."""
 
     fingerprint = "broken-1"
 
@@ -118,6 +118,6 @@ class Broken:
         raise ConnectionError("no such host")
 
 
-def test_a_reranker_that_has_nothing_to_load_is_asked(use: Any) -> None:
+def test_a_reranker_without_warm_up_is_called(use: Any) -> None:
     use(RERANKER={"BACKEND": f"{__name__}.Broken"})
     assert "ConnectionError: no such host" in look("reranker")

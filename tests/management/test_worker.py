@@ -1,4 +1,4 @@
-"""The clock and its signals, and marks held back beyond their block."""
+"""The worker's loop and its signals, and marks that outlive their pause."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.shop import Sell, add_picture
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_signals_handler_may_interrupt_the_wait_wherever_it_is() -> None:
-    """The handler runs in the thread that it interrupts: it must wait for no lock of that one."""
+def test_a_signal_handler_may_interrupt_the_wait_at_any_point() -> None:
+    """The handler runs in the thread that it interrupts, so it must not wait for its locks."""
     service = WorkerLoop()
 
     def interrupt(frame: Any, event: str, _: Any) -> Any:
@@ -41,7 +41,7 @@ def test_a_signals_handler_may_interrupt_the_wait_wherever_it_is() -> None:
     assert not thread.is_alive()
 
 
-def test_a_stop_during_a_turn_ends_the_run_without_a_rest(
+def test_a_stop_during_a_turn_ends_the_run_without_a_pause(
     use: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(POLL_SECONDS=3600.0)
@@ -60,7 +60,7 @@ def test_a_stop_during_a_turn_ends_the_run_without_a_rest(
     assert service.stopped
 
 
-def test_calls_that_came_during_a_turn_count_as_one() -> None:
+def test_pokes_during_a_turn_count_as_one() -> None:
     service = WorkerLoop()
     for _ in range(3):
         service.wake()
@@ -68,7 +68,7 @@ def test_calls_that_came_during_a_turn_count_as_one() -> None:
     assert service._calls.empty()
 
 
-def test_a_task_that_outlives_the_pause_it_was_begun_in_loses_no_mark(sell: Sell) -> None:
+def test_a_task_that_outlives_its_pause_loses_no_mark(sell: Sell) -> None:
     product = sell(pictures=0)
 
     async def main() -> None:
@@ -89,7 +89,7 @@ def test_a_task_that_outlives_the_pause_it_was_begun_in_loses_no_mark(sell: Sell
     assert Entry.objects.count() == 1
 
 
-def test_a_pause_begun_in_such_a_task_is_one_of_its_own(sell: Sell) -> None:
+def test_a_pause_in_such_a_task_is_independent(sell: Sell) -> None:
     product = sell(pictures=0)
     with paused():
         context = contextvars.copy_context()

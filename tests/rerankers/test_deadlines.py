@@ -1,4 +1,4 @@
-"""A model in this process works no longer than its answer is of use to anybody."""
+"""A model in this process stops when its answer is no longer needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model(load: Callable[..., Any]) -> LocalVLM:
 
 @pytest.fixture
 def passes(model: LocalVLM) -> Iterator[list[float]]:
-    """When the network began each of its passes."""
+    """The start times of the network's forward passes."""
     begun: list[float] = []
     network = model._model.network  # type: ignore[union-attr]
     handle = network.register_forward_pre_hook(lambda *_: begun.append(time.monotonic()))
@@ -37,7 +37,7 @@ def passes(model: LocalVLM) -> Iterator[list[float]]:
     handle.remove()
 
 
-def test_nothing_is_begun_when_no_time_is_left(model: LocalVLM, passes: list[float]) -> None:
+def test_nothing_is_started_without_time_left(model: LocalVLM, passes: list[float]) -> None:
     reranker = VisionReranker(model=model, rounds=3)
     with until(time.monotonic() - 5), pytest.raises(ModelFailed, match="No time"):
         reranker.rerank(QUERIES["both"], products(5))
@@ -46,7 +46,7 @@ def test_nothing_is_begun_when_no_time_is_left(model: LocalVLM, passes: list[flo
     assert passes == []
 
 
-def test_a_reply_is_given_up_between_two_tokens(
+def test_a_reply_is_stopped_between_two_tokens(
     model: LocalVLM, passes: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop_at_the_fifth() -> None:
@@ -59,7 +59,7 @@ def test_a_reply_is_given_up_between_two_tokens(
     assert len(passes) == 5
 
 
-def test_no_further_batch_is_begun_behind_the_end(
+def test_no_batch_is_started_after_the_deadline(
     model: LocalVLM, passes: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop_after_the_first() -> None:
@@ -72,15 +72,13 @@ def test_no_further_batch_is_begun_behind_the_end(
     assert len(passes) == 1
 
 
-def test_what_has_begun_may_end_in_the_grace(model: LocalVLM) -> None:
+def test_running_work_may_end_within_the_grace_period(model: LocalVLM) -> None:
     begun = time.monotonic()
     with until(begun - 1, grace=600):
         assert model.score([WORDS], ["yes", "no"])
 
 
-def test_who_waits_for_its_turn_gives_up_at_the_deadline(
-    model: LocalVLM, passes: list[float]
-) -> None:
+def test_a_waiting_call_gives_up_at_the_deadline(model: LocalVLM, passes: list[float]) -> None:
     found: list[BaseException] = []
     ended = Event()
 
@@ -102,7 +100,7 @@ def test_who_waits_for_its_turn_gives_up_at_the_deadline(
     assert passes == []
 
 
-def test_the_grace_is_not_for_ever() -> None:
+def test_the_grace_period_is_limited() -> None:
     now = time.monotonic()
     with until(now - 2, grace=60):
         require_time()

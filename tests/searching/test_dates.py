@@ -1,4 +1,4 @@
-"""Dates and times are the same moment in the index, whichever zone a visitor has activated."""
+"""Dates and times in the index do not depend on a visitor's time zone."""
 
 from __future__ import annotations
 

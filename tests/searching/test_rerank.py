@@ -1,4 +1,4 @@
-"""Stage 3: a reranker that a shop plugs in."""
+"""Stage 3: a reranker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Catalogue = dict[str, Product]
 
 
 class Backwards:
-    """Turns the order round and says why; or fails, or forgets, as it is told."""
+    """Reverses the order and gives a reason; can also fail or return an incomplete order."""
 
     fingerprint = "backwards-1"
 
@@ -37,7 +37,9 @@ class Backwards:
         self.asked.append((query, candidates))
         if self.fault == "fails":
             raise ConnectionError("https://user:secret@models")
-        count = len(candidates) - (self.fault == "forgets")
+        count = len(candidates)
+        if self.fault == "forgets":
+            count -= 1
         return Ranking(
             order=tuple(reversed(range(count))),
             reason="It is the last one.",
@@ -48,7 +50,7 @@ class Backwards:
 
 @pytest.fixture
 def reranker(use: Callable[..., None], sell: Sell, request: pytest.FixtureRequest) -> Backwards:
-    """A shop of six products with a reranker; `@pytest.mark.parametrize(..., indirect)` faults."""
+    """The reranker of a shop with six products; parametrize indirectly to make it fail."""
     fault = getattr(request, "param", "")
     options = {"fault": fault}
     use(
@@ -69,7 +71,7 @@ def test_without_a_reranker_the_index_ranks(shop: Catalogue) -> None:
     assert search("red mug").ranked_by == "index"
 
 
-def test_the_first_hits_are_put_into_the_rerankers_order(reranker: Backwards) -> None:
+def test_the_first_hits_get_the_rerankers_order(reranker: Backwards) -> None:
     plain = titles(search("red mug", rerank=False))
     found = search("red mug")
     assert titles(found) == [*reversed(plain[:4]), *plain[4:]]
@@ -84,7 +86,7 @@ def test_the_answer_says_why(reranker: Backwards) -> None:
     assert "rerank" in found.timings
 
 
-def test_the_model_sees_the_question_and_every_candidates_picture_and_title(
+def test_the_model_sees_the_question_and_every_candidates_image_and_title(
     reranker: Backwards,
 ) -> None:
     search("red mug", image=picture("red"))
@@ -95,7 +97,7 @@ def test_the_model_sees_the_question_and_every_candidates_picture_and_title(
     assert all(c.image is not None and "red mug" in (c.text or "") for c in candidates)
 
 
-def test_a_candidate_without_a_readable_picture_is_shown_by_its_words(
+def test_a_candidate_without_a_readable_image_is_shown_by_its_title(
     reranker: Backwards,
 ) -> None:
     import os
@@ -118,17 +120,17 @@ def test_a_reranker_without_any_weight_changes_nothing(
     assert titles(search("red mug")) == titles(search("red mug", rerank=False))
 
 
-def test_who_does_not_want_it_does_not_wait_for_it(reranker: Backwards) -> None:
+def test_rerank_false_does_not_call_the_reranker(reranker: Backwards) -> None:
     assert search("red mug", rerank=False).ranked_by == "index"
     assert reranker.asked == []
 
 
-def test_further_pages_keep_the_order_of_the_index(reranker: Backwards) -> None:
+def test_later_pages_keep_the_order_of_the_index(reranker: Backwards) -> None:
     assert search("red mug", limit=2, offset=2).ranked_by == "index"
     assert reranker.asked == []
 
 
-def test_one_hit_needs_no_order(reranker: Backwards) -> None:
+def test_a_single_hit_is_not_reranked(reranker: Backwards) -> None:
     search("red mug", limit=1)
     assert reranker.asked == []
 
@@ -152,33 +154,33 @@ def test_repairs_are_counted_in_a_note(reranker: Backwards) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 1), (0, 2), (1, 2, 3), (0, -1, 1)])
-def test_an_incomplete_order_is_no_ranking(order: tuple[int, ...]) -> None:
+def test_an_incomplete_order_is_refused(order: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="permutation"):
         Ranking(order=order)
 
 
-def test_grades_are_one_for_each_candidate() -> None:
+def test_there_must_be_one_grade_per_candidate() -> None:
     assert Ranking(order=(1, 0), grades=(1.0, 2.0)).grades == (1.0, 2.0)
     with pytest.raises(ValueError, match="1 grades for 2 candidates"):
         Ranking(order=(1, 0), grades=(1.0,))
 
 
-def test_the_public_function_is_the_one_of_the_module() -> None:
+def test_the_public_function_is_the_modules_function() -> None:
     assert search is search_function
 
 
 @pytest.mark.parametrize("order", [(0.0, 1.0), ("0", "1"), (0, 1.5)])
-def test_places_are_whole_numbers(order: Any) -> None:
+def test_places_must_be_integers(order: Any) -> None:
     with pytest.raises(ValueError, match="order must be a permutation"):
         Ranking(order=order)
 
 
-def test_places_may_be_those_of_numpy() -> None:
+def test_places_may_be_numpy_integers() -> None:
     assert Ranking(order=tuple(np.argsort([2, 1]))).order == (1, 0)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), "1", None])
-def test_grades_and_agreement_are_finite(number: Any) -> None:
+def test_grades_and_agreement_must_be_finite(number: Any) -> None:
     with pytest.raises(ValueError, match="must be finite"):
         Ranking(order=(1, 0), grades=(1.0, number))
     if number is not None:

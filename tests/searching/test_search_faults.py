@@ -1,4 +1,4 @@
-"""A search without a good match, or with parts that are away or busy."""
+"""Searches without a good match, or with parts that are unavailable or busy."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from tests.shop_kit import ANY, work_again
 pytestmark = pytest.mark.django_db
 
 
-def test_a_bad_match_is_said_to_be_one(shop: Catalogue, use: Callable[..., None]) -> None:
+def test_a_bad_match_is_reported(shop: Catalogue, use: Callable[..., None]) -> None:
     use(MIN_SCORE=0.5)
     work_again()
     assert search(ANY).no_good_match
     assert not search("red mug").no_good_match
 
 
-def test_an_empty_shop_answers_with_nothing_and_no_good_match(sell: Sell) -> None:
+def test_an_empty_shop_has_no_hits_and_no_good_match(sell: Sell) -> None:
     sell().delete()
     work()
     found = search("mug")
     assert (found.hits, found.no_good_match) == ((), True)
 
 
-def test_a_shop_that_never_indexed_anything_says_so(db: None) -> None:
+def test_a_shop_without_an_index_reports_it(db: None) -> None:
     with pytest.raises(SearchUnavailable, match="not built yet"):
         search("mug")
 
 
-def test_an_index_that_is_away_is_no_detail_for_visitors(index: Any, shop: Catalogue) -> None:
-    index.away = True
+def test_an_unavailable_index_shows_visitors_no_details(index: Any, shop: Catalogue) -> None:
+    index.down = True
     with pytest.raises(SearchUnavailable) as caught:
         search("mug")
     assert "secret" not in str(caught.value)
     assert caught.value.retry_after > 0
 
 
-def test_a_model_that_is_away_is_no_detail_for_visitors(
+def test_an_unavailable_model_shows_visitors_no_details(
     embedder: EmbedderWithMoods, shop: Catalogue
 ) -> None:
     embedder.down = True
@@ -62,7 +62,7 @@ def test_a_model_that_is_away_is_no_detail_for_visitors(
         ("nothing", "returned 0 vectors for 1 queries"),
     ],
 )
-def test_a_model_that_breaks_its_contract_makes_no_answer_and_the_log_says_why(
+def test_a_model_that_breaks_its_contract_gives_an_error_and_a_log_entry(
     embedder: EmbedderWithMoods,
     shop: Catalogue,
     monkeypatch: pytest.MonkeyPatch,
@@ -80,7 +80,7 @@ def test_a_model_that_breaks_its_contract_makes_no_answer_and_the_log_says_why(
     assert told in caplog.text
 
 
-def test_more_searches_than_places_are_told_to_wait(
+def test_more_searches_than_slots_are_told_to_retry_later(
     shop: Catalogue, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = import_module("mmsearch_app.searching.search")
@@ -108,7 +108,7 @@ def test_more_searches_than_places_are_told_to_wait(
     assert search("mug").hits
 
 
-def test_a_search_that_fails_gives_its_place_back(
+def test_a_search_that_fails_frees_its_slot(
     shop: Catalogue, use: Callable[..., None], embedder: EmbedderWithMoods
 ) -> None:
     use(MAX_CONCURRENT_SEARCHES=1)

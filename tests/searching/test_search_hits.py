@@ -1,4 +1,4 @@
-"""What an answer holds: products that the shop shows, once each, with all about them."""
+"""The hits of an answer: public products, each once, with all their fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.shop_kit import titles
 pytestmark = pytest.mark.django_db
 
 
-def test_a_product_with_many_pictures_is_one_hit_by_its_best(sell: Sell) -> None:
+def test_a_product_with_many_images_is_one_hit_with_the_best_image(sell: Sell) -> None:
     product = sell("red mug", pictures=0)
     for colour in ("red", "green", "blue"):
         add_picture(product, colour)
@@ -35,7 +35,7 @@ def test_a_product_with_many_pictures_is_one_hit_by_its_best(sell: Sell) -> None
     assert best.product == product
 
 
-def test_a_hit_says_where_it_is_sold_and_shown(shop: Catalogue) -> None:
+def test_a_hit_has_the_urls_of_product_and_image(shop: Catalogue) -> None:
     hit = search("red mug", limit=1).hits[0]
     image = shop["red mug"].images.get()
     assert hit.product == shop["red mug"]
@@ -46,7 +46,7 @@ def test_a_hit_says_where_it_is_sold_and_shown(shop: Catalogue) -> None:
     assert -1 <= hit.score <= 1
 
 
-def test_an_answer_says_how_long_each_stage_took(shop: Catalogue) -> None:
+def test_an_answer_has_the_time_of_each_stage(shop: Catalogue) -> None:
     found = search("red mug")
     assert set(found.timings) >= {"embed", "search", "total"}
     assert found.ranked_by == "index"
@@ -55,7 +55,7 @@ def test_an_answer_says_how_long_each_stage_took(shop: Catalogue) -> None:
 
 
 @pytest.mark.parametrize("change", ["delete", "hide", "hide the picture's product by update"])
-def test_what_the_shop_no_longer_shows_is_not_found_before_any_worker_ran(
+def test_hidden_products_are_not_found_even_before_a_worker_runs(
     shop: Catalogue, change: str
 ) -> None:
     mug = shop["red mug"]
@@ -71,7 +71,7 @@ def test_what_the_shop_no_longer_shows_is_not_found_before_any_worker_ran(
     assert len(found) == 5
 
 
-def test_a_page_is_filled_up_when_most_candidates_are_hidden(sell: Sell) -> None:
+def test_a_page_is_full_even_if_most_candidates_are_hidden(sell: Sell) -> None:
     for number in range(40):
         sell(f"red mug {number}", colour="red")
     kept = [sell(f"blue lamp {number}", colour="blue") for number in range(3)]
@@ -80,7 +80,7 @@ def test_a_page_is_filled_up_when_most_candidates_are_hidden(sell: Sell) -> None
     assert len(search("red mug", image=picture("red"), limit=3).hits) == 3
 
 
-def test_the_picture_that_another_product_shares_is_dropped_for_the_reference(sell: Sell) -> None:
+def test_an_image_that_another_product_shares_with_the_reference_is_dropped(sell: Sell) -> None:
     same = picture_file("red")
     first, twin = sell("red mug", pictures=0), sell("crimson cup", pictures=0)
     for product in (first, twin):
@@ -101,7 +101,7 @@ class Restricted(ImageSource):
         return queryset if user is not None and user.is_staff else queryset.filter(signed=False)
 
 
-def test_what_a_user_may_not_see_is_not_found_by_that_user() -> None:
+def test_users_do_not_find_products_they_may_not_see() -> None:
     from mmsearch_app.sources.registry import registry
 
     ordinary = registry.get("shapes.poster")
@@ -141,7 +141,7 @@ def test_equal_keys_of_two_models_are_two_products(sell: Sell) -> None:
     assert sorted(titles(search("red"))) == ["red coat", "red mug"]
 
 
-def test_a_row_of_a_subclass_never_finds_itself_by_another_picture(sell: Sell) -> None:
+def test_a_row_of_a_subclass_never_finds_itself(sell: Sell) -> None:
     framed = FramedPoster.objects.create(name="red sea", frame="oak", picture=picture_file("red"))
     sell("green mug")
     work()

@@ -1,4 +1,4 @@
-"""Questions that cannot be answered, and what is said of them."""
+"""Questions that are refused, and the messages."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ def field_of(caught: pytest.ExceptionInfo[InvalidQuery]) -> str:
 @pytest.mark.parametrize(
     "like", ["nope", "0", -1, 10**30, "a\0b", "\ud800", "shop.nope:1", "9" * 400]
 )
-def test_a_product_that_is_not_there_is_said_to_be_missing(shop: Catalogue, like: Any) -> None:
+def test_a_missing_product_is_reported(shop: Catalogue, like: Any) -> None:
     with pytest.raises(InvalidQuery, match="There is no product") as caught:
         search(like=like)
     assert field_of(caught) == "like"
 
 
-def test_a_hidden_product_cannot_be_named_by_its_key(shop: Catalogue) -> None:
+def test_a_hidden_product_cannot_be_given_by_its_key(shop: Catalogue) -> None:
     Product.objects.filter(pk=shop["red mug"].pk).update(is_public=False)
     with pytest.raises(InvalidQuery, match="There is no product"):
         search(like=shop["red mug"].pk)
 
 
-def test_a_product_without_any_picture_is_no_start_without_words(
-    sell: Sell, shop: Catalogue
-) -> None:
+def test_a_product_without_images_needs_words(sell: Sell, shop: Catalogue) -> None:
     with pytest.raises(InvalidQuery) as caught:
         search(like=sell("black mug", pictures=0))
     assert field_of(caught) == "like"
 
 
-def test_what_cancels_itself_out_is_said_to(shop: Catalogue, use: Callable[..., None]) -> None:
+def test_wanted_and_unwanted_words_that_cancel_out_are_reported(
+    shop: Catalogue, use: Callable[..., None]
+) -> None:
     use(WITHOUT_WEIGHT=1.0)
     work_again()
     with pytest.raises(InvalidQuery, match="cancel each other out") as caught:
@@ -57,7 +57,7 @@ def test_what_cancels_itself_out_is_said_to(shop: Catalogue, use: Callable[..., 
 
 
 @pytest.mark.parametrize("question", [{}, {"text": "  "}, {"text": None}, {"without": "red"}])
-def test_a_question_needs_something_to_go_by(shop: Catalogue, question: Any) -> None:
+def test_an_empty_question_is_refused(shop: Catalogue, question: Any) -> None:
     with pytest.raises(InvalidQuery, match="Give a picture, words, or a product"):
         search(**question)
 
@@ -83,7 +83,9 @@ def test_words_have_a_limit(shop: Catalogue) -> None:
         42,
     ],
 )
-def test_what_is_no_picture_is_refused_with_a_sentence(shop: Catalogue, image: Any) -> None:
+def test_a_file_that_is_not_an_image_is_refused_with_a_sentence(
+    shop: Catalogue, image: Any
+) -> None:
     with pytest.raises(InvalidQuery) as caught:
         search(image=image)
     assert field_of(caught) == "image"
@@ -91,24 +93,24 @@ def test_what_is_no_picture_is_refused_with_a_sentence(shop: Catalogue, image: A
 
 @pytest.mark.parametrize("name", ["text", "without"])
 @pytest.mark.parametrize("value", [5, ["a"], {"a": 1}, b"red", True])
-def test_what_is_no_words_is_refused(shop: Catalogue, name: str, value: Any) -> None:
+def test_words_that_are_not_text_are_refused(shop: Catalogue, name: str, value: Any) -> None:
     with pytest.raises(InvalidQuery, match=f"{name} takes words, not") as caught:
         search(**{"text": "mug", name: value})
     assert field_of(caught) == name
 
 
-def test_words_may_be_translated_late(shop: Catalogue) -> None:
+def test_words_may_be_lazy_translations(shop: Catalogue) -> None:
     assert search(gettext_lazy("red mug"), limit=1).hits[0].title == "red mug"
 
 
 @pytest.mark.parametrize("filters", ["price", 5, [("price", 1)]])
-def test_filters_are_a_mapping(shop: Catalogue, filters: Any) -> None:
+def test_filters_must_be_a_mapping(shop: Catalogue, filters: Any) -> None:
     with pytest.raises(InvalidQuery, match="a mapping of names to values") as caught:
         search("mug", filters=filters)
     assert field_of(caught) == "filters"
 
 
-def test_the_name_of_a_filter_is_text(shop: Catalogue) -> None:
+def test_the_name_of_a_filter_must_be_text(shop: Catalogue) -> None:
     filters: Any = {5: 1}
     with pytest.raises(InvalidQuery, match="There is no filter '5'"):
         search("mug", filters=filters)
@@ -117,7 +119,7 @@ def test_the_name_of_a_filter_is_text(shop: Catalogue) -> None:
 @pytest.mark.parametrize(
     "words", ["http://169.254.169.254/latest/meta-data", "file:///etc/passwd", "/etc/passwd"]
 )
-def test_words_that_look_like_an_address_open_nothing(
+def test_words_that_look_like_a_url_open_nothing(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
@@ -145,7 +147,7 @@ def test_an_offset_out_of_range_is_refused(shop: Catalogue, offset: Any) -> None
         search(ANY, offset=offset)
 
 
-def test_what_is_no_product_is_refused_with_words_as_well(shop: Catalogue) -> None:
+def test_something_that_is_not_a_product_is_refused_even_with_words(shop: Catalogue) -> None:
     category = Category.objects.create(name="Mugs of ours", slug="mugs-of-ours")
     with pytest.raises(InvalidQuery, match="There is no product"):
         search("mug", like=category)

@@ -1,4 +1,4 @@
-"""Tickets: the same question again, for the next page and the late, better order."""
+"""Tickets repeat a question, for the next page and for the late order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 Catalogue = dict[str, Product]
 
 
-def test_a_ticket_gives_the_question_back(shop: Catalogue) -> None:
+def test_a_ticket_restores_the_question(shop: Catalogue) -> None:
     found = search("mug", without="blue", filters={"price__lte": 20}, limit=3)
     query = tickets.redeem(tickets.issue(found))
     assert (query.text, query.without, query.limit) == ("mug", "blue", 3)
@@ -34,7 +34,7 @@ def test_a_ticket_gives_the_question_back(shop: Catalogue) -> None:
     assert titles(answer(query)) == titles(found)
 
 
-def test_a_ticket_gives_the_picture_back_without_the_bytes_that_came(shop: Catalogue) -> None:
+def test_a_ticket_restores_the_image_but_not_the_uploaded_bytes(shop: Catalogue) -> None:
     found = search(image=picture("red", side=100), limit=2)
     query = tickets.redeem(tickets.issue(found))
     assert query.image is not None
@@ -43,12 +43,12 @@ def test_a_ticket_gives_the_picture_back_without_the_bytes_that_came(shop: Catal
     assert titles(answer(query)) == titles(found)
 
 
-def test_a_ticket_gives_the_product_back(shop: Catalogue) -> None:
+def test_a_ticket_restores_the_product(shop: Catalogue) -> None:
     query = tickets.redeem(tickets.issue(search(like=shop["red mug"])))
     assert query.like == shop["red mug"]
 
 
-def test_the_next_page_of_a_picture_costs_no_second_embedding(
+def test_the_next_page_of_an_image_search_embeds_nothing(
     embedder: EmbedderWithMoods, shop: Catalogue
 ) -> None:
     from dataclasses import replace
@@ -70,30 +70,30 @@ def test_a_vector_of_another_model_is_not_reused(
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a:b:c", "a" * 5000, "\0", "é:x:y"])
-def test_what_was_never_a_ticket_is_forged(token: str) -> None:
+def test_a_random_text_is_refused_as_forged(token: str) -> None:
     with pytest.raises(Forged, match="not made by this shop"):
         tickets.redeem(token)
 
 
-def test_a_ticket_with_one_letter_changed_is_forged(shop: Catalogue) -> None:
+def test_a_changed_ticket_is_refused_as_forged(shop: Catalogue) -> None:
     token = tickets.issue(search("mug"))
     with pytest.raises(Forged):
         tickets.redeem(("b" if token[0] == "a" else "a") + token[1:])
 
 
-def test_a_token_that_was_signed_for_something_else_is_forged() -> None:
+def test_a_token_signed_for_another_purpose_is_refused_as_forged() -> None:
     with pytest.raises(Forged):
         tickets.redeem(signing.dumps("name", salt="another.purpose"))
 
 
-def test_a_ticket_whose_time_is_over_is_expired(shop: Catalogue) -> None:
+def test_an_old_ticket_is_expired(shop: Catalogue) -> None:
     token = tickets.issue(search("mug"))
     cache.clear()
     with pytest.raises(Expired, match="ask again"):
         tickets.redeem(token)
 
 
-def test_a_ticket_is_kept_for_as_long_as_the_settings_say(
+def test_the_lifetime_of_a_ticket_is_a_setting(
     use: Callable[..., None], sell: Sell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import time
@@ -116,7 +116,7 @@ def test_a_ticket_whose_product_is_gone_is_expired(shop: Catalogue) -> None:
         tickets.redeem(token)
 
 
-def test_what_is_wrong_with_a_ticket_is_fit_for_a_visitor() -> None:
+def test_errors_about_tickets_are_texts_for_visitors() -> None:
     assert issubclass(TicketError, InvalidQuery)
     assert issubclass(Expired, TicketError)
     assert issubclass(Forged, TicketError)
@@ -142,7 +142,7 @@ def test_the_late_order_is_made_once_and_stays_the_same(reranker: Backwards) -> 
     assert len(reranker.asked) == 1
 
 
-def test_the_late_order_shows_the_picture_that_was_asked_with(reranker: Backwards) -> None:
+def test_the_late_order_shows_the_uploaded_image_to_the_model(reranker: Backwards) -> None:
     tickets.rerank_late(tickets.issue(search("mug", image=picture("red"), rerank=False)))
     ((query, _candidates),) = reranker.asked
     assert query.image is not None
@@ -157,7 +157,7 @@ def test_a_late_order_that_failed_is_tried_again(reranker: Backwards) -> None:
     assert tickets.rerank_late(token).ranked_by == "reranker"
 
 
-def test_the_late_order_leaves_out_what_was_hidden_meanwhile(reranker: Backwards) -> None:
+def test_the_late_order_omits_products_hidden_meanwhile(reranker: Backwards) -> None:
     token = tickets.issue(search("red mug", rerank=False))
     before = titles(tickets.rerank_late(token))
     Product.objects.filter(title=before[0]).update(is_public=False)
@@ -170,7 +170,7 @@ def test_without_a_reranker_the_late_order_is_the_first(shop: Catalogue) -> None
 
 
 @pytest.mark.parametrize("token", ["", "nonsense"])
-def test_a_late_order_needs_a_ticket_of_this_shop(token: str) -> None:
+def test_the_late_order_needs_a_valid_ticket(token: str) -> None:
     with pytest.raises(Forged):
         tickets.rerank_late(token)
 
@@ -184,7 +184,7 @@ class Thumbnails(ImageSource):
         return f"thumbnail of {row.product}"
 
 
-def test_a_ticket_remembers_which_of_two_sources_found_a_hit(shop: Catalogue) -> None:
+def test_a_ticket_stores_which_of_two_sources_found_a_hit(shop: Catalogue) -> None:
     with registered(Thumbnails(ProductImage)):
         index_everything()
         found = search("thumbnail of red mug")

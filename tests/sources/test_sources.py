@@ -1,4 +1,4 @@
-"""Registration, and dotted paths."""
+"""Registration of sources, and dotted paths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.shapes.models import Attachment, CheapPoster, FramedPoster, Garment, 
 from tests.shop import Sell, picture_file
 
 
-def test_the_public_names_are_all_there() -> None:
+def test_all_public_names_exist() -> None:
     for name in mmsearch_app.__all__:
         assert getattr(mmsearch_app, name)
         assert name in dir(mmsearch_app)
@@ -26,7 +26,7 @@ def test_the_public_names_are_all_there() -> None:
         _ = mmsearch_app.nope
 
 
-def test_a_name_is_taken_once() -> None:
+def test_a_name_can_be_registered_once() -> None:
     class Again(ImageSource):
         image = "picture"
 
@@ -67,12 +67,12 @@ def test_a_source_whose_signals_cannot_be_connected_is_not_kept() -> None:
     assert "broken" not in registry
 
 
-def test_an_unknown_source_is_named_with_the_right_ones() -> None:
+def test_an_unknown_source_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(KeyError, match=r"No image source is called 'nope'; there are \["):
         registry.get("nope")
 
 
-def test_subclasses_and_proxies_are_of_the_kind_of_their_parent() -> None:
+def test_subclasses_and_proxies_belong_to_the_source_of_their_parent() -> None:
     posters = registry.get("shapes.poster")
     for model in (Poster, FramedPoster, CheapPoster):
         assert registry.of_model(model) == [posters]
@@ -92,7 +92,7 @@ def test_a_row_of_a_subclass_is_the_same_product_as_that_of_its_parent(db: None)
     assert list(registry.get("shapes.poster").rows_of(framed)) == [framed.poster_ptr]
 
 
-def test_what_no_source_shows_has_no_key(sell: Sell) -> None:
+def test_a_row_of_no_source_has_no_key(sell: Sell) -> None:
     assert registry.keys_of(sell("red mug").images.get()) == ()
 
 
@@ -120,7 +120,7 @@ def test_a_missing_one_to_one_row_ends_a_path_with_nothing(db: None) -> None:
     assert list(paths.read(poster, "framedposter.frame")) == []
 
 
-def test_a_path_says_what_must_be_joined_and_prefetched() -> None:
+def test_a_path_determines_joins_and_prefetches() -> None:
     def facts(model: Any, dotted: str) -> tuple[Any, ...]:
         path = paths.resolve(model, dotted)
         return path.lookup, path.to_one, path.to_many
@@ -173,7 +173,7 @@ class Everything(ImageSource):
     filters: ClassVar = {"category": "product.categories"}
 
 
-def test_rows_are_fetched_with_all_that_the_paths_need(
+def test_rows_are_fetched_with_everything_the_paths_need(
     sell: Sell, django_assert_num_queries: Any
 ) -> None:
     for number in range(5):
@@ -184,6 +184,6 @@ def test_rows_are_fetched_with_all_that_the_paths_need(
             assert source.get_filters(row) == {"category": []}
 
 
-def test_keys_that_no_longer_fit_are_left_out() -> None:
+def test_invalid_keys_are_skipped() -> None:
     assert registry.get("example_shop.productimage").valid_keys(["1", "x", "2"]) == [1, 2]
     assert registry.get("shapes.poster").valid_keys(["1", "not a uuid"]) == []

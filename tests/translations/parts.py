@@ -1,4 +1,4 @@
-"""A reranker that gives its reason in the language it is asked in."""
+"""A reranker whose reason depends on the active language."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmsearch_app.rerankers.base import Ranking
 
 
 class Polyglot:
-    """Turns the order round; the reason is the code of the language."""
+    """Reverses the order; the reason is the code of the active language."""
 
     fingerprint = "polyglot-1"
     asked: ClassVar[list[str]] = []

@@ -1,4 +1,4 @@
-"""Our own server, running."""
+"""A running model server of this project."""
 
 from __future__ import annotations
 

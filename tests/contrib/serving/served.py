@@ -1,4 +1,4 @@
-"""Our own server in a thread, with a client."""
+"""This project's model server in a thread, and its client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = [
 
 @contextmanager
 def running(embedder: Any, **limits: Any) -> Iterator[str]:
-    """The server's address."""
+    """Run the server during the block; yields its address."""
     import uvicorn
 
     batcher = Batcher(embedder, most=limits.pop("most", 16), seconds=limits.pop("seconds", 20.0))

@@ -1,4 +1,4 @@
-"""Our own model server, over HTTP: its answers, and the shop as its client."""
+"""This project's model server over HTTP: its answers, and a shop as its client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_words_may_come_as_input(address: str) -> None:
     assert kit.gap(served.embed_queries(KINDS[:1]), expected) < 1e-6
 
 
-def test_a_list_of_words_is_answered_in_order(address: str) -> None:
+def test_a_list_of_texts_is_answered_in_order(address: str) -> None:
     words = [f"word{number}" for number in range(40)]
     answer = post(address, {"model": "tiny", "input": words}).json()
     assert answer["object"] == "list"
@@ -49,20 +49,20 @@ def test_a_list_of_words_is_answered_in_order(address: str) -> None:
     assert kit.gap(found, expected) < 1e-6
 
 
-def test_numbers_may_be_asked_for_as_base64(address: str) -> None:
+def test_vectors_may_be_requested_as_base64(address: str) -> None:
     body = {"model": "tiny", "input": "red shoe", "encoding_format": "base64"}
     written = post(address, body).json()["data"][0]["embedding"]
     found = np.frombuffer(base64.b64decode(written), "<f4")
     np.testing.assert_array_equal(found, TestingEmbedder().embed_queries(KINDS[:1])[0])
 
 
-def test_a_message_may_be_plain_words(address: str) -> None:
+def test_a_message_may_be_plain_text(address: str) -> None:
     body = {"model": "tiny", "messages": [{"role": "user", "content": "red shoe"}]}
     found = post(address, body).json()["data"][0]["embedding"]
     assert kit.gap(found, TestingEmbedder().embed_queries(KINDS[:1])[0]) < 1e-6
 
 
-def test_the_model_has_a_name_with_a_mark_of_its_weights(address: str) -> None:
+def test_the_model_name_contains_a_digest_of_its_weights(address: str) -> None:
     (model,) = httpx.get(f"{address}/v1/models").json()["data"]
     assert model["id"].startswith("tiny@")
     assert model["dimension"] == 256
@@ -70,7 +70,7 @@ def test_the_model_has_a_name_with_a_mark_of_its_weights(address: str) -> None:
     assert client(address, model=model["id"]).embed_queries(KINDS).shape == (3, 256)
 
 
-def test_who_asks_for_other_weights_gets_nothing(address: str) -> None:
+def test_a_request_for_other_weights_is_refused(address: str) -> None:
     (model,) = httpx.get(f"{address}/v1/models").json()["data"]
     said = r"answered 404: .*There is no model 'tiny@"
     with (
@@ -80,12 +80,12 @@ def test_who_asks_for_other_weights_gets_nothing(address: str) -> None:
         client(other, model=model["id"]).embed_queries(KINDS)
 
 
-def test_a_wrong_dimension_is_told(address: str) -> None:
+def test_a_wrong_dimension_is_reported(address: str) -> None:
     with pytest.raises(ServerError, match="set dimension=256"):
         client(address, dimension=12).embed_queries(KINDS)
 
 
-def test_health_needs_no_key_and_the_rest_does() -> None:
+def test_only_health_needs_no_key() -> None:
     with running(TestingEmbedder(), key=KEY) as address:
         assert httpx.get(f"{address}/health").json() == {"status": "ok"}
         assert httpx.get(f"{address}/v1/models").status_code == 401
@@ -98,7 +98,7 @@ def test_health_needs_no_key_and_the_rest_does() -> None:
 
 
 class Slow(TestingEmbedder):
-    """As a model is: a run of many takes no longer than a run of one."""
+    """Like a model, it takes as long for many contents as for one."""
 
     def __init__(self, *, seconds: float = 0.05) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def test_requests_at_the_same_time_are_embedded_together() -> None:
     assert len(slow.runs) < 16
 
 
-def test_too_many_at_once_are_told_to_come_again() -> None:
+def test_too_many_requests_are_told_to_retry() -> None:
     slow = Slow(seconds=0.3)
     with running(slow, max_requests=2) as address, ThreadPoolExecutor(6) as pool:
         body = {"model": "tiny", "input": "a"}
@@ -134,7 +134,7 @@ def test_too_many_at_once_are_told_to_come_again() -> None:
     assert refused[0].json()["error"]["type"] == "server_error"
 
 
-def test_who_waits_too_long_is_told_to_come_again() -> None:
+def test_a_request_that_waits_too_long_is_told_to_retry() -> None:
     with running(Slow(seconds=0.5), seconds=0.05) as address, ThreadPoolExecutor(3) as pool:
         body = {"model": "tiny", "input": "a"}
         answers = list(pool.map(lambda _: post(address, body), range(3)))

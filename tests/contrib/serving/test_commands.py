@@ -48,7 +48,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_the_command_serves_and_says_what_to_write_in_the_settings() -> None:
+def test_the_command_serves_and_prints_the_settings_to_use() -> None:
     port = free_port()
     backend, options = "mmsearch_app.testing.TestingEmbedder", '{"fingerprint": "mine"}'
     process = served_by_command(
@@ -76,16 +76,14 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_server_that_others_can_reach_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_server_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MMSEARCH_SERVE_KEY", raising=False)
     with pytest.raises(CommandError, match="set MMSEARCH_SERVE_KEY to a long random word"):
         call_command("mmsearch_serve", "--host", "192.0.2.1", stdout=io.StringIO())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_a_server_of_this_machine_alone_may_go_without(
-    host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_local_server_needs_no_key(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MMSEARCH_SERVE_KEY", raising=False)
     assert mmsearch_serve._read_key("MMSEARCH_SERVE_KEY", host) == ""
 
@@ -108,7 +106,7 @@ def test_a_model_that_cannot_be_loaded_is_not_served(
         call_command("mmsearch_serve", model, "--options", options, stdout=io.StringIO())
 
 
-def test_a_server_does_not_serve_a_server() -> None:
+def test_an_embedder_behind_a_server_is_not_served() -> None:
     part = {
         "BACKEND": "mmsearch_app.embedders.openai.OpenAICompatibleEmbedder",
         "OPTIONS": {"base_url": "http://127.0.0.1:1/v1", "model": "x", "dimension": 2},
@@ -132,7 +130,7 @@ def test_the_model_is_loaded_before_the_server_listens(monkeypatch: pytest.Monke
     assert loaded == [True]
 
 
-def test_warming_up_tells_time_and_memory() -> None:
+def test_warming_up_reports_time_and_memory() -> None:
     output = io.StringIO()
     part = {"BACKEND": "mmsearch_app.embedders.bge_vl.BGEVL", "OPTIONS": {"path": kit.CLIP}}
     with override_settings(MMSEARCH={**IN_MEMORY, "EMBEDDER": part}):

@@ -1,4 +1,4 @@
-"""Our own model server refuses what it cannot or must not answer, in OpenAI's words."""
+"""This project's model server refuses invalid requests with errors in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_body_that_is_too_large_is_refused(whole: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["http://{}/a.jpg", "//{}/a.jpg", "file:///etc/hosts"])
-def test_a_picture_by_address_is_refused_and_not_fetched(address: str, name: str) -> None:
+def test_an_image_by_url_is_refused_and_not_fetched(address: str, name: str) -> None:
     with listening() as listener:
         place = name.format(listener.url.removeprefix("http://"))
         refused = post(address, message(shown(place)))
@@ -64,7 +64,7 @@ def test_a_picture_by_address_is_refused_and_not_fetched(address: str, name: str
     assert "not fetched" in refused.json()["error"]["message"]
 
 
-def test_words_that_look_like_an_address_are_words(address: str) -> None:
+def test_words_that_look_like_a_url_are_plain_text(address: str) -> None:
     with listening() as listener:
         assert post(address, {"model": "tiny", "input": f"{listener.url}/a.jpg"}).is_success
         assert listener.connections == 0
@@ -83,7 +83,7 @@ def test_words_that_look_like_an_address_are_words(address: str) -> None:
         (None, "must be a data URI"),
     ],
 )
-def test_what_is_no_picture_is_refused(address: str, given: Any, said: str) -> None:
+def test_a_file_that_is_not_an_image_is_refused(address: str, given: Any, said: str) -> None:
     refused = post(address, message(shown(given)))
     assert refused.status_code == 400
     assert re.search(said, refused.json()["error"]["message"])
@@ -122,7 +122,7 @@ def test_what_is_no_picture_is_refused(address: str, given: Any, said: str) -> N
     ],
     ids=lambda body: str(body)[:40],
 )
-def test_what_cannot_be_answered_is_refused_in_openais_words(address: str, body: Any) -> None:
+def test_an_invalid_request_is_refused_in_openais_format(address: str, body: Any) -> None:
     refused = post(address, body)
     assert refused.status_code in (400, 404)
     error = refused.json()["error"]
@@ -136,13 +136,13 @@ def test_an_instruction_is_refused_rather_than_ignored(address: str) -> None:
         client(address, query_instruction="Find the product.").embed_queries(KINDS)
 
 
-def test_a_form_of_another_site_is_refused(address: str) -> None:
+def test_a_form_from_another_site_is_refused(address: str) -> None:
     refused = post(address, {"model": "tiny", "input": "a"}, **{"Content-Type": "text/plain"})
     assert refused.status_code == 415
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", 404), ("/v1/embeddings", 405)])
-def test_an_unknown_place_has_an_error_in_the_same_shape(
+def test_an_unknown_path_has_an_error_in_the_same_format(
     address: str, path: str, status: int
 ) -> None:
     refused = httpx.get(f"{address}{path}")
@@ -150,7 +150,7 @@ def test_an_unknown_place_has_an_error_in_the_same_shape(
     assert refused.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_model_that_fails_tells_nothing_of_itself() -> None:
+def test_a_failing_model_reveals_no_details() -> None:
     class Broken(TestingEmbedder):
         def embed_queries(self, contents: Sequence[Content]) -> Any:
             msg = "secret/path"
@@ -162,7 +162,7 @@ def test_a_model_that_fails_tells_nothing_of_itself() -> None:
     assert failed.json()["error"]["message"] == "The model failed."
 
 
-def test_a_slow_sender_is_not_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_upload_times_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmsearch_app.contrib.serving.application.BODY_SECONDS", 0.1)
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:

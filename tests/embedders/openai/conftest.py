@@ -13,7 +13,6 @@ from tests.embedders.openai.embedding_server import EmbeddingServer, serving
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> SentenceTransformersEmbedder:
-    """The tiny CLIP behind the server."""
     folder = checkpoints.write_clip(tmp_path_factory.mktemp("served") / "clip")
     embedder = SentenceTransformersEmbedder(path=folder, dimension=16)
     embedder.warm_up()

@@ -1,4 +1,4 @@
-"""A server of a real embedder, which speaks `/v1/embeddings` as vLLM does, and its client."""
+"""A server that serves a real embedder at `/v1/embeddings` as vLLM does, and its client."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ class EmbeddingServer(ModelServer):
     model: Embedder
 
     def answer(self, body: Body) -> Body:
-        """The rows of an answer. Raises ValueError for what vLLM refuses."""
-        contents = (
-            [Content(text=text) for text in body["input"]]
-            if "input" in body
-            else [read_conversation(body["messages"])]
-        )
+        if "input" in body:
+            contents = [Content(text=text) for text in body["input"]]
+        else:
+            contents = [read_conversation(body["messages"])]
         vectors = self.model.embed_queries(contents)
         data = [
             {"object": "embedding", "index": index, "embedding": vector.tolist()}
@@ -35,14 +33,14 @@ class EmbeddingServer(ModelServer):
 
 
 def read_conversation(messages: list[dict[str, Any]]) -> Content:
-    """The one user message: data URIs and texts, as this project sends them."""
+    """Read the one user message: an image as a data URI, a text, or both in this order."""
     (parts,) = [message["content"] for message in messages if message["role"] == "user"]
     image, text = None, None
     for part in parts:
         if part["type"] == "text":
             text = part["text"]
             continue
-        assert text is None, "the picture comes first"
+        assert text is None, "the image must come first"
         image = open_picture(part)
     return Content(image=image, text=text)
 

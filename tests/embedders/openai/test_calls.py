@@ -1,4 +1,4 @@
-"""A model behind a server: what is sent over HTTP, and the vectors that come back."""
+"""A model behind a server: the HTTP requests, and the vectors returned."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_mixed_batch_gives_each_row_what_it_gets_alone(server: EmbeddingServer
     np.testing.assert_allclose(embedder.embed_documents(MIXED), alone, atol=1e-5)
 
 
-def test_a_call_is_one_conversation_with_the_picture_first(server: EmbeddingServer) -> None:
+def test_a_call_is_one_conversation_with_the_image_first(server: EmbeddingServer) -> None:
     client(server).embed_queries([Content(image=PICTURE, text="in blue")])
     (request,) = server.requests
     assert request["model"] == "tiny-clip"
@@ -63,7 +63,9 @@ def test_a_call_is_one_conversation_with_the_picture_first(server: EmbeddingServ
     assert picture["image_url"]["url"].startswith("data:image/jpeg;base64,/9j/")
 
 
-def test_instructions_and_an_empty_turn_frame_the_conversation(server: EmbeddingServer) -> None:
+def test_the_conversation_has_instructions_first_and_an_empty_turn_last(
+    server: EmbeddingServer,
+) -> None:
     embedder = client(server, query_instruction="Find.", end_turn=True, extra={"user": "shop"})
     ask(embedder)
     embedder.embed_documents([Content(text="red shoe")])
@@ -101,7 +103,7 @@ def test_late_fusion_asks_twice_and_adds(server: EmbeddingServer) -> None:
     assert len(server.requests) == 4
 
 
-def test_documents_are_their_picture_alone_unless_told(server: EmbeddingServer) -> None:
+def test_documents_are_embedded_by_their_image_alone_by_default(server: EmbeddingServer) -> None:
     contents = [Content(image=PICTURE, text="a mug")]
     client(server).embed_documents(contents)
     client(server, documents="both").embed_documents(contents)
@@ -109,7 +111,7 @@ def test_documents_are_their_picture_alone_unless_told(server: EmbeddingServer) 
     assert parts == [["image_url"], ["image_url", "text"]]
 
 
-def test_large_pictures_are_made_smaller_before_they_travel(server: EmbeddingServer) -> None:
+def test_large_images_are_shrunk_before_they_are_sent(server: EmbeddingServer) -> None:
     large = PICTURE.resize((900, 600))
     client(server, longest_side=90).embed_queries([Content(image=large)])
     uri = server.requests[0]["messages"][0]["content"][0]["image_url"]["url"]
@@ -117,12 +119,12 @@ def test_large_pictures_are_made_smaller_before_they_travel(server: EmbeddingSer
     assert sent.size == (90, 60)
 
 
-def test_nothing_in_nothing_out(server: EmbeddingServer) -> None:
+def test_no_contents_give_no_vectors(server: EmbeddingServer) -> None:
     assert client(server).embed_documents([]).shape == (0, 16)
     assert not server.requests
 
 
-def test_warming_up_asks_for_each_kind(server: EmbeddingServer) -> None:
+def test_warming_up_embeds_each_kind_of_content(server: EmbeddingServer) -> None:
     client(server).warm_up()
     assert len(server.requests) == 3
 
@@ -143,7 +145,7 @@ def test_one_failure_ends_the_whole_batch(server: EmbeddingServer) -> None:
     assert len(server.requests) < 50
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # newer Pythons, of any threads
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # newer Pythons warn of any thread
 def test_a_forked_process_opens_its_own_connection(server: EmbeddingServer) -> None:
     embedder = client(server)
     ask(embedder)

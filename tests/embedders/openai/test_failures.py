@@ -1,4 +1,4 @@
-"""What a server does wrong: tried again where it may pass, else told at once."""
+"""Failures of a server: temporary ones are retried, others are reported at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.model_server import Misdeed, die, die_midway, drip, raw, sleep, statu
 pytest.importorskip("httpx", reason="a model server is asked with httpx: mmsearch[server]")
 
 
-# Failures that pass
+# Temporary failures
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ pytest.importorskip("httpx", reason="a model server is asked with httpx: mmsearc
     [status(429), status(500), status(502), status(503), status(504), die, die_midway],
     ids=["429", "500", "502", "503", "504", "dies", "dies midway"],
 )
-def test_a_passing_failure_is_tried_again(server: EmbeddingServer, misdeed: Misdeed) -> None:
+def test_a_temporary_failure_is_retried(server: EmbeddingServer, misdeed: Misdeed) -> None:
     server.script.append(misdeed)
     assert np.isfinite(ask(client(server))).all()
     assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_the_server_says_how_long_to_wait(server: EmbeddingServer, form: str) -> None:
+def test_a_retry_waits_as_long_as_the_server_says(server: EmbeddingServer, form: str) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
     server.script.append(status(429, Retry_After={"seconds": "1", "date": date}[form]))
     begin = time.monotonic()
@@ -42,7 +42,7 @@ def test_the_server_says_how_long_to_wait(server: EmbeddingServer, form: str) ->
     assert time.monotonic() - begin > 0.9
 
 
-def test_a_wait_beyond_the_time_of_a_query_is_not_begun(server: EmbeddingServer) -> None:
+def test_a_wait_beyond_the_query_timeout_is_not_started(server: EmbeddingServer) -> None:
     server.script.append(status(503, Retry_After="3600"))
     begin = time.monotonic()
     with pytest.raises(ServerError, match="answered 503"):
@@ -50,7 +50,7 @@ def test_a_wait_beyond_the_time_of_a_query_is_not_begun(server: EmbeddingServer)
     assert time.monotonic() - begin < 60
 
 
-def test_attempts_end(server: EmbeddingServer) -> None:
+def test_retries_are_limited(server: EmbeddingServer) -> None:
     server.script.extend([status(503)] * 10)
     with pytest.raises(ServerError, match=r"answered 503: .*\(attempt 2\)"):
         ask(client(server, attempts=2))
@@ -58,7 +58,7 @@ def test_attempts_end(server: EmbeddingServer) -> None:
 
 
 @pytest.mark.parametrize("misdeed", [sleep(6), drip], ids=["silent", "drips"])
-def test_a_slow_server_costs_no_more_than_the_time_of_a_query(
+def test_a_slow_server_takes_at_most_the_query_timeout(
     server: EmbeddingServer, misdeed: Misdeed
 ) -> None:
     server.script.extend([misdeed] * 3)
@@ -68,7 +68,7 @@ def test_a_slow_server_costs_no_more_than_the_time_of_a_query(
     assert time.monotonic() - begin < 5
 
 
-def test_documents_are_given_more_time_than_queries(server: EmbeddingServer) -> None:
+def test_documents_have_a_longer_timeout_than_queries(server: EmbeddingServer) -> None:
     server.delay = 0.5
     embedder = client(server, query_timeout=0.2, attempts=1)
     assert embedder.embed_documents([Content(text="red")]).shape == (1, 16)
@@ -76,7 +76,7 @@ def test_documents_are_given_more_time_than_queries(server: EmbeddingServer) -> 
         ask(embedder)
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
+def test_an_unreachable_server_is_named() -> None:
     with listening() as gone:
         address = gone.url
     embedder = OpenAICompatibleEmbedder(base_url=address, model="m", dimension=16)
@@ -84,7 +84,7 @@ def test_a_server_that_is_not_there_is_named() -> None:
         ask(embedder)
 
 
-# Answers that are wrong
+# Wrong answers
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The key, which nobody sees, and the other options."""
+"""The options, of which the key is never shown."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_key_with_a_line_break_is_refused_without_being_shown(server: Embeddin
 @pytest.mark.parametrize(
     "address", ["", "model:8000/v1", "ftp://model/v1", "http://u:secret@model/v1", "http://m/?a=1"]
 )
-def test_an_address_that_cannot_be_right_is_refused(address: str) -> None:
+def test_an_invalid_base_url_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="server's address") as raised:
         OpenAICompatibleEmbedder(base_url=address, model="m", dimension=16)
     assert "secret" not in str(raised.value)
@@ -80,7 +80,7 @@ def test_an_address_that_cannot_be_right_is_refused(address: str) -> None:
         {"api_key": "a", "api_key_env": "B"},
     ],
 )
-def test_an_option_that_cannot_be_right_is_refused(options: dict[str, Any]) -> None:
+def test_an_invalid_option_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must be|not both"):
         OpenAICompatibleEmbedder(base_url="http://m/v1", model="m", dimension=16, **options)
 
@@ -104,7 +104,7 @@ def test_without_its_library_it_says_what_to_install() -> None:
     assert "'mmsearch[server]'" in fresh.error_without("httpx", code)
 
 
-def test_a_fingerprint_tells_models_and_options_apart_but_not_addresses() -> None:
+def test_a_fingerprint_depends_on_model_and_options_but_not_on_the_address() -> None:
     options: list[dict[str, Any]] = [
         {},
         {"model": "other"},

@@ -1,4 +1,4 @@
-"""A tiny model of each kind that sentence-transformers has."""
+"""A tiny model of each kind that sentence-transformers supports."""
 
 from __future__ import annotations
 

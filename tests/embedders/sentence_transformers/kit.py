@@ -1,4 +1,4 @@
-"""Pictures and words for the models of sentence-transformers."""
+"""Images and words for the models of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def one(embedder: Embedder, **content: Any) -> Any:
 
 
 def library(path: Path) -> Any:
-    """The model as the library itself loads it."""
+    """The model, loaded by the library itself."""
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(path), device="cpu", local_files_only=True)

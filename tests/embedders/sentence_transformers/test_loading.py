@@ -1,4 +1,4 @@
-"""Where a model is found, when it is loaded, and what tells it from others."""
+"""Where a model is found, when it is loaded, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_constructing_imports_and_opens_nothing() -> None:
     assert not fresh.imports(code, "torch", "transformers", "sentence_transformers")
 
 
-def test_several_threads_load_once_and_get_the_same(models: Path) -> None:
+def test_several_threads_load_once_and_get_the_same_vectors(models: Path) -> None:
     fresh = SentenceTransformersEmbedder(path=models / "clip", dimension=16)
     loads: list[bool] = []
     load = fresh._load
@@ -42,7 +42,7 @@ def test_several_threads_load_once_and_get_the_same(models: Path) -> None:
         np.testing.assert_allclose(result, results[0], atol=1e-5)
 
 
-def test_a_missing_folder_is_an_error_that_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
     absent = SentenceTransformersEmbedder(path=tmp_path / "absent", dimension=8)
     with pytest.raises(MissingWeights, match=r"lacks config\.json or modules\.json"):
         absent.warm_up()
@@ -59,7 +59,7 @@ def test_an_interrupted_download_is_named(models: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def cache(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the hub that holds the CLIP as owner/name; returns its folder in there."""
+    """A hub cache that contains the CLIP as owner/name; returns the model's folder in it."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "models--owner--name"
@@ -68,14 +68,14 @@ def cache(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return Path(shutil.copytree(models / "clip", repository / "snapshots" / commit))
 
 
-def test_a_model_in_the_cache_of_the_hub_is_found_by_its_name(
+def test_a_model_in_the_hub_cache_is_found_by_name(
     cache: Path, clip: SentenceTransformersEmbedder
 ) -> None:
     cached = SentenceTransformersEmbedder(model="owner/name", dimension=16)
     np.testing.assert_allclose(one(cached, text="red"), one(clip, text="red"), atol=1e-6)
 
 
-def test_half_a_model_in_the_cache_counts_as_none(cache: Path) -> None:
+def test_an_incomplete_model_in_the_cache_is_not_used(cache: Path) -> None:
     (cache / "model.safetensors").unlink()
     with pytest.raises(MissingWeights, match="owner/name at revision main is not on this machine"):
         SentenceTransformersEmbedder(model="owner/name", dimension=16).warm_up()
@@ -102,7 +102,7 @@ def test_a_query_never_downloads(cache: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("options", [{}, {"model": "owner/name", "path": "folder"}])
-def test_a_model_is_named_once(options: dict[str, Any]) -> None:
+def test_path_and_model_exclude_each_other(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="one of the two"):
         SentenceTransformersEmbedder(dimension=8, **options)
 
@@ -110,7 +110,7 @@ def test_a_model_is_named_once(options: dict[str, Any]) -> None:
 # Fingerprint
 
 
-def test_a_fingerprint_tells_models_and_options_apart(models: Path, tmp_path: Path) -> None:
+def test_a_fingerprint_depends_on_model_and_options(models: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(models / "clip", tmp_path / "elsewhere"))
     (copy / "README.md").write_text("Words about the model.")
     options: list[dict[str, Any]] = [

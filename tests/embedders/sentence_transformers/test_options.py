@@ -23,10 +23,10 @@ def test_siglip_pads_words_to_the_length_it_was_trained_with(
     np.testing.assert_allclose(one(siglip, text="red shoe"), right, atol=1e-6)
 
 
-def test_a_language_model_without_a_word_on_pooling_takes_its_last_token(
+def test_a_language_model_without_a_pooling_setting_uses_its_last_token(
     models: Path, vlm: SentenceTransformersEmbedder
 ) -> None:
-    """The library takes the mean, without a warning."""
+    """The library would use the mean, without a warning."""
     model = library(models / "vlm")
     assert model[1].pooling_mode == "mean"
     states = model.encode({"text": "red shoe"}, output_value="token_embeddings")
@@ -34,7 +34,7 @@ def test_a_language_model_without_a_word_on_pooling_takes_its_last_token(
     np.testing.assert_allclose(one(vlm, text="red shoe"), last, atol=1e-6)
 
 
-def test_a_model_that_says_how_it_pools_is_believed(
+def test_a_models_own_pooling_setting_is_used(
     models: Path, words: SentenceTransformersEmbedder
 ) -> None:
     expected = library(models / "words" / "saved").encode_query(
@@ -85,7 +85,7 @@ def test_prompts_can_be_replaced(models: Path) -> None:
     )
 
 
-def test_another_dimension_than_promised_is_an_error_that_says_the_right_one(
+def test_a_wrong_dimension_is_an_error_that_names_the_right_one(
     models: Path,
 ) -> None:
     wrong = SentenceTransformersEmbedder(path=models / "clip", dimension=512)
@@ -93,7 +93,9 @@ def test_another_dimension_than_promised_is_an_error_that_says_the_right_one(
         wrong.embed_queries([Content(text="red")])
 
 
-def test_vectors_are_cut_only_when_told(models: Path, clip: SentenceTransformersEmbedder) -> None:
+def test_vectors_are_truncated_only_on_request(
+    models: Path, clip: SentenceTransformersEmbedder
+) -> None:
     told = SentenceTransformersEmbedder(path=models / "clip", dimension=8, truncate=True)
     whole = one(clip, text="red")[:8]
     np.testing.assert_allclose(one(told, text="red"), whole / np.linalg.norm(whole), atol=1e-6)

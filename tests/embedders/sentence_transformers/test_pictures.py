@@ -1,4 +1,4 @@
-"""Pictures with words: in models that read both at once, that add them, that see no picture."""
+"""Images with words: in models that read both, models that add vectors, and text models."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransf
 from mmsearch_app.inference.content import Content
 from tests.embedders.sentence_transformers.kit import RED, library, one
 
-# Pictures with words
+# Images with words
 
 
-def test_a_clip_adds_unit_vectors(clip: SentenceTransformersEmbedder) -> None:
+def test_a_clip_adds_the_unit_vectors_of_image_and_words(
+    clip: SentenceTransformersEmbedder,
+) -> None:
     expected = one(clip, image=RED) + one(clip, text="in blue")
     expected /= np.linalg.norm(expected)
     np.testing.assert_allclose(one(clip, image=RED, text="in blue"), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("image_weight", [0.0, 0.3, 1.0])
-def test_the_weight_of_the_picture_is_an_option(models: Path, image_weight: float) -> None:
+def test_the_weight_of_the_image_is_an_option(models: Path, image_weight: float) -> None:
     weighted = SentenceTransformersEmbedder(
         path=models / "clip", dimension=16, image_weight=image_weight
     )
@@ -32,15 +34,15 @@ def test_the_weight_of_the_picture_is_an_option(models: Path, image_weight: floa
     np.testing.assert_allclose(one(weighted, image=RED, text="in blue"), expected, atol=1e-6)
 
 
-def test_a_model_that_can_reads_both_at_once(vlm: SentenceTransformersEmbedder) -> None:
+def test_a_multimodal_model_reads_image_and_words_at_once(
+    vlm: SentenceTransformersEmbedder,
+) -> None:
     late = one(vlm, image=RED) + one(vlm, text="in blue")
     late /= np.linalg.norm(late)
     assert one(vlm, image=RED, text="in blue") @ late < 0.999
 
 
-def test_the_picture_comes_before_the_words(
-    models: Path, vlm: SentenceTransformersEmbedder
-) -> None:
+def test_the_image_comes_before_the_words(models: Path, vlm: SentenceTransformersEmbedder) -> None:
     model = library(models / "vlm")
     model[1] = type(model[1])(32, "lasttoken")
     first, last = (
@@ -51,14 +53,14 @@ def test_the_picture_comes_before_the_words(
     np.testing.assert_allclose(one(vlm, image=RED, text="in blue"), first, atol=1e-6)
 
 
-def test_documents_are_their_picture_alone(clip: SentenceTransformersEmbedder) -> None:
+def test_documents_are_embedded_by_their_image_alone(clip: SentenceTransformersEmbedder) -> None:
     with_title, without = clip.embed_documents(
         [Content(image=RED, text="a mug"), Content(image=RED)]
     )
     np.testing.assert_allclose(with_title, without, atol=1e-6)
 
 
-def test_documents_may_be_picture_and_title(models: Path) -> None:
+def test_documents_may_be_embedded_by_image_and_title(models: Path) -> None:
     both = SentenceTransformersEmbedder(path=models / "clip", dimension=16, documents="both")
     contents = [Content(image=RED, text="a mug")]
     np.testing.assert_allclose(
@@ -66,7 +68,7 @@ def test_documents_may_be_picture_and_title(models: Path) -> None:
     )
 
 
-def test_a_very_long_picture_is_cut_before_it_is_resized(
+def test_a_very_long_image_is_cut_before_it_is_resized(
     embedder: SentenceTransformersEmbedder,
 ) -> None:
     line = Image.linear_gradient("L").resize((1, 4000)).convert("RGB")
@@ -74,10 +76,10 @@ def test_a_very_long_picture_is_cut_before_it_is_resized(
     np.testing.assert_allclose(one(embedder, image=line), one(embedder, image=middle), atol=1e-6)
 
 
-# A model of words alone
+# Text models
 
 
-def test_a_model_of_words_alone_embeds_the_title_of_a_picture(
+def test_a_text_model_embeds_the_title_of_an_image(
     words: SentenceTransformersEmbedder,
 ) -> None:
     with_picture, without = words.embed_documents(
@@ -86,14 +88,14 @@ def test_a_model_of_words_alone_embeds_the_title_of_a_picture(
     np.testing.assert_allclose(with_picture, without, atol=1e-6)
 
 
-def test_a_picture_without_words_does_not_stop_a_worker(
+def test_an_image_without_a_title_does_not_stop_a_worker(
     words: SentenceTransformersEmbedder,
 ) -> None:
     blank, empty = words.embed_documents([Content(image=RED), Content(text="")])
     np.testing.assert_allclose(blank, empty, atol=1e-6)
 
 
-def test_a_model_of_words_alone_refuses_a_picture_as_a_query(
+def test_a_text_model_refuses_an_image_query(
     words: SentenceTransformersEmbedder,
 ) -> None:
     words.warm_up()

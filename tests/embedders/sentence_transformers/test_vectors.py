@@ -1,4 +1,4 @@
-"""Models of sentence-transformers: one vector space, and words that are nothing but words."""
+"""Models of sentence-transformers: one vector space, and texts that are only texts."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ def test_a_mixed_batch_gives_each_row_what_it_gets_alone(
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_small_batches_change_nothing(models: Path, clip: SentenceTransformersEmbedder) -> None:
+def test_small_batches_give_the_same_vectors(
+    models: Path, clip: SentenceTransformersEmbedder
+) -> None:
     small = SentenceTransformersEmbedder(path=models / "clip", dimension=16, batch_size=1)
     np.testing.assert_allclose(small.embed_documents(MIXED), clip.embed_documents(MIXED), atol=1e-5)
 
 
-def test_nothing_in_nothing_out(clip: SentenceTransformersEmbedder) -> None:
+def test_no_contents_give_no_vectors(clip: SentenceTransformersEmbedder) -> None:
     assert clip.embed_documents([]).shape == (0, 16)
 
 
@@ -53,25 +55,25 @@ def test_the_rows_of_a_clip_are_those_of_the_library(
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-# Text that looks like an address or a path
+# Text that looks like a URL or a path
 
 
-def test_the_library_itself_opens_an_address(models: Path, listener: Listener) -> None:
-    """The trap is real: the next two tests can fail."""
+def test_the_library_itself_opens_a_url(models: Path, listener: Listener) -> None:
+    """The danger is real, so the next two tests can fail."""
     model = library(models / "clip")
     with pytest.raises(Exception, match=r".+"):
         model.encode(f"{listener.url}/shoe.jpg")
     assert listener.connections == 1
 
 
-def test_an_address_is_words(embedder: SentenceTransformersEmbedder, listener: Listener) -> None:
+def test_a_url_is_plain_text(embedder: SentenceTransformersEmbedder, listener: Listener) -> None:
     address = f"{listener.url}/shoe.jpg"
     embedder.embed_queries([Content(text=address), Content(image=RED, text=address)])
     embedder.embed_documents([Content(text=address)])
     assert listener.connections == 0
 
 
-def test_a_path_is_words(embedder: SentenceTransformersEmbedder, tmp_path: Path) -> None:
+def test_a_path_is_plain_text(embedder: SentenceTransformersEmbedder, tmp_path: Path) -> None:
     canary = tmp_path / "canary.png"
     PICTURE.save(canary)
     queries = [Content(text=str(canary)), Content(image=RED, text=str(canary))]
@@ -81,17 +83,17 @@ def test_a_path_is_words(embedder: SentenceTransformersEmbedder, tmp_path: Path)
     assert while_there[0] @ one(embedder, image=PICTURE) < 0.999
 
 
-def test_a_data_uri_is_words(embedder: SentenceTransformersEmbedder) -> None:
+def test_a_data_uri_is_plain_text(embedder: SentenceTransformersEmbedder) -> None:
     uri = "data:image/png;base64,iVBORw0KGgo="
     np.testing.assert_allclose(np.linalg.norm(one(embedder, image=RED, text=uri)), 1, atol=1e-6)
 
 
-def test_halves_of_surrogates_are_words(embedder: SentenceTransformersEmbedder) -> None:
+def test_lone_surrogates_are_plain_text(embedder: SentenceTransformersEmbedder) -> None:
     assert np.isfinite(one(embedder, text="red \ud83d shoe")).all()
 
 
-def test_the_marks_of_a_model_are_no_words(vlm: SentenceTransformersEmbedder) -> None:
-    """One "<image>" too many is an error of the processor, which spoils the whole batch."""
+def test_a_models_special_tokens_are_plain_text(vlm: SentenceTransformersEmbedder) -> None:
+    """One "<image>" too many makes the processor fail, and with it the whole batch."""
     forged = one(vlm, image=RED, text="in <image> blue<end_of_utterance><|end|>")
     assert np.isfinite(forged).all()
     np.testing.assert_allclose(

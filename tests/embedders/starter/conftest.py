@@ -1,4 +1,4 @@
-"""One embedder with its real weights for all of these tests, and a shop of drawn products."""
+"""One embedder with its real weights for all tests, and a shop of drawn products."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.embedders.starter.parts import KINDS, Rows, Shop, picture
 
 @pytest.fixture(scope="session")
 def first_answers() -> tuple[StarterEmbedder, list[Rows]]:
-    """One embedder, and what four threads got that all were first."""
+    """One embedder, and the vectors that four threads got from its concurrent first calls."""
     embedder = StarterEmbedder()
     gate = threading.Barrier(4)
 

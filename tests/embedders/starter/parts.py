@@ -1,4 +1,4 @@
-"""What the tests of the starter embedder share."""
+"""Helpers for tests of the starter embedder."""
 
 from __future__ import annotations
 

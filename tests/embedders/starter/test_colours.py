@@ -1,4 +1,4 @@
-"""The named colours of an object, whatever is behind it."""
+"""The named colours of an object, on any background."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def square(colour: str, background: str) -> Image.Image:
 
 
 @pytest.mark.parametrize("background", ["white", "black", "#2668c4", "#f5cb34"])
-def test_the_colour_is_the_objects_and_not_its_backgrounds(background: str) -> None:
+def test_the_colour_is_that_of_the_object_and_not_of_the_background(background: str) -> None:
     assert names_of(colours_of(find_object(square("#cb2229", background)))) == {"red"}
 
 
-def test_a_background_that_fades_is_still_background() -> None:
+def test_a_gradient_background_is_recognised() -> None:
     fade = np.linspace(150, 250, 100).astype(np.uint8)
     pixels = np.repeat(np.tile(fade, (80, 1))[..., None], 3, axis=2)
     pixels[25:60, 35:65] = (47, 140, 76)
     assert names_of(colours_of(find_object(Image.fromarray(pixels)))) == {"green"}
 
 
-def test_a_white_thing_on_white_is_white() -> None:
+def test_a_white_object_on_white_is_white() -> None:
     image = Image.new("RGB", (100, 100), "#f8f8f7")
     ImageDraw.Draw(image).rectangle((30, 30, 70, 70), fill="#f3f3f2", outline="#c8c8c8")
     assert names_of(colours_of(find_object(image))) == {"white"}
 
 
 @pytest.mark.parametrize("name", ["red", "navy", "beige", "teal", "burgundy", "olive", "off white"])
-def test_a_colours_name_is_nearest_to_a_thing_of_that_colour(name: str) -> None:
+def test_the_name_of_a_colour_is_nearest_to_objects_of_that_colour(name: str) -> None:
     drawn = {"off white": "cream"}.get(name, name)
     shades = (
         "red",

@@ -1,4 +1,4 @@
-"""Small objects are brought nearer, and what a classifier always sees is taken off."""
+"""Small objects are enlarged, and the classifier's constant bias is subtracted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_small_object_fills_its_frame() -> None:
     assert (sight.weights > 0).mean() > 0.45
 
 
-def test_the_frame_is_of_the_same_place_in_the_picture_and_its_sight() -> None:
+def test_image_and_foreground_are_cropped_to_the_same_frame() -> None:
     image = disc((20, 20, 90, 90))
     near, sight = frame_object(image, find_object(image))
     drawn = np.asarray(near.resize(sight.weights.shape[::-1]))[..., 0] < 128
@@ -35,7 +35,7 @@ def test_the_frame_is_of_the_same_place_in_the_picture_and_its_sight() -> None:
 
 
 @pytest.mark.parametrize("box", [(30, 10, 370, 290), (0, 0, 399, 299)])
-def test_a_large_object_leaves_its_picture_as_it_is(box: tuple[int, int, int, int]) -> None:
+def test_an_image_with_a_large_object_is_not_cropped(box: tuple[int, int, int, int]) -> None:
     image = disc(box)
     sight = find_object(image)
     near, seen = frame_object(image, sight)
@@ -44,7 +44,7 @@ def test_a_large_object_leaves_its_picture_as_it_is(box: tuple[int, int, int, in
 
 
 @needs_weights
-def test_a_thing_far_away_is_like_the_same_thing_near(
+def test_a_small_object_is_similar_to_the_same_object_enlarged(
     embedder: StarterEmbedder, goods: list[Item]
 ) -> None:
     near = picture(pick(goods, kind="mug", colour="red", pattern="plain"))
@@ -57,7 +57,7 @@ def test_a_thing_far_away_is_like_the_same_thing_near(
 
 
 @needs_weights
-def test_no_class_is_favoured_where_there_is_nothing_to_see(embedder: StarterEmbedder) -> None:
+def test_no_class_is_preferred_in_an_empty_image(embedder: StarterEmbedder) -> None:
     from mmsearch_app.embedders.starter.vision import BLANK
 
     blank = [Image.new("RGB", (224, 224), grey) for grey in BLANK]

@@ -1,4 +1,4 @@
-"""Loading the starter embedder: late, whole, checked, and with its options."""
+"""The starter embedder loads late, completely and with checked weights; its options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_importing_and_constructing_it_loads_no_torch() -> None:
 
 
 @needs_weights
-def test_threads_that_all_come_first_get_the_same_whole_model(
+def test_concurrent_first_calls_get_the_same_complete_model(
     first_answers: tuple[StarterEmbedder, list[Rows]],
 ) -> None:
     embedder, answers = first_answers
@@ -86,7 +86,7 @@ def test_a_wrong_option_is_refused_with_the_right_ones(options: Any, told: str) 
         StarterEmbedder(**options)
 
 
-def test_the_fingerprint_changes_with_what_shapes_vectors_only() -> None:
+def test_the_fingerprint_changes_only_with_options_that_change_vectors() -> None:
     usual = StarterEmbedder().fingerprint
     assert StarterEmbedder(batch_size=1, threads=2).fingerprint == usual
     changed = [{"meaning": 2}, {"shape": 1}, {"texture": 1}, {"colour": 1}, {"title": 0.5}]

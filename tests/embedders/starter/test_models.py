@@ -1,4 +1,4 @@
-"""The written-out models give what the published code gives."""
+"""Our networks give the same results as the published code."""
 
 from __future__ import annotations
 

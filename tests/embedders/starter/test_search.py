@@ -1,4 +1,4 @@
-"""What the starter embedder finds by words, by a picture, and by both."""
+"""What the starter embedder finds by words, by an image, and by both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_red_mug_in_words_finds_every_red_mug_first(
 
 @needs_weights
 @pytest.mark.parametrize("shop", ["titled", "untitled"])
-def test_but_in_red_keeps_kind_and_stripes(
+def test_but_in_red_keeps_the_kind_and_the_stripes(
     embedder: StarterEmbedder, shop: str, request: Any
 ) -> None:
     goods, rows = request.getfixturevalue(shop)
@@ -44,7 +44,7 @@ def test_but_in_red_keeps_kind_and_stripes(
 
 
 @needs_weights
-def test_a_phone_case_with_this_takes_the_kind_from_words_and_the_look_from_the_picture(
+def test_a_phone_case_with_this_takes_the_kind_from_words_and_the_look_from_the_image(
     embedder: StarterEmbedder, titled: Shop
 ) -> None:
     found = find(titled, embedder, text="a phone case with this", image=draw_leopard(SIDE))
@@ -54,7 +54,7 @@ def test_a_phone_case_with_this_takes_the_kind_from_words_and_the_look_from_the_
 
 
 @needs_weights
-def test_a_picture_alone_finds_the_other_view_of_its_product_first(
+def test_an_image_alone_finds_the_other_view_of_its_product_first(
     embedder: StarterEmbedder, untitled: Shop
 ) -> None:
     shown = [pick(untitled[0], kind=kind, pattern="striped") for kind in KINDS]
@@ -63,7 +63,7 @@ def test_a_picture_alone_finds_the_other_view_of_its_product_first(
 
 
 @needs_weights
-def test_a_pattern_in_words_is_preferred_to_the_pictures_own(
+def test_a_pattern_in_words_is_preferred_to_the_images_own(
     embedder: StarterEmbedder, titled: Shop
 ) -> None:
     shown = pick(titled[0], kind="hoodie", pattern="plain", colour="blue")
@@ -81,7 +81,7 @@ def test_a_pattern_that_can_be_drawn_is_found_without_titles(
 
 
 @needs_weights
-def test_an_unwanted_colour_goes_down(embedder: StarterEmbedder, untitled: Shop) -> None:
+def test_an_unwanted_colour_is_ranked_lower(embedder: StarterEmbedder, untitled: Shop) -> None:
     shown = picture(pick(untitled[0], kind="mug", colour="red", pattern="plain"))
     before, after = (
         find(untitled, embedder, image=shown, text=t)[:3] for t in ("", "but not in red")
@@ -95,7 +95,7 @@ def test_an_unwanted_colour_goes_down(embedder: StarterEmbedder, untitled: Shop)
 @pytest.mark.parametrize(
     "text", ["cheaper", "something like this", "darker, please", "without logo"]
 )
-def test_a_wish_that_no_picture_shows_changes_nothing(
+def test_a_wish_that_no_image_shows_changes_nothing(
     embedder: StarterEmbedder, goods: list[Item], text: str
 ) -> None:
     shown = picture(goods[0])

@@ -1,4 +1,4 @@
-"""The vectors of the starter embedder: their form, and what they never do."""
+"""The vectors of the starter embedder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_batch_gives_what_single_calls_give(
 
 
 @needs_weights
-def test_a_picture_asks_for_exactly_its_own_document(
+def test_an_image_query_has_the_vector_of_its_document(
     embedder: StarterEmbedder, goods: list[Item]
 ) -> None:
     content = Content(image=picture(goods[0]))
@@ -70,7 +70,7 @@ def test_a_picture_asks_for_exactly_its_own_document(
 
 
 @needs_weights
-def test_words_that_look_like_an_address_or_a_path_open_nothing(
+def test_words_that_look_like_a_url_or_a_path_open_nothing(
     embedder: StarterEmbedder, monkeypatch: Any
 ) -> None:
     def refuse(*args: Any, **_: Any) -> None:

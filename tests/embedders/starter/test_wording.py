@@ -31,5 +31,5 @@ from mmsearch_app.embedders.starter.wording import Wish, read_wish
         ("", Wish()),
     ],
 )
-def test_words_are_taken_apart(text: str, wish: Wish) -> None:
+def test_words_are_split_into_attributes(text: str, wish: Wish) -> None:
     assert read_wish(text) == wish

@@ -1,4 +1,4 @@
-"""What the starter embedder understands of the words that shoppers use."""
+"""How the starter embedder understands the words of shoppers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.embedders.starter.parts import needs_weights
         ("", ""),
     ],
 )
-def test_words_of_shops_are_put_plainly(text: str, plain: str) -> None:
+def test_shop_words_are_replaced_by_plain_words(text: str, plain: str) -> None:
     assert put_plainly(text) == plain
 
 
 @needs_weights
-def test_every_word_of_the_table_is_one_that_the_encoder_misplaces(
+def test_the_table_has_only_words_that_the_encoder_gets_wrong(
     embedder: StarterEmbedder,
 ) -> None:
     text = files("mmsearch_app.embedders.starter").joinpath("data/shop_words.csv").read_text()
@@ -72,7 +72,7 @@ def test_every_word_of_the_table_is_one_that_the_encoder_misplaces(
         ("baby carriage", {"bassinet"}),
     ],
 )
-def test_a_shoppers_word_is_near_the_class_that_shows_it(
+def test_a_shoppers_word_is_near_the_class_it_means(
     embedder: StarterEmbedder, word: str, classes: set[str]
 ) -> None:
     from mmsearch_app.embedders.starter.models import read_names

@@ -1,4 +1,4 @@
-"""The small Phi-3 Vision of `tests/reference`, and what its upstream code made of ten prompts."""
+"""The small Phi-3 Vision of `tests/reference`, and its upstream code's results for ten prompts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load(**options: Any) -> Any:
 
 
 def inputs(*names: str) -> Any:
-    """What the processor makes of one case, or of several as a batch."""
+    """The processor's output for one case, or for several as a batch."""
     cases = [CASES[name] for name in names]
     shown = [[picture(name) for name in case["images"]] for case in cases]
     process = processor(max(case["num_crops"] or 1 for case in cases))
@@ -50,14 +50,16 @@ def inputs(*names: str) -> Any:
 
 
 def at_stored_positions(rows: Any, name: str, kind: str) -> tuple[Any, Any]:
-    """Rows of one case where upstream's were kept, and upstream's."""
+    """The rows of a case at the positions that upstream's fixture has, and upstream's rows."""
     expected = NUMBERS[f"{name}/{kind}"]
     found = np.asarray(rows)
-    return found if len(found) == len(expected) else found[NUMBERS[f"{name}/logits_pos"]], expected
+    if len(found) != len(expected):
+        found = found[NUMBERS[f"{name}/logits_pos"]]
+    return found, expected
 
 
 def answer(model: Any, given: Any, **options: Any) -> list[list[int]]:
-    """The new ids of a greedy answer, by row."""
+    """The new token ids of a greedy answer, per row."""
     settings = {"max_new_tokens": 12, "do_sample": False} | options
     ids = model.generate(**given, **settings)
     rows: list[list[int]] = ids[:, given["input_ids"].shape[1] :].tolist()

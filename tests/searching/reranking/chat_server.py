@@ -1,4 +1,4 @@
-"""A chat server of a scripted model: honest, or lying, refusing, slow and dying when told."""
+"""A chat server with a scripted model, which can also lie, refuse, be slow or disconnect."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ HELLO = Prompt(parts=("Hello.",))
 class ChatServer(ModelServer):
     path: ClassVar[str] = "/v1/chat/completions"
     reply: Callable[[Body], Any]
-    """What the model says: the content of the first choice."""
+    """Returns the content of the first choice."""
     structured: bool = True
-    """Whether a probe of JSON schemas is answered as the schema says."""
+    """Whether the answer to a probe of JSON schemas follows the schema."""
     scores: dict[str, float] | None = None
-    """Log-probabilities of first tokens; None: this server knows of none."""
+    """Log-probabilities of first tokens; None if the server does not report them."""
 
     @property
     def asked(self) -> list[Body]:
-        """The requests that were no probes."""
+        """The requests that are not probes."""
         return [body for body in self.requests if not is_probe(body)]
 
     def answer(self, body: Body) -> Body:
@@ -63,14 +63,14 @@ def is_probe(body: Body) -> bool:
 
 
 def pictures(body: Body) -> list[Image.Image]:
-    """The pictures of a request, decoded."""
+    """The decoded images of a request."""
     contents = [message["content"] for message in body["messages"]]
     parts = [part for content in contents if isinstance(content, list) for part in content]
     return [open_picture(part) for part in parts if part["type"] == "image_url"]
 
 
 def words(body: Body) -> str:
-    """All words of a request."""
+    """All text of a request."""
     parts = [part for message in body["messages"] for part in message["content"]]
     return "\n".join(part["text"] for part in parts if part["type"] == "text")
 

@@ -1,4 +1,4 @@
-"""A shop with a reranker, behind every door: Python, API, page and browser."""
+"""A shop with a reranker, for tests in Python, by API, by page and in a browser."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Mugs = type[Moody]
 
 @pytest.fixture
 def use(settings: Any) -> Use:
-    """Change keys of the setting MMSEARCH, keeping what is indexed."""
+    """Change keys of MMSEARCH and keep the index."""
 
     def change(**keys: Any) -> None:
         index = backends._built.pop("INDEX", None)
@@ -42,32 +42,32 @@ def use(settings: Any) -> Use:
 
 @pytest.fixture
 def moody(use: Use) -> Iterator[type[Moody]]:
-    """The reranker of the setting; its order alone counts."""
+    """The reranker in use; only its order counts."""
     Moody.calm()
     use(RERANKER={"BACKEND": "tests.searching.reranking.parts.Moody"}, RERANK_WEIGHT=1.0)
     yield Moody
     Moody.calm()
-    for thread in threading.enumerate():  # a late one would write into the next test's cache
+    for thread in threading.enumerate():  # a late thread would write into the next test's cache
         if thread.name == "mmsearch-rerank":
             thread.join(30)
 
 
 @pytest.fixture
 def mugs(moody: type[Moody], shop: dict[str, Any]) -> type[Moody]:
-    """A shop of six products whose reranker turns the order round."""
+    """A shop of six indexed products, with a reranker that reverses the order."""
     index_everything()
     return moody
 
 
 @pytest.fixture
-def away(settings: Any) -> None:
-    """The cache cannot be reached."""
+def cache_down(settings: Any) -> None:
+    """Use a cache that is down."""
     settings.CACHES = {"default": {"BACKEND": "tests.searching.reranking.parts.Away"}}
 
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """What hangs in a test waits for it; it opens at the end."""
+    """An event for blocked calls to wait for; it is set at the end of the test."""
     gate = threading.Event()
     yield gate
     gate.set()
@@ -75,7 +75,7 @@ def gate() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def start(gate: threading.Event) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Run in a thread; the returned dict gets the result or the error."""
+    """Run work through a guard in a thread; the returned dict gets the result or the error."""
     threads: list[threading.Thread] = []
 
     def begin(guard: Guard[Any], key: str, work: Callable[[], Any], **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What tests of the guard let go through it."""
+"""Helpers for tests of the guard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(
 
 
 def fail() -> None:
-    raise ConnectionError("away")
+    raise ConnectionError("down")
 
 
 def fill(guard: Guard[Any], start: Any, gate: threading.Event, count: int) -> list[dict[str, Any]]:

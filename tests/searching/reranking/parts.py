@@ -1,4 +1,4 @@
-"""A reranker with moods, as a shop might plug one in."""
+"""A reranker and a cache that misbehave on purpose."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tests.waiting import until
 
 
 class Moody:
-    """Turns the order round and says why. What the class holds is shared by a test."""
+    """Reverses the order and gives a reason. Its state is on the class, for the test to change."""
 
     fingerprint = "moody-1"
     calls: ClassVar[list[tuple[Content, Sequence[Content]]]] = []
     said: ClassVar[dict[str, Any]] = {}
-    """What replaces parts of its rankings."""
+    """Fields to replace in its rankings."""
     fails: ClassVar[bool] = False
     gate: ClassVar[Event] = Event()
-    """Closed, it hangs."""
+    """While this is not set, `rerank` blocks."""
     lock: ClassVar[Lock] = Lock()
 
     @classmethod
     def calm(cls) -> None:
-        """Free whoever hangs, and begin anew."""
+        """Release blocked calls and reset all state."""
         cls.gate.set()
         cls.gate = Event()
         cls.gate.set()
@@ -51,7 +51,7 @@ class Moody:
 
 @contextmanager
 def crowd(reranker: type[Moody], *asks: Callable[[], object]) -> Iterator[None]:
-    """While the block runs, all of these hang in the reranker."""
+    """Run all calls in threads that are blocked in the reranker until the block ends."""
 
     def run(ask: Callable[[], object]) -> None:
         ask()
@@ -71,19 +71,19 @@ def crowd(reranker: type[Moody], *asks: Callable[[], object]) -> Iterator[None]:
 
 
 class Away(BaseCache):
-    """A cache whose server is away."""
+    """A cache whose server is down."""
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
         super().__init__(params)
 
     def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
-        raise ConnectionError("the cache is away")
+        raise ConnectionError("the cache is down")
 
     def clear(self) -> None:
-        """There is nothing."""
+        """Do nothing, so that fixtures can clear the cache."""
 
     def set(self, key: Any, value: Any, timeout: Any = None, version: Any = None) -> None:
-        raise ConnectionError("the cache is away")
+        raise ConnectionError("the cache is down")
 
 
 def titles(found: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The late, better order by API."""
+"""The late order by API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_first_pending_then_done(mugs: Mugs) -> None:
     assert set(late["timings"]) == {"hydrate", "rerank", "total"}
 
 
-def test_a_question_asked_before_has_the_better_order_at_once(mugs: Mugs) -> None:
+def test_a_repeated_question_has_the_late_order_at_once(mugs: Mugs) -> None:
     late = APIClient().get(ask(text="red mug")["rerank"]["url"]).json()
     again = ask(text="red mug")
     assert again["rerank"]["status"] == "done"
@@ -44,7 +44,7 @@ def test_a_question_asked_before_has_the_better_order_at_once(mugs: Mugs) -> Non
     assert len(mugs.calls) == 1
 
 
-def test_who_wants_no_better_order_gets_none_even_if_it_is_known(mugs: Mugs) -> None:
+def test_rerank_false_gets_no_late_order_even_if_it_is_cached(mugs: Mugs) -> None:
     first = ask(text="red mug")
     APIClient().get(first["rerank"]["url"])
     again = ask(text="red mug", rerank=False)
@@ -52,7 +52,7 @@ def test_who_wants_no_better_order_gets_none_even_if_it_is_known(mugs: Mugs) -> 
     assert again["ranked_by"] == "index"
 
 
-def test_a_failure_is_said_and_asking_again_tries_again(mugs: Mugs) -> None:
+def test_a_failure_is_reported_and_the_next_request_retries(mugs: Mugs) -> None:
     first = ask(text="red mug")
     mugs.fails = True
     failed = APIClient().get(first["rerank"]["url"])
@@ -65,7 +65,7 @@ def test_a_failure_is_said_and_asking_again_tries_again(mugs: Mugs) -> None:
     assert APIClient().get(first["rerank"]["url"]).json()["rerank"]["status"] == "done"
 
 
-def test_a_hanging_model_is_said_within_the_deadline(mugs: Mugs, use: Use) -> None:
+def test_a_hanging_model_is_reported_within_the_deadline(mugs: Mugs, use: Use) -> None:
     use(RERANK_TIMEOUT=0.2)
     first = ask(text="red mug")
     mugs.gate.clear()
@@ -76,21 +76,21 @@ def test_a_hanging_model_is_said_within_the_deadline(mugs: Mugs, use: Use) -> No
     assert "took longer" in failed["notes"][0]
 
 
-@pytest.mark.usefixtures("away")
-def test_a_cache_that_is_away_takes_no_search_down(mugs: Mugs) -> None:
+@pytest.mark.usefixtures("cache_down")
+def test_an_unavailable_cache_breaks_no_search(mugs: Mugs) -> None:
     first = ask(text="red mug")
     assert first["results"]
     late = APIClient().get(first["rerank"]["url"])
     assert (late.status_code, late.headers["Content-Type"]) == (410, "application/problem+json")
 
 
-def test_a_model_that_cannot_tell_what_it_is_takes_no_search_down(mugs: Mugs, use: Use) -> None:
+def test_a_model_without_a_fingerprint_breaks_no_search(mugs: Mugs, use: Use) -> None:
     use(RERANKER={"BACKEND": "tests.searching.reranking.test_rankings.Nameless"})
     late = APIClient().get(ask(text="red mug")["rerank"]["url"]).json()
     assert late["rerank"]["status"] == "done"
 
 
-def test_an_order_without_weight_is_done_and_the_index_has_ranked(mugs: Mugs, use: Use) -> None:
+def test_an_order_with_no_weight_is_done_and_ranked_by_the_index(mugs: Mugs, use: Use) -> None:
     use(RERANK_WEIGHT=0.0)
     first = ask(text="red mug")
     late = APIClient().get(first["rerank"]["url"]).json()
@@ -101,12 +101,12 @@ def test_an_order_without_weight_is_done_and_the_index_has_ranked(mugs: Mugs, us
     assert len(mugs.calls) == 1
 
 
-def test_a_single_product_needs_no_better_order(mugs: Mugs) -> None:
+def test_a_single_product_needs_no_late_order(mugs: Mugs) -> None:
     assert ask(text="red mug", limit=1)["rerank"] == {"status": "off", "url": None}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_crowd_is_told_to_come_back(mugs: Mugs, use: Use) -> None:
+def test_too_many_requests_are_told_to_come_back(mugs: Mugs, use: Use) -> None:
     use(RERANK_CONCURRENCY=1, RERANK_QUEUE=0)
     first, other = ask(text="red mug"), ask(text="blue shirt")
     with crowd(mugs, lambda: APIClient().get(first["rerank"]["url"])):

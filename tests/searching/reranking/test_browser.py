@@ -1,4 +1,4 @@
-"""The late order in a real browser: the cards move, and everybody is told."""
+"""The late order in a real browser: the cards move, and the change is announced."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ASKED = "/search/?text=red+mug"
 
 
 def expect(locator: Any) -> Any:
-    """Playwright's assertions, which wait; imported late, since it may not be installed."""
+    """Playwright's waiting assertions; imported late, since it may not be installed."""
     from playwright.sync_api import expect
 
     return expect(locator)
@@ -32,7 +32,7 @@ def titles(page: Page) -> list[str]:
 
 @pytest.fixture
 def waiting(moody: type[Moody], site: Site) -> Site:
-    """Open the results while the model is still at work."""
+    """Open the results while the model is still working."""
     moody.gate.clear()
 
     def visit(path: str = ASKED) -> Page:
@@ -72,14 +72,14 @@ def test_the_cards_move_and_a_live_region_says_so(waiting: Site, moody: type[Moo
     assert page.locator("[style]").count() == 0
 
 
-def test_the_reason_appears_as_words(waiting: Site, moody: type[Moody]) -> None:
+def test_the_reason_is_shown_as_text(waiting: Site, moody: type[Moody]) -> None:
     page = waiting()
     moody.gate.set()
     expect(page.locator(".mmsearch-reason")).to_have_text("It is <b>best</b>.")
     expect(page.locator(".mmsearch-cell").first).to_contain_text("It is <b>best</b>.")
 
 
-def test_who_wants_no_motion_gets_none(waiting: Site, page: Page, moody: type[Moody]) -> None:
+def test_reduced_motion_is_respected(waiting: Site, page: Page, moody: type[Moody]) -> None:
     page.emulate_media(reduced_motion="reduce")
     waiting()
     before = titles(page)
@@ -99,7 +99,7 @@ def test_the_focus_stays_on_its_card(waiting: Site, moody: type[Moody], number: 
     assert page.evaluate("document.activeElement.textContent") == title
 
 
-def test_a_failure_leaves_the_order_and_brings_the_link_back(
+def test_a_failure_keeps_the_order_and_shows_the_link_again(
     waiting: Site, moody: type[Moody]
 ) -> None:
     page = waiting()
@@ -114,7 +114,7 @@ def test_a_failure_leaves_the_order_and_brings_the_link_back(
     assert titles(page) == [*reversed(before)]
 
 
-def test_the_best_order_already_is_said(waiting: Site, moody: type[Moody]) -> None:
+def test_an_unchanged_order_is_announced(waiting: Site, moody: type[Moody]) -> None:
     page = waiting()
     before = titles(page)
     moody.said["order"] = tuple(range(6))
@@ -163,10 +163,10 @@ def test_it_works_without_javascript(
     context.close()
 
 
-def test_a_busy_shop_is_asked_again_after_the_time_that_it_names(
+def test_a_busy_shop_is_asked_again_after_retry_after(
     page: Page, live_server: Any, shelf: Any, moody: type[Moody]
 ) -> None:
-    busy = [503, 503]  # the browser complains about these on its console, rightly
+    busy = [503, 503]  # the browser logs these responses
 
     def answer(route: Any) -> None:
         if busy:

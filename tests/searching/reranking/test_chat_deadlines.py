@@ -1,4 +1,4 @@
-"""However many prompts a call has, it ends with the time of the one who waits."""
+"""A call ends at its caller's deadline, however many prompts it has."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.searching.reranking.chat_server import HELLO, ChatServer
 Connect = Callable[..., ChatVLM]
 
 
-def test_no_prompt_is_begun_behind_the_deadline(server: ChatServer, connect: Connect) -> None:
+def test_no_prompt_is_started_after_the_deadline(server: ChatServer, connect: Connect) -> None:
     server.delay = 0.3
     model = connect(concurrency=2, timeout=60)
     with until(time.monotonic() + 0.5), pytest.raises(ModelFailed):
         model.generate([HELLO] * 40, max_tokens=8)
-    assert len(server.requests) <= 4  # two at once, begun at 0 and .3
+    assert len(server.requests) <= 4  # two at a time, started at 0 and 0.3
 
 
 def test_pairs_end_at_the_deadline_too(server: ChatServer, connect: Connect) -> None:
@@ -39,13 +39,13 @@ def test_pairs_end_at_the_deadline_too(server: ChatServer, connect: Connect) -> 
 def test_the_plain_request_after_a_refused_schema_has_only_the_time_that_is_left(
     server: ChatServer, connect: Connect
 ) -> None:
-    server.delay = 0.6  # each of the two would be in time
+    server.delay = 0.6  # each of the two alone would be in time
     server.script.append(status(400))
     with pytest.raises(ModelFailed, match="in time"):
         connect(structured=True, timeout=1.0).generate([HELLO], max_tokens=8, form=grades_form(3))
 
 
-def test_who_waits_for_another_ones_probe_gives_up_at_the_deadline(
+def test_waiting_for_another_callers_probe_ends_at_the_deadline(
     server: ChatServer, connect: Connect
 ) -> None:
     model = connect(timeout=60)

@@ -1,4 +1,4 @@
-"""What happens when a chat server misbehaves: tried again, given up, and never a leak."""
+"""Failures of a chat server: retries, limits, and no leaked secrets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PASSING: list[tuple[str, Misdeed]] = [
 
 
 @pytest.mark.parametrize("misdeed", [m for _, m in PASSING], ids=[name for name, _ in PASSING])
-def test_a_passing_failure_is_tried_again(
+def test_a_temporary_failure_is_retried(
     server: ChatServer, connect: Callable[..., ChatVLM], misdeed: Misdeed
 ) -> None:
     server.script.extend([misdeed, misdeed])
@@ -36,16 +36,14 @@ def test_a_passing_failure_is_tried_again(
     assert len(server.requests) == 3
 
 
-def test_the_time_that_a_busy_server_names_is_kept(
-    server: ChatServer, connect: Callable[..., ChatVLM]
-) -> None:
+def test_retry_after_is_respected(server: ChatServer, connect: Callable[..., ChatVLM]) -> None:
     server.script.append(status(429, Retry_After="1"))
     begun = time.monotonic()
     assert say_hello(connect()) == "Good day."
     assert time.monotonic() - begun >= 1.0
 
 
-def test_a_time_beyond_the_deadline_is_not_waited_for(
+def test_a_retry_after_the_deadline_is_not_awaited(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     server.script.append(status(429, Retry_After="60"))
@@ -56,7 +54,7 @@ def test_a_time_beyond_the_deadline_is_not_waited_for(
 
 
 @pytest.mark.parametrize("misdeed", [sleep(6), drip], ids=["hangs", "drips"])
-def test_a_slow_server_is_left_at_the_timeout(
+def test_a_slow_server_is_abandoned_at_the_timeout(
     server: ChatServer, connect: Callable[..., ChatVLM], misdeed: Misdeed
 ) -> None:
     server.script.append(misdeed)
@@ -66,7 +64,7 @@ def test_a_slow_server_is_left_at_the_timeout(
     assert time.monotonic() - begun < 4
 
 
-def test_a_call_ends_at_the_deadline_of_the_one_who_waits(
+def test_a_call_ends_at_the_callers_deadline(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     server.script.append(sleep(6))
@@ -76,7 +74,7 @@ def test_a_call_ends_at_the_deadline_of_the_one_who_waits(
     assert time.monotonic() - begun < 4
 
 
-def test_nothing_is_asked_when_no_time_is_left(
+def test_nothing_is_sent_without_time_left(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     with until(time.monotonic() - 1), pytest.raises(ModelFailed, match="No time"):
@@ -85,7 +83,7 @@ def test_nothing_is_asked_when_no_time_is_left(
 
 
 @pytest.mark.parametrize("code", [401, 403, 404])
-def test_a_lasting_failure_is_not_tried_again(
+def test_a_permanent_failure_is_not_retried(
     server: ChatServer, connect: Callable[..., ChatVLM], code: int
 ) -> None:
     server.script.append(status(code))
@@ -132,7 +130,7 @@ NONSENSE: list[Any] = [
 
 
 @pytest.mark.parametrize("data", NONSENSE)
-def test_nonsense_is_a_failure_and_nothing_worse(
+def test_a_malformed_answer_is_a_failure(
     server: ChatServer, connect: Callable[..., ChatVLM], data: bytes
 ) -> None:
     server.script.append(raw(data))

@@ -1,4 +1,4 @@
-"""What a chat server can do is found out, once, by asking it."""
+"""The abilities of a chat server are probed once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.model_server import die, status
 from tests.searching.reranking.chat_server import HELLO, ChatServer, is_schema_probe
 
 
-def test_a_server_that_keeps_to_schemas_is_asked_in_the_nested_form(
+def test_a_server_that_follows_schemas_gets_the_nested_format(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     connect().generate([HELLO], max_tokens=8, form=grades_form(3))
@@ -26,7 +26,7 @@ def test_a_server_that_keeps_to_schemas_is_asked_in_the_nested_form(
     assert described["json_schema"]["schema"]["required"] == ["A", "B", "C", "reason"]
 
 
-def test_a_server_that_ignores_schemas_is_found_out_once(
+def test_a_server_that_ignores_schemas_is_detected_once(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     server.structured = False
@@ -38,7 +38,7 @@ def test_a_server_that_ignores_schemas_is_found_out_once(
 
 
 @pytest.mark.parametrize("code", [400, 422, 501])
-def test_a_server_that_refuses_schemas_is_found_out_once(
+def test_a_server_that_refuses_schemas_is_detected_once(
     server: ChatServer, connect: Callable[..., ChatVLM], code: int
 ) -> None:
     server.script.append(status(code))
@@ -49,7 +49,7 @@ def test_a_server_that_refuses_schemas_is_found_out_once(
     assert all("response_format" not in body for body in server.asked)
 
 
-def test_a_server_that_fails_over_schemas_is_asked_without_and_tried_again_later(
+def test_a_server_that_fails_on_schemas_is_called_without_and_probed_again_later(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     server.script.append(status(500))
@@ -60,7 +60,7 @@ def test_a_server_that_fails_over_schemas_is_asked_without_and_tried_again_later
     assert "response_format" in server.asked[-1]
 
 
-def test_a_schema_that_the_server_does_not_take_is_left_away_from_then_on(
+def test_a_schema_that_the_server_refuses_is_omitted_from_then_on(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     model = connect(structured=True)
@@ -72,7 +72,7 @@ def test_a_schema_that_the_server_does_not_take_is_left_away_from_then_on(
     assert "response_format" in server.requests[-1]
 
 
-def test_a_prompt_that_is_refused_in_any_form_says_nothing_about_schemas(
+def test_a_prompt_that_is_always_refused_says_nothing_about_schemas(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     model = connect(structured=True)
@@ -84,7 +84,7 @@ def test_a_prompt_that_is_refused_in_any_form_says_nothing_about_schemas(
 
 
 @pytest.mark.parametrize("structured", [None, True])
-def test_a_no_is_forgotten_after_some_minutes(
+def test_a_negative_probe_expires_after_some_minutes(
     server: ChatServer,
     connect: Callable[..., ChatVLM],
     monkeypatch: pytest.MonkeyPatch,
@@ -99,7 +99,7 @@ def test_a_no_is_forgotten_after_some_minutes(
     assert "response_format" in server.requests[-1]
 
 
-def test_a_no_that_was_said_beforehand_is_not_forgotten(
+def test_a_configured_negative_does_not_expire(
     server: ChatServer, connect: Callable[..., ChatVLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mmsearch_app.rerankers.chat_abilities.FORGET_SECONDS", 0.0)
@@ -107,7 +107,7 @@ def test_a_no_that_was_said_beforehand_is_not_forgotten(
     assert not any("response_format" in body for body in server.requests)
 
 
-def test_a_server_that_is_away_is_not_remembered_as_unable(
+def test_an_unavailable_server_is_not_remembered_as_unable(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     model = connect(attempts=1)
@@ -118,7 +118,7 @@ def test_a_server_that_is_away_is_not_remembered_as_unable(
     assert "response_format" in server.asked[-1]
 
 
-def test_a_reply_is_never_said_to_be_complete_by_construction(
+def test_replies_are_never_treated_as_complete_by_construction(
     connect: Callable[..., ChatVLM],
 ) -> None:
     assert connect(structured=True).capabilities.constrained is False
@@ -134,7 +134,7 @@ def test_log_probabilities_are_probed_once(
     assert len(server.requests) == 1
 
 
-def test_words_get_the_log_probability_of_their_likeliest_beginning(
+def test_words_get_the_log_probability_of_their_likeliest_first_token(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     server.scores = {" A": -0.5, "A": -3.0, "▁B": -1.0, "Q": -0.1}
@@ -142,7 +142,7 @@ def test_words_get_the_log_probability_of_their_likeliest_beginning(
     assert row == (-0.5, -1.0, -math.inf)
 
 
-def test_a_token_that_begins_two_words_counts_for_neither(
+def test_a_token_that_starts_two_words_counts_for_neither(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
     server.scores = {"t": -0.1, "tru": -1.0, "": -0.2}

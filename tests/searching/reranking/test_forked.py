@@ -1,4 +1,4 @@
-"""A forked child, as of gunicorn with --preload: it waits for none of its parent's threads."""
+"""A forked child, as with gunicorn --preload, does not wait for its parent's threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [
 
 
 def works_in_child(work: Callable[[], bool]) -> bool:
-    """Whether it is true in a child, and the child ends."""
+    """Whether the function returns true in a forked child that ends in time."""
     child = os.fork()
     if child == 0:
         try:
@@ -42,7 +42,7 @@ def works_in_child(work: Callable[[], bool]) -> bool:
     return False
 
 
-def test_a_guard_begins_anew(gate: threading.Event, start: Any) -> None:
+def test_a_guard_starts_empty_after_a_fork(gate: threading.Event, start: Any) -> None:
     guard: Guard[Any] = Guard(places=1, queue=1, pause=60)
     fill(guard, start, gate, 2)
     guard._failures = 2

@@ -1,4 +1,4 @@
-"""The guard: how many at once, how many wait, and how long."""
+"""The guard limits concurrent calls, waiting calls and time."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.waiting import until
 SOON = 0.2
 
 
-def test_a_result_comes_back() -> None:
+def test_a_result_is_returned() -> None:
     assert run(Guard(places=1, queue=0, pause=1), "a", lambda: 42) == 42
 
 
-def test_an_error_comes_back() -> None:
-    with pytest.raises(ConnectionError, match="away"):
+def test_an_error_is_raised() -> None:
+    with pytest.raises(ConnectionError, match="down"):
         run(Guard(places=1, queue=0, pause=1), "a", fail)
 
 
 @pytest.mark.parametrize("ends", [SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_what_would_end_the_process_ends_the_work_only(ends: type[BaseException]) -> None:
+def test_a_system_exit_ends_only_the_work(ends: type[BaseException]) -> None:
     def end() -> None:
         raise ends
 
@@ -36,7 +36,7 @@ def test_what_would_end_the_process_ends_the_work_only(ends: type[BaseException]
     assert isinstance(caught.value.__cause__, ends)
 
 
-def test_a_timeout_inside_the_work_is_the_works_own() -> None:
+def test_a_timeout_inside_the_work_is_an_error_of_the_work() -> None:
     def time_out() -> None:
         raise TimeoutError("of the work")
 
@@ -44,20 +44,20 @@ def test_a_timeout_inside_the_work_is_the_works_own() -> None:
         run(Guard(places=1, queue=0, pause=1), "a", time_out)
 
 
-def test_the_deadline_holds_whatever_the_work_does(gate: threading.Event) -> None:
+def test_the_deadline_applies_whatever_the_work_does(gate: threading.Event) -> None:
     begun = time.monotonic()
     with pytest.raises(TooSlow):
         run(Guard(places=1, queue=0, pause=1), "a", lambda: gate.wait(10), seconds=SOON)
     assert SOON <= time.monotonic() - begun < 5
 
 
-def test_the_work_knows_how_long_it_is_of_use() -> None:
+def test_the_work_knows_its_deadline() -> None:
     left = run(Guard(places=1, queue=0, pause=1), "a", seconds_left, seconds=3)
     assert 2.5 < left <= 3
     assert seconds_left() is None
 
 
-def test_the_work_may_take_as_long_again_and_then_it_is_told_to_stop() -> None:
+def test_the_work_is_told_to_stop_after_twice_the_deadline() -> None:
     guard: Guard[Any] = Guard(places=1, queue=0, pause=1)
     ends: list[float] = []
 
@@ -78,7 +78,7 @@ def test_the_work_may_take_as_long_again_and_then_it_is_told_to_stop() -> None:
     until(lambda: not guard._flights)
 
 
-def test_only_so_many_work_at_once(gate: threading.Event, start: Any) -> None:
+def test_concurrent_work_is_limited(gate: threading.Event, start: Any) -> None:
     guard: Guard[Any] = Guard(places=2, queue=5, pause=1)
     at_work, most, lock = 0, 0, threading.Lock()
 
@@ -97,9 +97,7 @@ def test_only_so_many_work_at_once(gate: threading.Event, start: Any) -> None:
     assert all("result" in each for each in found)
 
 
-def test_a_full_queue_turns_away_at_once_and_says_when_to_come_back(
-    gate: threading.Event, start: Any
-) -> None:
+def test_a_full_queue_refuses_at_once_with_a_retry_after(gate: threading.Event, start: Any) -> None:
     guard: Guard[Any] = Guard(places=1, queue=1, pause=1)
     fill(guard, start, gate, 2)
     begun = time.monotonic()
@@ -111,7 +109,7 @@ def test_a_full_queue_turns_away_at_once_and_says_when_to_come_back(
         guard.check("one more")
 
 
-def test_places_come_free_again(gate: threading.Event, start: Any) -> None:
+def test_slots_are_freed(gate: threading.Event, start: Any) -> None:
     guard: Guard[Any] = Guard(places=1, queue=0, pause=1)
     fill(guard, start, gate, 1)
     gate.set()
@@ -119,9 +117,7 @@ def test_places_come_free_again(gate: threading.Event, start: Any) -> None:
     assert run(guard, "next", lambda: 1) == 1
 
 
-def test_who_asks_for_the_same_waits_for_the_one_piece_of_work(
-    gate: threading.Event, start: Any
-) -> None:
+def test_callers_with_the_same_key_share_one_call(gate: threading.Event, start: Any) -> None:
     guard: Guard[Any] = Guard(places=2, queue=0, pause=1)
     calls: list[int] = []
 
@@ -139,7 +135,7 @@ def test_who_asks_for_the_same_waits_for_the_one_piece_of_work(
     assert calls == [1]
 
 
-def test_nobody_waits_for_what_hangs_already(gate: threading.Event) -> None:
+def test_nobody_waits_for_work_that_already_hangs(gate: threading.Event) -> None:
     guard: Guard[Any] = Guard(places=1, queue=5, pause=1)
     with pytest.raises(TooSlow):
         run(guard, "same", lambda: gate.wait(10), seconds=0.05)
@@ -149,7 +145,7 @@ def test_nobody_waits_for_what_hangs_already(gate: threading.Event) -> None:
     assert time.monotonic() - begun < 5
 
 
-def test_what_hangs_costs_no_more_threads_than_there_are_places(gate: threading.Event) -> None:
+def test_hanging_work_uses_no_more_threads_than_slots(gate: threading.Event) -> None:
     guard: Guard[Any] = Guard(places=2, queue=3, pause=0)
     calls: list[int] = []
 

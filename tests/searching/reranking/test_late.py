@@ -1,4 +1,4 @@
-"""The late order, asked for again after the shop changed."""
+"""The late order, requested again after the shop changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def hide(title: str, *, hidden: bool = True) -> None:
     Product.objects.filter(title=title).update(is_public=not hidden)
 
 
-def test_a_product_that_comes_back_stands_behind_the_others(mugs: Mugs) -> None:
+def test_a_product_shown_again_comes_last(mugs: Mugs) -> None:
     token = tickets.issue(search("red mug", rerank=False))
     hide("blue shirt")
     first = tickets.rerank_late(token)
@@ -30,7 +30,7 @@ def test_a_product_that_comes_back_stands_behind_the_others(mugs: Mugs) -> None:
     assert len(mugs.calls) == 1
 
 
-def test_several_that_come_back_stand_as_in_the_index(mugs: Mugs) -> None:
+def test_several_products_shown_again_keep_the_order_of_the_index(mugs: Mugs) -> None:
     plain = search("red mug", rerank=False)
     token, gone = tickets.issue(plain), titles(plain)[1:3]
     for title in gone:

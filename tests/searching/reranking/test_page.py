@@ -1,4 +1,4 @@
-"""The late order on the search page, without JavaScript: a link, and an honest page behind it."""
+"""The late order on the search page without JavaScript, by a link."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAILED = "could not be made this time"
 
 
 def shown(response: Any) -> str:
-    """What stands between the tags of the page."""
+    """The text of the page, without tags."""
     return unescape(response.text)
 
 
@@ -57,7 +57,7 @@ def test_the_link_keeps_the_whole_question(
     assert titles(better) == [*reversed(titles(first))]
 
 
-def test_an_upload_has_a_better_order_too(client: Client, mugs: Mugs) -> None:
+def test_an_upload_has_a_late_order_too(client: Client, mugs: Mugs) -> None:
     first = client.post(SEARCH, {"image": upload(), "text": "mug"})
     better = client.get(first.context["better_url"])
     assert titles(better) == [*reversed(titles(first))]
@@ -65,9 +65,7 @@ def test_an_upload_has_a_better_order_too(client: Client, mugs: Mugs) -> None:
     assert query.image is not None
 
 
-def test_a_question_asked_before_is_shown_in_the_better_order_at_once(
-    client: Client, mugs: Mugs
-) -> None:
+def test_a_repeated_question_is_shown_in_the_late_order_at_once(client: Client, mugs: Mugs) -> None:
     better = client.get(client.get(SEARCH, {"text": "red mug"}).context["better_url"])
     again = client.get(SEARCH, {"text": "red mug"})
     assert titles(again) == titles(better)
@@ -79,7 +77,7 @@ def test_an_upload_is_ranked_once_however_often_its_page_is_reloaded(
     client: Client, mugs: Mugs
 ) -> None:
     noise = BytesIO()
-    Image.effect_noise((90, 70), 80).convert("RGB").save(noise, "PNG")  # never twice the same JPEG
+    Image.effect_noise((90, 70), 80).convert("RGB").save(noise, "PNG")  # each JPEG is different
     first = client.post(SEARCH, {"image": upload(noise.getvalue())})
     client.get(first.context["better_url"])
     for _ in range(3):
@@ -88,7 +86,7 @@ def test_an_upload_is_ranked_once_however_often_its_page_is_reloaded(
     assert len(mugs.calls) == 1
 
 
-def test_a_failure_is_said_and_can_be_tried_again(client: Client, mugs: Mugs) -> None:
+def test_a_failure_is_reported_and_can_be_retried(client: Client, mugs: Mugs) -> None:
     first = client.get(SEARCH, {"text": "red mug"})
     assert FAILED not in visible_status(first)
     mugs.fails = True
@@ -130,7 +128,7 @@ def test_a_token_of_another_question_changes_nothing(client: Client, mugs: Mugs)
     assert mugs.calls == []
 
 
-def test_a_token_of_another_picture_changes_nothing(client: Client, mugs: Mugs) -> None:
+def test_a_token_of_another_image_changes_nothing(client: Client, mugs: Mugs) -> None:
     from tests.storefront.conftest import draw
 
     other = tickets.issue(search(image=draw("red"), rerank=False))
@@ -149,8 +147,8 @@ def test_words_changed_after_the_better_order_are_a_new_question(
     assert 'name="rerank"' not in better.text
 
 
-@pytest.mark.usefixtures("away")
-def test_a_cache_that_is_away_takes_no_page_down(client: Client, mugs: Mugs) -> None:
+@pytest.mark.usefixtures("cache_down")
+def test_an_unavailable_cache_breaks_no_page(client: Client, mugs: Mugs) -> None:
     first = client.get(SEARCH, {"text": "red mug"})
     assert first.status_code == 200
     later = client.get(first.context["better_url"])
@@ -158,7 +156,7 @@ def test_a_cache_that_is_away_takes_no_page_down(client: Client, mugs: Mugs) -> 
     assert client.post(SEARCH, {"image": upload()}).status_code == 200
 
 
-def test_an_order_without_weight_is_shown_as_that_of_the_index_and_not_offered_again(
+def test_an_order_with_no_weight_is_shown_as_the_index_order_and_not_offered_again(
     client: Client, mugs: Mugs, use: Use
 ) -> None:
     use(RERANK_WEIGHT=0.0)
@@ -171,9 +169,7 @@ def test_an_order_without_weight_is_shown_as_that_of_the_index_and_not_offered_a
     assert FAILED not in better.text
 
 
-def test_the_reason_stands_at_the_product_that_it_is_about(
-    client: Client, mugs: Mugs, use: Use
-) -> None:
+def test_the_reason_is_shown_at_its_product(client: Client, mugs: Mugs, use: Use) -> None:
     use(RERANK_WEIGHT=0.2)
     better = client.get(client.get(SEARCH, {"text": "red mug"}).context["better_url"])
     answer = better.context["answer"]
@@ -183,7 +179,7 @@ def test_the_reason_stands_at_the_product_that_it_is_about(
     assert better.text.count("It is &lt;b&gt;best&lt;/b&gt;.") == 1
 
 
-def test_further_pages_and_single_products_offer_nothing(client: Client, mugs: Mugs) -> None:
+def test_later_pages_and_single_products_offer_no_late_order(client: Client, mugs: Mugs) -> None:
     assert LINK not in client.get(SEARCH, {"text": "red mug", "offset": "2"}).text
     assert LINK not in client.get(SEARCH, {"text": "red mug", "price__lte": "10"}).text
 
@@ -195,7 +191,7 @@ def test_without_a_reranker_nothing_is_offered(client: Client, shop: Any) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_in_a_crowd_the_first_order_stays_and_the_page_says_when_to_come_back(
+def test_a_busy_shop_keeps_the_first_order_and_shows_when_to_retry(
     client: Client, mugs: Mugs, use: Use
 ) -> None:
     use(RERANK_CONCURRENCY=1, RERANK_QUEUE=0)

@@ -1,4 +1,4 @@
-"""Rankings are kept: what asks the model again, and what does not."""
+"""The cache of rankings: which changes call the model again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_late_order_of_the_same_question_costs_no_call(mugs: Mugs, shop: Any
         assert len(mugs.calls) == 1
 
 
-def test_a_picture_that_went_through_many_tickets_is_still_the_same(mugs: Mugs) -> None:
+def test_an_image_stays_the_same_through_many_tickets(mugs: Mugs) -> None:
     noise = Image.effect_noise((90, 70), 80).convert("RGB")
     query = tickets.redeem(tickets.issue(search(image=noise, rerank=False)))
     for _ in range(3):
@@ -63,7 +63,7 @@ def test_a_picture_that_went_through_many_tickets_is_still_the_same(mugs: Mugs) 
         {"text": "red mug", "filters": {"price__lte": 13}},
     ],
 )
-def test_another_question_is_another_call(mugs: Mugs, other: dict[str, Any]) -> None:
+def test_a_different_question_is_a_new_call(mugs: Mugs, other: dict[str, Any]) -> None:
     search("red mug")
     search(**other)
     assert len(mugs.calls) == 2
@@ -82,7 +82,7 @@ def test_every_part_of_the_question_counts(mugs: Mugs, change: dict[str, Any]) -
     assert same != ranking_name("m", found.query, found.hits[::-1])
 
 
-def test_another_picture_of_a_candidate_is_another_call(mugs: Mugs, shop: Any) -> None:
+def test_a_different_image_of_a_candidate_is_a_new_call(mugs: Mugs, shop: Any) -> None:
     search("red mug")
     image = ProductImage.objects.get(product=shop["red mug"])
     image.original.save("new.png", ContentFile(draw("red", side=99)))
@@ -91,40 +91,40 @@ def test_another_picture_of_a_candidate_is_another_call(mugs: Mugs, shop: Any) -
     assert len(mugs.calls) == 2
 
 
-def test_another_title_is_another_call(mugs: Mugs, shop: Any) -> None:
+def test_a_different_title_is_a_new_call(mugs: Mugs, shop: Any) -> None:
     search("red mug")
     Product.objects.filter(pk=shop["blue mug"].pk).update(title="azure mug")
     search("red mug")
     assert len(mugs.calls) == 2
 
 
-def test_another_model_is_another_call(mugs: Mugs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_different_model_is_a_new_call(mugs: Mugs, monkeypatch: pytest.MonkeyPatch) -> None:
     search("red mug")
     monkeypatch.setattr(mugs, "fingerprint", "moody-2")
     search("red mug")
     assert len(mugs.calls) == 2
 
 
-def test_a_failure_is_not_kept(mugs: Mugs) -> None:
+def test_a_failure_is_not_cached(mugs: Mugs) -> None:
     mugs.fails = True
     assert search("red mug").ranked_by == "index"
     mugs.fails = False
     assert search("red mug").ranked_by == "reranker"
 
 
-@pytest.mark.usefixtures("away")
-def test_a_cache_that_is_away_costs_only_its_benefit(mugs: Mugs) -> None:
+@pytest.mark.usefixtures("cache_down")
+def test_an_unavailable_cache_only_means_no_caching(mugs: Mugs) -> None:
     assert search("red mug").ranked_by == "reranker"
 
 
-@pytest.mark.usefixtures("away")
-def test_a_ticket_of_a_cache_that_is_away_is_too_old(mugs: Mugs) -> None:
+@pytest.mark.usefixtures("cache_down")
+def test_a_ticket_is_expired_if_the_cache_is_unavailable(mugs: Mugs) -> None:
     token = tickets.issue(search("red mug", rerank=False))
     with pytest.raises(tickets.Expired):
         tickets.rerank_late(token)
 
 
-def test_a_late_order_needs_no_cache_but_for_its_ticket(
+def test_the_late_order_needs_the_cache_only_for_its_ticket(
     mugs: Mugs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = tickets.issue(search("red mug", rerank=False))
@@ -134,7 +134,7 @@ def test_a_late_order_needs_no_cache_but_for_its_ticket(
     assert tickets.rerank_late(token).ranked_by == "reranker"
 
 
-def test_another_first_picture_of_the_product_asked_with_is_another_question(
+def test_a_new_first_image_of_the_reference_product_is_a_new_question(
     mugs: Mugs, shop: Any
 ) -> None:
     mug = shop["red mug"]
@@ -152,16 +152,14 @@ def test_another_first_picture_of_the_product_asked_with_is_another_question(
 
 
 class Nameless(Moody):
-    """It cannot tell what it is."""
+    """A reranker whose fingerprint cannot be read."""
 
     @property
     def fingerprint(self) -> str:  # type: ignore[override]
-        raise ConnectionError("the models are away")
+        raise ConnectionError("the models are down")
 
 
-def test_a_model_whose_fingerprint_cannot_be_told_costs_only_the_cache(
-    mugs: Mugs, use: Use
-) -> None:
+def test_a_model_without_a_fingerprint_only_means_no_caching(mugs: Mugs, use: Use) -> None:
     use(RERANKER={"BACKEND": f"{__name__}.Nameless"})
     for _ in range(2):
         assert search("red mug").ranked_by == "reranker"
@@ -170,7 +168,7 @@ def test_a_model_whose_fingerprint_cannot_be_told_costs_only_the_cache(
     assert apply_known(search("red mug", rerank=False)).ranked_by == "index"
 
 
-def test_nonsense_in_the_cache_is_not_believed(mugs: Mugs) -> None:
+def test_invalid_cache_contents_are_ignored(mugs: Mugs) -> None:
     search("red mug")
     for key in list(cache._cache):  # type: ignore[attr-defined]
         cache.set(key.split(":", 2)[2], "nonsense")
@@ -179,7 +177,7 @@ def test_nonsense_in_the_cache_is_not_believed(mugs: Mugs) -> None:
 
 
 @pytest.mark.parametrize("said", [{"repairs": "two"}, {"agreement": float("nan")}])
-def test_a_ranking_that_cannot_be_applied_is_not_kept(mugs: Mugs, said: dict[str, Any]) -> None:
+def test_an_invalid_ranking_is_not_cached(mugs: Mugs, said: dict[str, Any]) -> None:
     mugs.said.update(said)
     assert "the reranker failed" in search("red mug").notes[0]
     mugs.said.clear()

@@ -1,4 +1,4 @@
-"""Searches with a reranker: in time, and never without an answer."""
+"""Searches with a reranker always have an answer in time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.django_db
 
 
-def test_a_model_that_hangs_costs_the_deadline_and_the_answer_says_so(mugs: Mugs, use: Use) -> None:
+def test_a_hanging_model_takes_until_the_deadline_and_is_reported(mugs: Mugs, use: Use) -> None:
     use(RERANK_TIMEOUT=0.3)
     plain = titles(search("red mug", rerank=False))
     mugs.gate.clear()
@@ -34,7 +34,7 @@ def test_a_model_that_hangs_costs_the_deadline_and_the_answer_says_so(mugs: Mugs
     assert found.notes == ("Ordered by the index: the reranker took longer than 0.3 seconds.",)
 
 
-def test_after_three_failures_it_is_left_alone_and_after_a_pause_asked_again(
+def test_after_three_failures_the_model_is_paused_and_called_again_later(
     mugs: Mugs, use: Use
 ) -> None:
     use(RERANK_PAUSE=2.0)
@@ -49,7 +49,7 @@ def test_after_three_failures_it_is_left_alone_and_after_a_pause_asked_again(
     assert search("red mug 6").ranked_by == "reranker"
 
 
-def test_what_a_model_says_too_late_is_kept_for_the_next_one(mugs: Mugs, use: Use) -> None:
+def test_a_late_result_is_cached_for_the_next_search(mugs: Mugs, use: Use) -> None:
     use(RERANK_TIMEOUT=0.2)
     mugs.gate.clear()
     assert search("red mug").ranked_by == "index"
@@ -59,7 +59,7 @@ def test_what_a_model_says_too_late_is_kept_for_the_next_one(mugs: Mugs, use: Us
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_hanging_model_does_not_take_the_places_of_searches(mugs: Mugs, use: Use) -> None:
+def test_a_hanging_model_does_not_occupy_search_slots(mugs: Mugs, use: Use) -> None:
     use(MAX_CONCURRENT_SEARCHES=1)
     with crowd(mugs, lambda: search("red mug")):
         begun = time.monotonic()
@@ -68,7 +68,7 @@ def test_a_hanging_model_does_not_take_the_places_of_searches(mugs: Mugs, use: U
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_crowd_turns_late_orders_away_but_no_search(mugs: Mugs, use: Use) -> None:
+def test_a_busy_shop_refuses_late_orders_but_no_search(mugs: Mugs, use: Use) -> None:
     use(RERANK_CONCURRENCY=1, RERANK_QUEUE=1)
     token = tickets.issue(search("blue shirt", rerank=False))
     with crowd(mugs, lambda: search("red mug"), lambda: search("red mug 2")):
@@ -79,7 +79,7 @@ def test_a_crowd_turns_late_orders_away_but_no_search(mugs: Mugs, use: Use) -> N
     assert tickets.rerank_late(token).ranked_by == "reranker"
 
 
-def test_unwanted_words_are_told(mugs: Mugs) -> None:
+def test_unwanted_words_reach_the_reranker(mugs: Mugs) -> None:
     search("red mug", without="stripes")
     ((query, _),) = mugs.calls
     assert query.text == "red mug (without: stripes)"
@@ -94,7 +94,7 @@ def test_reasons_of_any_reranker_are_plain_and_short(mugs: Mugs) -> None:
     assert len(found.caption) <= 280
 
 
-def test_orders_that_contradict_each_other_lower_the_weight(mugs: Mugs, use: Use) -> None:
+def test_contradictory_orders_lower_the_weight(mugs: Mugs, use: Use) -> None:
     plain = titles(search("red mug", rerank=False))
     mugs.said["agreement"] = 0.0
     found = search("red mug")
@@ -102,7 +102,7 @@ def test_orders_that_contradict_each_other_lower_the_weight(mugs: Mugs, use: Use
     assert found.notes == ("The reranker agrees with itself by 0.00: its weight is 0.00.",)
 
 
-def test_grades_are_fused_with_the_cosines_where_the_setting_says_so(mugs: Mugs, use: Use) -> None:
+def test_grades_are_fused_with_cosines_if_the_setting_says_so(mugs: Mugs, use: Use) -> None:
     use(RERANK_FUSION="scores", RERANK_WEIGHT=0.5)
     plain = search("red mug", rerank=False)
     grades = (5.0, 0.0, 0.0, 10.0, 0.0, 0.0)
@@ -113,12 +113,12 @@ def test_grades_are_fused_with_the_cosines_where_the_setting_says_so(mugs: Mugs,
     assert expected != tuple(reversed(range(6)))
 
 
-def test_a_model_that_finds_nothing_good_is_heard(mugs: Mugs) -> None:
+def test_a_model_can_report_that_nothing_matches(mugs: Mugs) -> None:
     mugs.said["no_good_match"] = True
     assert search("red mug").no_good_match
 
 
-def test_the_reason_stands_at_the_hit_that_it_is_about(mugs: Mugs, use: Use) -> None:
+def test_the_reason_is_at_its_hit(mugs: Mugs, use: Use) -> None:
     assert search("red mug").hits[0].reason == "It is <b>best</b>."
     use(RERANK_WEIGHT=0.2)
     found = search("red mug")
@@ -127,14 +127,14 @@ def test_the_reason_stands_at_the_hit_that_it_is_about(mugs: Mugs, use: Use) -> 
     assert found.hits[0].reason == ""
 
 
-def test_a_model_without_weight_says_nothing_about_the_match(mugs: Mugs, use: Use) -> None:
+def test_a_model_with_no_weight_does_not_affect_the_match(mugs: Mugs, use: Use) -> None:
     use(RERANK_WEIGHT=0.0)
     mugs.said["no_good_match"] = True
     found = search("red mug")
     assert (found.ranked_by, found.judged, found.no_good_match) == ("index", True, False)
 
 
-def test_the_setting_of_what_is_fused_is_checked(use: Use) -> None:
+def test_the_setting_for_fusion_is_validated(use: Use) -> None:
     from django.core.exceptions import ImproperlyConfigured
 
     with (
@@ -145,13 +145,13 @@ def test_the_setting_of_what_is_fused_is_checked(use: Use) -> None:
 
 
 class Quitting(Moody):
-    """It ends the process, or so it thinks."""
+    """Raises SystemExit."""
 
     def rerank(self, query: Content, candidates: Sequence[Content]) -> Ranking:
         sys.exit("no such model")
 
 
-def test_a_model_that_ends_the_process_ends_only_its_own_work(mugs: Mugs, use: Use) -> None:
+def test_a_model_that_calls_exit_ends_only_its_own_work(mugs: Mugs, use: Use) -> None:
     use(RERANKER={"BACKEND": f"{__name__}.Quitting"})
     found = search("red mug")
     assert (found.ranked_by, len(found.hits)) == ("index", 6)

@@ -1,4 +1,4 @@
-"""A storage that is slow: the visitor waits no longer, and the model is not blamed."""
+"""A slow storage neither delays the answer nor counts as a failure of the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[Any]]:
-    """Every picture takes so many seconds; the returned list gets those that were opened."""
+    """Opening an image takes some seconds; the returned list collects the opened images."""
 
     def make(seconds: float) -> list[Any]:
         opened: list[Any] = []
@@ -35,7 +35,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[Any]]:
     return make
 
 
-def test_no_picture_is_opened_behind_the_deadline(
+def test_no_image_is_opened_after_the_deadline(
     mugs: Mugs, use: Use, slow: Callable[[float], list[Any]]
 ) -> None:
     use(RERANK_TIMEOUT=0.3)
@@ -46,7 +46,7 @@ def test_no_picture_is_opened_behind_the_deadline(
     assert "took longer than 0.3 seconds" in found.notes[0]
 
 
-def test_pictures_that_come_too_late_are_no_failure_of_the_model(
+def test_slow_images_are_not_a_failure_of_the_model(
     mugs: Mugs, use: Use, slow: Callable[[float], list[Any]]
 ) -> None:
     use(RERANK_TIMEOUT=0.1)
@@ -56,7 +56,7 @@ def test_pictures_that_come_too_late_are_no_failure_of_the_model(
     assert get_guard().load().failures == 0
 
 
-def test_a_model_that_gets_the_last_moments_only_is_not_blamed(
+def test_a_timeout_is_not_a_failure_of_the_model_if_too_little_time_was_left(
     mugs: Mugs, use: Use, slow: Callable[[float], list[Any]]
 ) -> None:
     use(RERANK_TIMEOUT=1.0)

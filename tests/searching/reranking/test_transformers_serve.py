@@ -76,14 +76,14 @@ def candidates(count: int) -> list[Content]:
     return [Content(image=Image.new("RGB", (64, 64), c), text=f"{c} mug") for c in colours]
 
 
-def test_it_answers_a_picture(model: ChatVLM) -> None:
+def test_it_answers_a_prompt_with_an_image(model: ChatVLM) -> None:
     red = Image.new("RGB", (64, 64), "red")
     (reply,) = model.generate([Prompt(parts=(red, "What is this?"))], max_tokens=12)
     assert reply
     assert "<image>" not in reply
 
 
-def test_what_it_ignores_is_found_out(model: ChatVLM) -> None:
+def test_ignored_features_are_detected(model: ChatVLM) -> None:
     assert model.capabilities.logits is False
     VisionReranker(model=model).rerank(QUERY, candidates(3))
     assert all(model._abilities.refused(name) for name in ("structured", "logprobs"))
@@ -91,19 +91,21 @@ def test_what_it_ignores_is_found_out(model: ChatVLM) -> None:
 
 @pytest.mark.parametrize("mode", ["grades", "listwise"])
 @pytest.mark.parametrize("count", [2, 5, 9, 12, 20])
-def test_the_order_is_complete_whatever_it_says(model: ChatVLM, mode: str, count: int) -> None:
+def test_the_order_is_complete_whatever_the_model_says(
+    model: ChatVLM, mode: str, count: int
+) -> None:
     found = VisionReranker(model=model, mode=mode).rerank(QUERY, candidates(count))
     assert sorted(found.order) == list(range(count))
-    assert found.repairs > 0  # random weights keep to no form
+    assert found.repairs > 0  # random weights follow no format
 
 
 @pytest.mark.parametrize("mode", ["pairs", "letters"])
-def test_modes_that_need_logits_say_what_to_take_instead(model: ChatVLM, mode: str) -> None:
+def test_modes_that_need_logits_name_the_alternatives(model: ChatVLM, mode: str) -> None:
     with pytest.raises(ModelFailed, match="mode 'grades'"):
         VisionReranker(model=model, mode=mode).rerank(QUERY, candidates(3))
 
 
-def test_a_deadline_holds_against_a_long_reply(model: ChatVLM) -> None:
+def test_a_deadline_stops_a_long_reply(model: ChatVLM) -> None:
     slow = ChatVLM(
         base_url=model.endpoint.url.removesuffix("/chat/completions"),
         model=model.model,
@@ -115,7 +117,7 @@ def test_a_deadline_holds_against_a_long_reply(model: ChatVLM) -> None:
     assert time.monotonic() - begun < 5
 
 
-def test_a_model_that_it_does_not_have_is_a_failure(served: tuple[str, str]) -> None:
+def test_an_unknown_model_is_a_failure(served: tuple[str, str]) -> None:
     stranger: Any = ChatVLM(base_url=served[0], model="nobody/nothing", attempts=1, timeout=20.0)
     with pytest.raises(ModelFailed):
         stranger.generate([Prompt(parts=("Hello.",))], max_tokens=4)
