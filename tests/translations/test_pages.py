@@ -12,10 +12,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from docs import messages
 from tests.storefront.conftest import draw
 from tests.translations.conftest import Speak
 from tests.translations.leftovers import LOCALE, find_leftovers, read_page
+from tools import messages
 
 SEARCH = "/search/"
 Ask = Callable[[Client, dict[str, Any]], Any]
