@@ -48,7 +48,7 @@ class Entry(models.Model):
     present = models.BooleanField(_("wanted in the index"), default=True)
     wanted = models.UUIDField(_("wanted"), default=uuid.uuid4, editable=False)
     state = models.CharField(
-        _("state"), max_length=10, choices=State.choices, default=State.PENDING, db_index=True
+        _("state"), max_length=10, choices=State, default=State.PENDING, db_index=True
     )
     due_at = models.DateTimeField(_("due"), null=True, blank=True, db_index=True)
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True, editable=False)
