@@ -1,4 +1,4 @@
-"""The left road: from a saved image to the index."""
+"""From a saved image to the index."""
 
 from mmsearch_app.indexing import ledger, notify, rebuild
 from mmsearch_app.indexing.batch import EmbedderDown

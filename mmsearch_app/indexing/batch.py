@@ -1,16 +1,15 @@
-"""Embedding a batch of documents, so that neither a bad picture nor a bad model spoils it."""
+"""Embed and write a batch of documents, so that one bad document does not spoil the batch."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.embedders import check_vectors
-from mmsearch_app.indexing.documents import Document
+from mmsearch_app.indexing.documents import Document, Failure, describe_error
 from mmsearch_app.inference import Content
-from mmsearch_app.models import Entry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,88 +17,122 @@ if TYPE_CHECKING:
 
     from mmsearch_app.embedders import Embedder
 
-from typing import TYPE_CHECKING
+    Vector: TypeAlias = NDArray[np.float32]
 
 __all__ = ["EmbedderDown", "embed_each", "fingerprint_of", "write_each"]
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 _TOLERANCE = 1e-2
 """How far from 1 the length of a vector may be: half precision loses about 1e-3."""
 
 
 class EmbedderDown(Exception):
-    """The embedder fails for every picture: wait, it is not the pictures' fault."""
+    """The embedder fails for every image: retry later, no image is at fault."""
 
 
 def fingerprint_of(embedder: Embedder) -> str:
-    """Its fingerprint, before anything is indexed by it.
+    """Return the embedder's final fingerprint. Raises EmbedderDown.
 
-    A model that is only known by what was downloaded is downloaded first. Raises EmbedderDown.
+    The fingerprint of some models depends on the files they download: an embedder that is not
+    yet `settled` embeds one image first, which downloads them.
     """
     if not getattr(embedder, "settled", True):
         try:
-            embedder.embed_documents([_plain()])
+            embedder.embed_documents([_grey_square()])
         except Exception as error:
-            raise _down(error) from error
+            raise _embedder_down(error) from error
     return embedder.fingerprint
 
 
-def embed_each(
-    batch: Sequence[Document],
-) -> tuple[dict[str, NDArray[np.float32]], list[tuple[Entry, str]]]:
-    """Embed a batch; when that fails, one by one, so that one bad picture spoils no other.
+def embed_each(batch: Sequence[Document]) -> tuple[dict[str, Vector], list[Failure]]:
+    """Embed the documents; return vectors by entry key, and the failures.
 
-    Returns vectors by key, and the failures. Raises EmbedderDown when not even a plain grey
-    picture can be embedded: then no picture is to blame.
+    Raises EmbedderDown if not even a plain grey image can be embedded.
+    """
+
+    def embed(documents: Sequence[Document]) -> list[tuple[str, Vector]]:
+        vectors = _embed([document.content for document in documents])
+        return [(d.entry.key, vector) for d, vector in zip(documents, vectors, strict=True)]
+
+    pairs, failures = _together_or_each(batch, embed, check=_check_embedder)
+    return dict(pairs), failures
+
+
+def write_each(
+    batch: Sequence[Document], vectors: Mapping[str, Vector], *, generation: str
+) -> tuple[list[Document], list[Failure]]:
+    """Upsert the documents that have a vector; return what was written, and the failures.
+
+    A failure is a value that the index refuses, of a filter for example. Raises IndexFault if
+    the index is unavailable.
+    """
+
+    def write(documents: Sequence[Document]) -> Sequence[Document]:
+        records = [document.record(vectors[document.entry.key]) for document in documents]
+        get_index().upsert(records, generation=generation)
+        return documents
+
+    embedded = [document for document in batch if document.entry.key in vectors]
+    return _together_or_each(embedded, write, check=_reraise_unless_value)
+
+
+def _together_or_each(
+    batch: Sequence[Document],
+    work: Callable[[Sequence[Document]], Sequence[_T]],
+    *,
+    check: Callable[[Exception], None],
+) -> tuple[list[_T], list[Failure]]:
+    """Run `work` on the whole batch or, if that raises, on each document by itself.
+
+    `check` is called with the exception and raises if no document can be at fault.
     """
     if not batch:
-        return {}, []
+        return [], []
     try:
-        vectors = _embed([document.content for document in batch])
+        return list(work(batch)), []
     except Exception as error:
-        _blame_pictures(error)
+        check(error)
         if len(batch) == 1:
-            return {}, [(batch[0].entry, f"{type(error).__name__}: {error}")]
-        log.warning("A batch of %d cannot be embedded, trying each: %s", len(batch), error)
-        return _embed_singly(batch)
-    return {d.entry.key: vector for d, vector in zip(batch, vectors, strict=True)}, []
-
-
-def _embed_singly(
-    batch: Sequence[Document],
-) -> tuple[dict[str, NDArray[np.float32]], list[tuple[Entry, str]]]:
-    made: dict[str, NDArray[np.float32]] = {}
-    failures: list[tuple[Entry, str]] = []
+            return [], [(batch[0].entry, describe_error(error))]
+        log.warning("A batch of %d failed, trying its images one by one: %s", len(batch), error)
+    done: list[_T] = []
+    failures: list[Failure] = []
     for document in batch:
-        one, failure = embed_each([document])
-        made |= one
-        failures += failure
-    return made, failures
+        results, failed = _together_or_each([document], work, check=check)
+        done += results
+        failures += failed
+    return done, failures
 
 
-def _blame_pictures(error: Exception) -> None:
-    """Raise EmbedderDown, unless the embedder works for a picture without any difficulty."""
+def _check_embedder(error: Exception) -> None:
+    """Raise EmbedderDown, unless the embedder works for an image without any difficulty."""
     try:
-        _embed([_plain()])
+        _embed([_grey_square()])
     except Exception as again:
-        raise _down(error) from again
+        raise _embedder_down(error) from again
 
 
-def _plain() -> Content:
+def _reraise_unless_value(error: Exception) -> None:
+    if not isinstance(error, ValueError):
+        raise error
+
+
+def _grey_square() -> Content:
     from PIL import Image
 
     return Content(image=Image.new("RGB", (64, 64), "grey"))
 
 
-def _down(error: Exception) -> EmbedderDown:
+def _embedder_down(error: Exception) -> EmbedderDown:
     return EmbedderDown(f"{type(get_embedder()).__name__} does not work: {error}")
 
 
-def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
-    """Embed documents and check what the embedder returned: (n, dimension), finite, length 1.
+def _embed(contents: Sequence[Content]) -> Vector:
+    """Return vectors of shape (n, dimension), float32, finite, of length 1.
 
-    Raises ValueError when it broke its contract, and whatever the embedder raises.
+    Raises ValueError if the embedder returned something else, and whatever it raises.
     """
     import numpy as np
 
@@ -111,37 +144,3 @@ def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
         msg = f"{type(embedder).__name__} returned vectors of length {lengths.max():.3g}, not 1."
         raise ValueError(msg)
     return vectors
-
-
-def write_each(
-    batch: Sequence[Document], vectors: Mapping[str, NDArray[np.float32]], *, generation: str
-) -> tuple[list[Document], list[tuple[Entry, str]]]:
-    """Upsert those documents that have a vector; when a value is refused, one by one.
-
-    Returns what was written, and the failures: a filter's value that cannot be kept, for
-    example. Raises IndexFault when the index is away.
-    """
-    batch = [document for document in batch if document.entry.key in vectors]
-    if not batch:
-        return [], []
-    records = [document.record(vectors[document.entry.key]) for document in batch]
-    try:
-        get_index().upsert(records, generation=generation)
-    except ValueError as error:
-        if len(batch) == 1:
-            return [], [(batch[0].entry, f"{type(error).__name__}: {error}")]
-        log.warning("A batch of %d cannot be written, trying each: %s", len(batch), error)
-        return _write_singly(batch, vectors, generation)
-    return list(batch), []
-
-
-def _write_singly(
-    batch: Sequence[Document], vectors: Mapping[str, NDArray[np.float32]], generation: str
-) -> tuple[list[Document], list[tuple[Entry, str]]]:
-    done: list[Document] = []
-    failures: list[tuple[Entry, str]] = []
-    for document in batch:
-        written, failure = write_each([document], vectors, generation=generation)
-        done += written
-        failures += failure
-    return done, failures

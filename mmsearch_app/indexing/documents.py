@@ -1,17 +1,18 @@
-"""From ledger entries to what is embedded: load the rows, read the pictures, in one batch."""
+"""Turn a batch of ledger entries into documents to embed: load the rows, read the images."""
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from django.db.models import Model
 
-from mmsearch_app import images
+from mmsearch_app.images import InvalidImage
 from mmsearch_app.indexes import Record, Scalar
-from mmsearch_app.indexing.files import File, FileReading, content_hash, is_away, read_all
+from mmsearch_app.indexing.files import File, FileReading, hash_content, read_all, storage_is_down
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.inference import Content
 from mmsearch_app.models import Entry, State
@@ -22,35 +23,39 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = [
-    "Document",
-    "Prepared",
-    "prepare",
-]
+__all__ = ["Document", "Failure", "Prepared", "describe_error", "prepare"]
 
 log = logging.getLogger(__name__)
+
+Failure: TypeAlias = tuple[Entry, str]
+"""An entry, and the error that made this attempt fail."""
+
+
+def describe_error(error: Exception) -> str:
+    """Return the error's type and text, as the ledger keeps it."""
+    return f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One picture, read and ready to be embedded."""
+    """One image, read and ready to be embedded."""
 
     entry: Entry
     content: Content
-    """Without a picture where the vector at hand is still right."""
+    """Without an image if the stored vector is still right."""
     digest: str
-    identity: str
-    """SHA-256 of all that the embedder sees: while it stays, so does the vector."""
+    content_hash: str
+    """SHA-256 of all that the embedder sees: as long as it stays, so does the vector."""
     product: str
     filters: Mapping[str, list[Scalar]]
 
     @property
     def unchanged(self) -> bool:
-        """Whether the vector at hand is still right."""
+        """Whether the stored vector is still right."""
         return self.content.image is None
 
     def record(self, vector: NDArray[np.float32]) -> Record:
-        """What the index keeps."""
+        """Return what is written to the index."""
         return Record(
             id=self.entry.key,
             product=self.product,
@@ -63,53 +68,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A batch, sorted by what has to be done; every entry is in exactly one of the lists."""
+    """A batch sorted by what has to be done; every entry is in exactly one list."""
 
-    documents: list[Document] = field(default_factory=list)
-    without_picture: list[Outcome] = field(default_factory=list)
-    """Deleted, unpublished, empty or unusable: what the index holds of them must go."""
-    unread: list[tuple[Entry, str]] = field(default_factory=list)
-    """The storage failed for these, or the shop's own code: worth another attempt."""
-    held_up: list[tuple[Entry, str]] = field(default_factory=list)
-    """The storage is away altogether: none of them is to blame, and all must wait."""
-
-
-def prepare(entries: Sequence[Entry], *, held: Collection[str] = ()) -> Prepared:
-    """Load rows with one query per source, then read their pictures side by side.
-
-    `held` are keys of entries whose vector is at hand: their pictures are only decoded where
-    they changed. A row that the source's queryset does not have, or that belongs to no source,
-    counts as removed.
-    """
-    prepared, described = Prepared(), []
-    rows = _load(entries)
-    for entry in entries:
-        row = rows.get(entry.key)
-        if row is None:
-            prepared.without_picture.append(Outcome(entry=entry, state=State.REMOVED))
-            continue
-        entry.signature = getattr(row, "mmsearch_signature", "")
-        try:
-            found = _describe(entry, row, is_held=entry.key in held)
-        except Exception as error:  # the shop's own code: one row must not stop the others
-            log.exception("%s cannot be described", entry)
-            prepared.unread.append((entry, f"{type(error).__name__}: {error}"))
-        else:
-            if found is None:
-                prepared.without_picture.append(_settled(entry, State.EMPTY))
-            else:
-                described.append(found)
-    _sort(prepared, described, read_all([row.file for row in described]))
-    return prepared
-
-
-def _load(entries: Iterable[Entry]) -> dict[str, Model]:
-    rows: dict[str, Model] = {}
-    for source, pks in registry.group((entry.source, entry.object_pk) for entry in entries):
-        found = source.fetch(primary=True).annotate(mmsearch_signature=signature(source))
-        found = found.filter(pk__in=source.valid_keys(pks))
-        rows |= {entry_key(source.name, row.pk): row for row in found}
-    return rows
+    documents: list[Document]
+    without_image: list[Outcome]
+    """Deleted, unpublished, empty or unusable: to be deleted from the index."""
+    failed: list[Failure]
+    """The storage failed for this image, or the shop's own code did: count the attempt."""
+    postponed: list[Failure]
+    """The storage is down: retry later; the attempt is not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +89,71 @@ class _Described:
     file: File
 
 
-def _describe(entry: Entry, row: Model, *, is_held: bool) -> _Described | None:
-    """None without a picture or without a product."""
+_Read: TypeAlias = tuple[_Described, FileReading]
+
+
+def prepare(entries: Sequence[Entry], *, reusable: Collection[str] = ()) -> Prepared:
+    """Load the entries' rows with one query per source, then read their images side by side.
+
+    `reusable` are the keys of entries whose vector is stored: their images are only decoded if
+    they changed. A row that the source's queryset does not contain, or whose source is no longer
+    registered, counts as removed.
+    """
+    described, without_image, failed = _describe_all(entries, reusable)
+    readings = list(zip(described, read_all([row.file for row in described]), strict=True))
+    documents = []
+    for row, reading in readings:
+        if reading.fault is None:
+            documents.append(_document(row, reading))
+        elif not reading.unanswered:
+            without_image.append(_unusable(row, reading.fault, reading.digest))
+    unread, postponed = _sort_unanswered(readings)
+    return Prepared(
+        documents=documents,
+        without_image=without_image,
+        failed=failed + unread,
+        postponed=postponed,
+    )
+
+
+def _describe_all(
+    entries: Sequence[Entry], reusable: Collection[str]
+) -> tuple[list[_Described], list[Outcome], list[Failure]]:
+    described, without_image, failed = [], [], []
+    rows = _load(entries)
+    for entry in entries:
+        known = entry.content if entry.key in reusable else ""
+        try:
+            found = _describe(entry, rows.get(entry.key), known=known)
+        except Exception as error:  # the shop's own code: one row must not stop the batch
+            log.exception("%s cannot be described", entry)
+            failed.append((entry, describe_error(error)))
+            continue
+        if isinstance(found, _Described):
+            described.append(found)
+        else:
+            without_image.append(found)
+    return described, without_image, failed
+
+
+def _load(entries: Iterable[Entry]) -> dict[str, Model]:
+    rows: dict[str, Model] = {}
+    for source, pks in registry.group((entry.source, entry.object_pk) for entry in entries):
+        found = source.fetch(primary=True).annotate(mmsearch_signature=signature(source))
+        found = found.filter(pk__in=source.valid_keys(pks))
+        rows |= {entry_key(source.name, row.pk): row for row in found}
+    return rows
+
+
+def _describe(entry: Entry, row: Model | None, *, known: str) -> _Described | Outcome:
+    """Return what the row says, or the outcome if it has no image or no product."""
+    if row is None:
+        return Outcome(entry=entry, state=State.REMOVED)
+    entry.signature = getattr(row, "mmsearch_signature", "")
     source = registry.get(entry.source)
     file, product = source.get_file(row), source.get_product(row)
     if not file or product is None:
-        return None
-    known = entry.content if is_held else ""
+        return Outcome(entry=entry, state=State.EMPTY, signature=entry.signature)
     return _Described(
         entry=entry,
         product=source.product_key(product),
@@ -140,44 +165,44 @@ def _describe(entry: Entry, row: Model, *, is_held: bool) -> _Described | None:
     )
 
 
-def _sort(prepared: Prepared, rows: Sequence[_Described], readings: Sequence[FileReading]) -> None:
-    unanswered: dict[str, list[tuple[Entry, str]]] = {}
-    answered: set[str] = set()
-    for row, reading in zip(rows, readings, strict=True):
-        if reading.unanswered:
-            log.warning("%s cannot be read: %s", row.entry, reading.fault)
-            error = f"{type(reading.fault).__name__}: {reading.fault}"
-            unanswered.setdefault(row.entry.source, []).append((row.entry, error))
-            continue
-        answered.add(row.entry.source)
-        if reading.fault is None:
-            prepared.documents.append(_document(row, reading))
-        else:
-            prepared.without_picture.append(_unusable(row, reading))
-    for source, pairs in unanswered.items():
-        tried = [entry for entry, _ in pairs]
-        away = source not in answered and is_away(registry.get(source), tried)
-        (prepared.held_up if away else prepared.unread).extend(pairs)
-
-
-def _unusable(row: _Described, reading: FileReading) -> Outcome:
-    if isinstance(reading.fault, images.InvalidImage):
-        return _settled(row.entry, State.REJECTED, in_english(reading.fault), reading.digest)
-    return _settled(row.entry, State.EMPTY, f"The file is missing: {row.file.file}")
-
-
-def _settled(entry: Entry, state: State, error: str = "", digest: str = "") -> Outcome:
-    signed = entry.signature
-    return Outcome(entry=entry, state=state, error=error, digest=digest, signature=signed)
-
-
 def _document(row: _Described, reading: FileReading) -> Document:
     title = row.file.title
     return Document(
         entry=row.entry,
         content=Content(image=reading.image, text=title or None),
         digest=reading.digest,
-        identity=content_hash(reading.digest, title),
+        content_hash=hash_content(reading.digest, title),
         product=row.product,
         filters=row.filters,
     )
+
+
+def _unusable(row: _Described, fault: Exception, digest: str) -> Outcome:
+    """Return the outcome for a file that is missing or contains no valid image."""
+    rejected = isinstance(fault, InvalidImage)
+    return Outcome(
+        entry=row.entry,
+        state=State.REJECTED if rejected else State.EMPTY,
+        error=in_english(fault) if rejected else f"The file is missing: {row.file.file}",
+        digest=digest,
+        signature=row.entry.signature,
+    )
+
+
+def _sort_unanswered(readings: Iterable[_Read]) -> tuple[list[Failure], list[Failure]]:
+    """Return the entries whose own file failed, and those whose storage is down."""
+    answered: set[str] = set()
+    unanswered: dict[str, list[Failure]] = defaultdict(list)
+    for row, reading in readings:
+        if reading.fault is not None and reading.unanswered:
+            log.warning("%s cannot be read: %s", row.entry, reading.fault)
+            unanswered[row.entry.source].append((row.entry, describe_error(reading.fault)))
+        else:
+            answered.add(row.entry.source)
+    failed: list[Failure] = []
+    postponed: list[Failure] = []
+    for name, failures in unanswered.items():
+        entries = [entry for entry, _ in failures]
+        down = name not in answered and storage_is_down(registry.get(name), entries)
+        (postponed if down else failed).extend(failures)
+    return failed, postponed

@@ -1,4 +1,4 @@
-"""The shop's own files: read and decoded side by side, few at a time in memory."""
+"""Read and decode the shop's files side by side, with few decoded images in memory."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
     from PIL.Image import Image
 
-__all__ = ["File", "FileReading", "content_hash", "is_away", "read_all"]
+__all__ = ["File", "FileReading", "hash_content", "read_all", "storage_is_down"]
 
 _READERS = 4
 _DECODERS = 2
-"""A picture of 40 megapixels takes 160 MB for the moment in which it is made small."""
+"""An image of 40 megapixels takes 160 MB until it has been scaled down."""
 _PROBES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file to be read, and what is embedded with it."""
+    """A file to read, and the title that is embedded with it."""
 
     file: FieldFile
     title: str
     known: str = ""
-    """What `identify` gave when its vector was made, where the index still holds it."""
+    """`hash_content` of what the stored vector was made from, or "" if no vector is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReading:
-    """What came of it: the picture, nothing new (no picture, no fault), or a fault."""
+    """Result of reading a file: an image, a fault, or neither if the content is unchanged."""
 
     digest: str = ""
     image: Image | None = None
@@ -47,18 +47,18 @@ class FileReading:
 
     @property
     def unanswered(self) -> bool:
-        """Whether the storage failed, which says nothing about the file."""
-        told = (FileNotFoundError, images.InvalidImage)
-        return self.fault is not None and not isinstance(self.fault, told)
+        """Whether the storage failed, which says nothing about the file itself."""
+        about_the_file = (FileNotFoundError, images.InvalidImage)
+        return self.fault is not None and not isinstance(self.fault, about_the_file)
 
 
-def content_hash(digest: str, title: str) -> str:
-    """SHA-256 of all that the embedder sees: while it stays, so does the vector."""
+def hash_content(digest: str, title: str) -> str:
+    """Return the SHA-256 of all that the embedder sees: as long as it stays, so does the vector."""
     return hashlib.sha256(f"{digest}\0{title}".encode()).hexdigest()
 
 
 def read_all(files: Sequence[File]) -> list[FileReading]:
-    """Read each file; decode it, small, unless its vector is known to be right still."""
+    """Read each file, and decode it scaled down unless its stored vector is still right."""
     read = partial(_read, decoding=Semaphore(_DECODERS))
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(read, files))
@@ -69,25 +69,25 @@ def _read(file: File, decoding: Semaphore) -> FileReading:
     try:
         data = images.read_bytes(file.file, max_bytes=get_settings().MAX_SOURCE_BYTES)
         digest = hashlib.sha256(data).hexdigest()
-        if content_hash(digest, file.title) == file.known:
+        if hash_content(digest, file.title) == file.known:
             return FileReading(digest=digest)
         with decoding:
-            return FileReading(
-                digest=digest, image=images.open_image(data, **get_settings().stored_caps)
-            )
-    except Exception as fault:  # botocore's errors are no OSError
+            image = images.open_image(data, **get_settings().stored_caps)
+        return FileReading(digest=digest, image=image)
+    except Exception as fault:  # botocore's errors are not subclasses of OSError
         return FileReading(digest=digest, fault=fault)
 
 
-def is_away(source: ImageSource, tried: Sequence[Entry]) -> bool:
-    """Whether the storage hands out nothing: not the files tried, nor others read before.
+def storage_is_down(source: ImageSource, failed: Sequence[Entry]) -> bool:
+    """Return whether the storage returns no file: neither the `failed` ones nor known ones.
 
-    Asks for the last three that were read; one answer, were it that the file is gone, makes
-    the files tried the culprits, so that one broken file cannot pass for an outage. Where no
-    other file was ever read, there is nothing to tell the two apart, and waiting loses less.
+    Reads the three files of the source that were last indexed. If the storage answers for any
+    of them, even by saying that the file is missing, the failed files are at fault, so that one
+    broken file is not taken for an outage. If no other file was ever read, nothing tells the two
+    apart, and waiting loses less.
     """
     read = Entry.objects.filter(source=source.name, present=True).exclude(digest="")
-    others = read.exclude(pk__in=[entry.pk for entry in tried]).order_by("-indexed_at", "-pk")
+    others = read.exclude(pk__in=[entry.pk for entry in failed]).order_by("-indexed_at", "-pk")
     keys = source.valid_keys(others.values_list("object_pk", flat=True)[:_PROBES])
     rows = from_primary(source.get_queryset().filter(pk__in=keys))
     files = [File(file=file, title="") for row in rows if (file := source.get_file(row))]

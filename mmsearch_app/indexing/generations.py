@@ -1,4 +1,4 @@
-"""Which generation of the index visitors search, and workers write to."""
+"""Which generation of the index visitors search, and which one holds each entry."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import logging
 import time
 from collections.abc import Sequence
 
-from django.db import router, transaction
 from django.db.models import F, Q, QuerySet
 
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes import Generation, IndexUnavailable
 from mmsearch_app.indexing import ledger
 from mmsearch_app.indexing.batch import fingerprint_of
-from mmsearch_app.indexing.ledger import change, lock
 from mmsearch_app.models import Entry
 
 __all__ = [
     "ReindexNeeded",
     "Settling",
     "announce",
-    "behind",
     "ensure_live",
     "is_live",
+    "outdated_in",
     "stage",
     "unstaged",
 ]
@@ -31,11 +29,14 @@ log = logging.getLogger(__name__)
 
 
 class ReindexNeeded(Exception):
-    """The live generation was made by another model, or there is none."""
+    """The live generation was built by another model than the configured one."""
 
 
 def ensure_live() -> Generation:
-    """The live generation, made on first use. Raises ReindexNeeded for another model's."""
+    """Return the live generation; create it on first use.
+
+    Raises ReindexNeeded if it was built by another model.
+    """
     index, embedder = get_index(), get_embedder()
     live, fingerprint = index.live(), fingerprint_of(embedder)
     if live is None:
@@ -48,63 +49,65 @@ def ensure_live() -> Generation:
         index.drop(made.name)
     if live.fingerprint != fingerprint:
         msg = (
-            "The index was made by another model or preprocessing than the one configured; "
-            "run mmsearch_reindex, visitors keep the old index until it is done."
+            "The index was built by another model or preprocessing than the configured one. "
+            "Run mmsearch_reindex; until it is done, visitors search the old index."
         )
         raise ReindexNeeded(msg)
     return live
 
 
 def is_live(name: str) -> bool:
-    """Whether the alias is on the generation of that name."""
+    """Return whether the generation of that name is the live one."""
     live = get_index().live()
     return live is not None and live.name == name
 
 
 def unstaged(generation: str) -> QuerySet[Entry]:
-    """Entries whose wanted version the generation does not hold, or that it holds in vain."""
-    held = Q(staged_in=generation, staged=F("wanted"))
-    return Entry.objects.filter(present=True).exclude(held) | Entry.objects.filter(
+    """Return entries whose wanted version the generation lacks, or that it should not contain."""
+    staged = Q(staged_in=generation, staged=F("wanted"))
+    return Entry.objects.filter(present=True).exclude(staged) | Entry.objects.filter(
         present=False, staged_in=generation
     )
 
 
-def behind(generation: str) -> Q:
-    """Of the unstaged entries those that it holds in an older version."""
+def outdated_in(generation: str) -> Q:
+    """Return the condition for unstaged entries that the generation contains in an old version."""
     return Q(present=True, staged_in=generation, staged__isnull=False)
 
 
 def announce(entries: Sequence[Entry], *, generation: str) -> None:
-    """Note that it may hold the entries from now on, in no version that counts yet."""
-    rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
-    change(rows, staged=None, staged_in=generation)
+    """Record that `generation` may contain these entries, at an unknown version.
 
-
-def stage(held: Sequence[Entry], without: Sequence[Entry], *, generation: str) -> None:
-    """Note which version it holds of each entry now, or knows to be `without` a picture.
-
-    An entry that a transaction of the shop holds is waited for, holding nothing: unstaged, it
-    would be filled again and again as long as the transaction lasts.
+    Call it before writing.
     """
-    for entry in (*held, *without):
+    rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
+    ledger.change(rows, staged=None, staged_in=generation)
+
+
+def stage(written: Sequence[Entry], without: Sequence[Entry], *, generation: str) -> None:
+    """Record that `generation` contains this version of the `written` entries.
+
+    Those `without` an image are recorded as done at this version. An entry that a transaction of
+    the shop has locked is waited for: skipped, it would be filled again and again as long as that
+    transaction lasts.
+    """
+    for entry in (*written, *without):
         entry.staged, entry.staged_in = entry.wanted, generation
     for entry in without:
         entry.staged_in = generation if entry.present else ""
-    entries = {entry.pk: entry for entry in (*held, *without)}
-    with transaction.atomic(using=router.db_for_write(Entry)):
-        free = lock(Entry.objects.filter(pk__in=entries)).values_list("pk", flat=True)
-        known = [entries.pop(pk) for pk in list(free)]
-        Entry.objects.bulk_update(known, ["staged", "staged_in"])
-    for pk, entry in entries.items():
-        values = {"staged": entry.staged, "staged_in": entry.staged_in}
-        Entry.objects.filter(pk=pk).update(**values)
+    by_pk = {entry.pk: entry for entry in (*written, *without)}
+
+    def write(pks: list[int]) -> None:
+        Entry.objects.bulk_update([by_pk[pk] for pk in pks], ["staged", "staged_in"])
+
+    ledger.write_free_first(by_pk, write)
 
 
 class Settling:
-    """The time between the fill of a generation and its switch.
+    """The wait between filling a generation and making it live, until its index is built.
 
-    It ends as well when the index stands still for `PATIENCE` seconds, or refuses. Then the
-    generation is complete all the same, only searched less well for a while; without a switch
+    It also ends if the index makes no progress for `PATIENCE` seconds, or is unavailable. The
+    generation is complete all the same, only searched less well for a while; without the switch
     visitors would have an old catalogue or, after a change of model, no search at all.
     """
 
@@ -117,14 +120,14 @@ class Settling:
         self._moved_at = time.monotonic()
 
     def look(self) -> bool:
-        """Whether there is nothing more to wait for; takes a short call of the index.
+        """Return whether the wait is over, after one short call of the index.
 
-        Raises IndexMissing when the generation is gone.
+        Raises IndexMissing if the generation is gone.
         """
         try:
             share = next(self._shares, None)
         except IndexUnavailable as error:
-            log.warning("%s goes live before it is settled: %s", self.generation, error)
+            log.warning("%s goes live before its index is built: %s", self.generation, error)
             return True
         if share is None:
             return True
@@ -133,6 +136,6 @@ class Settling:
             log.info("The index of %s is built to %.0f %%", self.generation, 100 * share)
             self._share, self._moved_at = share, now
         elif now - self._moved_at > self.PATIENCE:
-            log.warning("%s goes live before it is settled: it stands still", self.generation)
+            log.warning("%s goes live before its index is built: no progress", self.generation)
             return True
         return False

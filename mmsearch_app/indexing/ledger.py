@@ -1,4 +1,4 @@
-"""The verbs on the ledger: mark, claim, finish, fail, release.
+"""The verbs of the ledger: mark, claim, finish, fail, release.
 
 A mark is one statement in the caller's transaction. Work is claimed under a lease and finished
 by compare-and-swap on the version token, so that a save during the work is never lost.
@@ -14,103 +14,99 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from django.db import DatabaseError, connections, router, transaction
-from django.db.models import Case, F, Q, QuerySet, When
+from django.db.models import Case, Count, F, Q, QuerySet, When
 from django.utils import timezone
 
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexing import notify
+from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.models import Entry, State
 from mmsearch_app.sources import key_of
 
 __all__ = [
     "Outcome",
-    "Pause",
     "change",
     "claim",
     "counts",
     "fail",
     "finish",
-    "lock",
+    "in_chunks",
     "mark_rows",
-    "pause",
     "paused",
     "release",
     "retry",
     "waiting",
+    "write_free_first",
 ]
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 _CHUNK = 500
+_MARKED = ["present", "wanted", "state", "due_at", "attempts", "marked_at"]
 
 
-def lock(rows: QuerySet[Entry]) -> QuerySet[Entry]:
-    """Those of the rows that nobody holds, locked until the transaction ends."""
+def in_chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
+    """Yield the items in lists of up to `size`."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+# Locks
+
+
+def write_free_first(pks: Iterable[int], write: Callable[[list[int]], object]) -> None:
+    """Call `write` with the keys of free entries, in one transaction per 500, then of locked ones.
+
+    An entry that a transaction of the shop has locked comes last and alone: waiting for it then
+    keeps no other entry locked.
+    """
+    using = router.db_for_write(Entry)
+    for chunk in in_chunks(pks):
+        with transaction.atomic(using=using):
+            free = list(_lock(Entry.objects.filter(pk__in=chunk)).values_list("pk", flat=True))
+            write(free)
+        for pk in sorted(set(chunk).difference(free)):
+            write([pk])
+
+
+def _lock(rows: QuerySet[Entry]) -> QuerySet[Entry]:
+    """Narrow to the rows that are free, and lock these until the transaction ends."""
     features = connections[router.db_for_write(Entry)].features
     return rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
 
 
 def change(rows: QuerySet[Entry], **values: Any) -> int:
-    """`rows.update(**values)`, but those that a transaction holds come last, one by one."""
-    using, count = router.db_for_write(Entry), 0
-    pks = list(rows.order_by("pk").values_list("pk", flat=True))
-    for start in range(0, len(pks), _CHUNK):
-        chunk = pks[start : start + _CHUNK]
-        with transaction.atomic(using=using):
-            free = set(lock(rows.filter(pk__in=chunk)).values_list("pk", flat=True))
-            count += rows.filter(pk__in=free).update(**values)
-        count += sum(rows.filter(pk=pk).update(**values) for pk in chunk if pk not in free)
+    """Do `rows.update(**values)`, free entries first. Returns how many rows changed."""
+    count = 0
+
+    def update(pks: list[int]) -> None:
+        nonlocal count
+        count += rows.filter(pk__in=pks).update(**values)
+
+    write_free_first(list(rows.order_by("pk").values_list("pk", flat=True)), update)
     return count
 
 
-class Pause:
-    """The marks held back by one block of code.
-
-    A task or thread that was begun in the block has a copy of its context, with this same
-    object, and may live longer: what it marks after the block is not taken any more.
-    """
-
-    def __init__(self) -> None:
-        self.closed = False
-        self._marks: set[tuple[str, str]] = set()
-        self._lock = threading.Lock()
-
-    def take(self, marks: Iterable[tuple[str, str]]) -> bool:
-        """Hold the marks back; False when the block is over."""
-        with self._lock:
-            if not self.closed:
-                self._marks.update(marks)
-            return not self.closed
-
-    def close(self) -> set[tuple[str, str]]:
-        """End the block; returns what is to be written."""
-        with self._lock:
-            self.closed = True
-            return self._marks
-
-
-pause: ContextVar[Pause | None] = ContextVar("mmsearch_pause", default=None)
-
-
-_CHUNK = 500
-_REST = {"due_at": None, "lease_until": None}
-_MARKED = ["present", "wanted", "state", "due_at", "attempts", "marked_at"]
+# Marks
 
 
 def mark_rows(source: str, pks: Iterable[Any], *, present: bool = True, force: bool = False) -> int:
-    """Say that rows of a source changed (or, with `present=False`, seem to be gone).
+    """Mark rows of a source as changed or, with `present=False`, as apparently gone.
 
-    Returns how many. In either case the worker looks at the row and decides.
-    One statement for up to 500 rows (SQLite takes fewer). With `force` the pictures are
-    embedded anew even where their content is as before.
+    In either case the worker looks at the row and decides. Returns how many rows were given.
+    One statement writes up to 500 rows (fewer on SQLite). With `force` the images are embedded
+    again even if their content is unchanged.
     """
     keys = set(map(key_of, pks))
     marks = {(source, key) for key in keys}
-    held = pause.get()
-    if force or held is None or not held.take(marks):
+    pause = _pause.get()
+    if force or pause is None or not pause.take(marks):
         _write(marks, present=present, force=force)
     return len(keys)
 
@@ -119,55 +115,96 @@ def _write(marks: Iterable[tuple[str, str]], *, present: bool = True, force: boo
     now = timezone.now()
     entries = [
         Entry(source=source, object_pk=key, present=present, due_at=now, marked_at=now)
-        for source, key in sorted(marks)  # one order for all, or two writers may deadlock
+        for source, key in sorted(marks)  # one order for all writers, or two may deadlock
     ]
-    for start in range(0, len(entries), _CHUNK):
+    for chunk in in_chunks(entries):
         Entry.objects.bulk_create(
-            entries[start : start + _CHUNK],
+            chunk,
             update_conflicts=True,
             unique_fields=["source", "object_pk"],
             update_fields=[*_MARKED, "content"] if force else _MARKED,
         )
 
 
+class _Pause:
+    """The marks held back by one `paused()` block.
+
+    A task or thread that the block started inherits this object with its context, and may
+    outlive the block: what it marks afterwards is not taken any more.
+    """
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._marks: set[tuple[str, str]] = set()
+
+    def take(self, marks: Iterable[tuple[str, str]]) -> bool:
+        """Hold the marks back. Returns False if the block is over."""
+        with _pausing:
+            if not self.closed:
+                self._marks.update(marks)
+            return not self.closed
+
+    def close(self) -> set[tuple[str, str]]:
+        """End the block and return the marks to write."""
+        with _pausing:
+            self.closed = True
+            return self._marks
+
+
+_pause: ContextVar[_Pause | None] = ContextVar("mmsearch_pause", default=None)
+_pausing = threading.Lock()
+"""One for all pauses, so that it can be renewed after a fork; it is taken for microseconds."""
+
+
+def _renew_lock() -> None:
+    global _pausing
+    _pausing = threading.Lock()
+
+
+renew_after_fork(_renew_lock)
+
+
 @contextlib.contextmanager
 def paused() -> Iterator[None]:
-    """Hold all marks of this thread (or task) back and write them together at the end.
+    """Hold back all marks of this thread (or task) and write them together at the end.
 
-    For imports: one statement for 500 rows instead of one for each. The worker finds out
-    which of them still exist, so that a delete which is rolled back in the block removes
-    nothing. Nothing is lost when the block raises; a killed process loses the marks held, and
+    For imports: one statement for 500 rows instead of one per row. The worker finds out which
+    rows still exist, so that a delete that is rolled back in the block removes nothing. Nothing
+    is lost if the block raises; if the process is killed, the marks held back are lost, and
     `mmsearch_reconcile` finds them.
     """
-    outer = pause.get()
+    outer = _pause.get()
     if outer is not None and not outer.closed:
         yield
         return
-    held = Pause()
-    token = pause.set(held)
+    pause = _Pause()
+    token = _pause.set(pause)
     try:
         yield
     except BaseException:
-        pause.reset(token)
-        _write_after_error(held.close())
+        _pause.reset(token)
+        _write_after_error(pause.close())
         raise
-    pause.reset(token)
-    _write(held.close())
+    _pause.reset(token)
+    _write(pause.close())
     notify.after_commit()
 
 
-def _write_after_error(held: set[tuple[str, str]]) -> None:
-    """Write what can be written: in a transaction that is broken, all of it is undone anyway."""
+def _write_after_error(marks: set[tuple[str, str]]) -> None:
+    """Write the marks, unless the transaction is broken: then their cause is undone, too."""
     try:
-        _write(held)
+        _write(marks)
     except DatabaseError as error:
-        log.warning("%d marks were not written: %s", len(held), error)
+        log.warning("%d marks were not written: %s", len(marks), error)
     else:
         notify.after_commit()
 
 
+# Work
+
+
 def waiting(*, at: datetime | None = None) -> QuerySet[Entry]:
-    """Entries with work to do now: due, and not held by another worker."""
+    """Return the entries with work to do now: due, and not leased by a worker."""
     now = at or timezone.now()
     return Entry.objects.filter(due_at__lte=now).filter(
         Q(lease_until__isnull=True) | Q(lease_until__lt=now)
@@ -179,18 +216,15 @@ def claim(limit: int) -> list[Entry]:
     using = router.db_for_write(Entry)
     with transaction.atomic(using=using):
         now = timezone.now()
-        due = waiting(at=now).using(using).order_by("due_at", "pk")
-        taken = list(lock(due)[:limit])
+        taken = list(_lock(waiting(at=now).order_by("due_at", "pk"))[:limit])
         until = now + timedelta(seconds=get_settings().LEASE_SECONDS)
-        Entry.objects.using(using).filter(pk__in=[entry.pk for entry in taken]).update(
-            lease_until=until
-        )
+        Entry.objects.filter(pk__in=[entry.pk for entry in taken]).update(lease_until=until)
     return taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a claimed entry."""
+    """What became of a claimed entry: the columns to record."""
 
     entry: Entry
     state: State
@@ -201,41 +235,39 @@ class Outcome:
     generation: str = ""
 
 
-def finish(outcomes: Sequence[Outcome], *, holds: Callable[[], bool] | None = None) -> int:
-    """Record outcomes, the free ones in one transaction; returns how many were still current.
+def finish(outcomes: Sequence[Outcome], *, still_live: Callable[[], bool] | None = None) -> int:
+    """Record outcomes. Returns how many entries were not marked since they were claimed.
 
-    An entry that was marked meanwhile stays due. It is marked once more, because this worker
-    may have written to the index after another one that knew better.
+    An entry that was marked meanwhile stays due and is marked once more, because this worker may
+    have overwritten in the index what another worker wrote from the newer version.
 
-    `holds` tells, when all is recorded, whether it is still true: the index may have moved on.
-    Until then the entries stay due under their lease, so that a worker which dies in between
-    leaves them to the next one; where it is not true, they are marked once more.
+    `still_live` is called when all outcomes are recorded, and returns whether the generation that
+    they were written to is still live. Until then the entries stay due under their lease, so that
+    a worker that dies in between leaves them to the next one. If it returns False, the entries
+    are queued again.
     """
-    left = {outcome.entry.pk: outcome for outcome in outcomes}
-    with transaction.atomic(using=router.db_for_write(Entry)):
-        free = lock(Entry.objects.filter(pk__in=left)).values_list("pk", flat=True)
-        current = [o.entry for pk in list(free) if _settle(o := left.pop(pk), rest=not holds)]
-    current += [o.entry for o in left.values() if _settle(o, rest=not holds)]
-    if holds and current:
+    by_pk = {outcome.entry.pk: outcome for outcome in outcomes}
+    current: list[Entry] = []
+
+    def record(pks: list[int]) -> None:
+        for pk in pks:
+            if _record(by_pk[pk], stay_due=still_live is not None):
+                current.append(by_pk[pk].entry)
+
+    write_free_first(by_pk, record)
+    if still_live is not None and current:
         rows = Entry.objects.filter(pk__in=[entry.pk for entry in current])
-        done = When(wanted__in=[entry.wanted for entry in current], then=None)  # not marked since
-        rest = Case(done, default=F("due_at"))
-        change(rows, due_at=rest, lease_until=None) if holds() else retry(rows)
+        if still_live():
+            unmarked = When(wanted__in=[entry.wanted for entry in current], then=None)
+            change(rows, due_at=Case(unmarked, default=F("due_at")), lease_until=None)
+        else:
+            retry(rows)
     return len(current)
 
 
-def _settle(outcome: Outcome, *, rest: bool) -> bool:
-    row = Entry.objects.filter(pk=outcome.entry.pk)
-    columns = _columns(outcome) | (_REST if rest else {})
-    if row.filter(wanted=outcome.entry.wanted).update(**columns):
-        return True
-    again = {"due_at": timezone.now(), "wanted": uuid.uuid4(), "state": State.PENDING}
-    row.update(lease_until=None, **again)
-    return False
-
-
-def _columns(outcome: Outcome) -> dict[str, Any]:
-    return {
+def _record(outcome: Outcome, *, stay_due: bool) -> bool:
+    """Record the outcome, or mark the entry again and return False if it was marked meanwhile."""
+    columns: dict[str, Any] = {
         "state": outcome.state,
         "error": outcome.error,
         "digest": outcome.digest,
@@ -246,10 +278,17 @@ def _columns(outcome: Outcome) -> dict[str, Any]:
         "present": outcome.state != State.REMOVED,
         "attempts": 0,
     }
+    if not stay_due:
+        columns |= {"due_at": None, "lease_until": None}
+    row = Entry.objects.filter(pk=outcome.entry.pk)
+    if row.filter(wanted=outcome.entry.wanted).update(**columns):
+        return True
+    row.update(wanted=uuid.uuid4(), due_at=timezone.now(), state=State.PENDING, lease_until=None)
+    return False
 
 
 def fail(entries: Sequence[Entry], error: str) -> None:
-    """Count a failed attempt: try again later, twice as late each time, at last give up."""
+    """Count a failed attempt: retry after twice the last wait, or give up after the last one."""
     settings = get_settings()
     for entry in entries:
         attempts = entry.attempts + 1
@@ -266,7 +305,7 @@ def fail(entries: Sequence[Entry], error: str) -> None:
 
 
 def release(entries: Sequence[Entry], *, error: str = "", wait: float = 0) -> None:
-    """Give claimed entries back, untouched: it was not their fault (an outage)."""
+    """Give claimed entries back, due in `wait` seconds, without counting an attempt."""
     later = timezone.now() + timedelta(seconds=wait)
     rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
     change(rows.filter(due_at__isnull=False), lease_until=None, due_at=later, error=error[:2000])
@@ -274,7 +313,7 @@ def release(entries: Sequence[Entry], *, error: str = "", wait: float = 0) -> No
 
 
 def retry(entries: QuerySet[Entry]) -> int:
-    """Make entries due now, whatever their state, with all attempts ahead of them."""
+    """Make entries due now, whatever their state, and reset their attempts."""
     return change(
         entries,
         wanted=uuid.uuid4(),
@@ -286,8 +325,6 @@ def retry(entries: QuerySet[Entry]) -> int:
 
 
 def counts() -> dict[str, int]:
-    """How many entries are in each state; every state is named."""
-    from django.db.models import Count
-
+    """Return how many entries are in each state; states without entries are 0."""
     found = dict(Entry.objects.order_by().values_list("state").annotate(Count("pk")))
     return {state.value: found.get(state.value, 0) for state in State}

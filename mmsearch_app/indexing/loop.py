@@ -1,4 +1,4 @@
-"""The clock of the left road: a loop for the worker command, or a thread of the serving process."""
+"""When indexing runs: a loop for the worker command, or a thread of the serving process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import atexit
 import logging
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from queue import Empty, SimpleQueue
@@ -33,18 +32,18 @@ _REBUILD_WAIT = 60.0
 
 
 class WorkerLoop:
-    """Drains the ledger and advances an open rebuild by turns, until it is told to stop."""
+    """Drains the ledger and advances an open rebuild by turns, until it is stopped."""
 
     def __init__(self) -> None:
         self.stopped = False
-        # No Event: a signal's handler, which may interrupt its own thread, would wait for it.
+        # No Event: a signal handler that interrupts its own thread would wait for the Event's lock.
         self._calls: SimpleQueue[None] = SimpleQueue()
         self.total = Drained()
         self._rebuilder: Rebuilder | None = None
         self._rebuild_not_before = 0.0
 
     def run(self) -> None:
-        """Work for ever; a stop lets the batch at hand finish."""
+        """Work until `stop` is called; the batch at hand is finished."""
         try:
             while not self.stopped:
                 more = self.turn()
@@ -56,46 +55,46 @@ class WorkerLoop:
             connections.close_all()
 
     def turn(self) -> bool:
-        """Some batches of each kind of work; whether there may be more at once."""
+        """Do some batches of each kind of work; return whether there may be more at once."""
         try:
             drained = worker.drain(limit=_BATCHES_IN_A_ROW * get_settings().BATCH_SIZE)
             self.total += drained
             advanced = self._advance()
         except Exception:
-            log.exception("The worker failed; it goes on in a while")
+            log.exception("The worker failed; it continues after the next poll")
             return False
         return advanced or (drained != Drained() and not drained.problem)
 
     def wake(self) -> None:
-        """Look for work now; may be called by any thread and any signal's handler."""
+        """Look for work now. May be called by any thread and any signal handler."""
         self._calls.put(None)
 
     def stop(self) -> None:
-        """Finish the batch at hand, then end; may be called like `wake`."""
+        """Finish the batch at hand, then end. May be called by any thread and signal handler."""
         self.stopped = True
         self.wake()
 
     def _rest(self, seconds: float) -> None:
-        """Wait for a call; those that came during a turn count, all as one."""
+        """Wait for a call; all calls that came during a turn count as one."""
         with suppress(Empty):
             self._calls.get(timeout=seconds)
             while True:
                 self._calls.get_nowait()
 
     def release(self) -> None:
-        """Let another process go on with the rebuild."""
+        """Let another process continue the rebuild."""
         if self._rebuilder:
             self._rebuilder.release()
 
     def _advance(self) -> bool:
-        """Some batches of the open rebuild, where there is one that is free."""
+        """Do some batches of the open rebuild; return whether there may be more at once."""
         row = Rebuild.objects.filter(open=True).first()
         if row is None or time.monotonic() < self._rebuild_not_before:
             return False
         work = self._rebuilder
         if work is None or work.row.pk != row.pk:
             work = self._rebuilder = Rebuilder(row)
-        if not work.holds and row.lease_until and row.lease_until > timezone.now():
+        if not work.has_lease and row.lease_until and row.lease_until > timezone.now():
             return False  # another process is at work on it, or died a short while ago
         try:
             for _ in range(_BATCHES_IN_A_ROW):
@@ -114,27 +113,33 @@ class WorkerLoop:
         return True
 
 
+def start_with_requests() -> None:
+    """Start the thread with the first request, hence after any fork and in no command."""
+    request_started.connect(_on_request, dispatch_uid="mmsearch_app.indexing.loop")
+
+
+_starting = threading.Lock()
+"""`cache` alone would let two first requests start two threads."""
+
+
+def _on_request(**_: Any) -> None:
+    if get_settings().WORKER_THREAD:
+        with _starting:
+            _thread_of_this_process()
+
+
 @cache
 def _thread_of_this_process() -> WorkerLoop:
     service = WorkerLoop()
     thread = threading.Thread(target=service.run, name="mmsearch-worker", daemon=True)
     thread.start()
-    _at_shutdown(_end, service, thread)
+    # Private, for want of a public hook that runs early enough: before any function of `atexit`
+    # runs, thread pools are closed by this same hook (in reverse order of registration), and
+    # without them the batch at hand could not read its files.
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(_end, service, thread)
     notify.listen(service.wake)
     return service
-
-
-renew_after_fork(_thread_of_this_process.cache_clear)
-
-
-def _at_shutdown(function: Callable[..., None], *arguments: Any) -> None:
-    """Call it when the process ends, while pools of threads still take work.
-
-    These are closed by the same hook, in reverse order, before any function of `atexit` runs:
-    the batch at hand could not finish.
-    """
-    register = getattr(threading, "_register_atexit", atexit.register)
-    register(function, *arguments)
 
 
 def _end(service: WorkerLoop, thread: threading.Thread) -> None:
@@ -142,11 +147,14 @@ def _end(service: WorkerLoop, thread: threading.Thread) -> None:
     thread.join(10)
 
 
-def start_with_requests() -> None:
-    """Start the thread with the first request, hence after any fork and in no command."""
-    request_started.connect(_on_request, dispatch_uid="mmsearch_app.indexing.loop")
+def _forget_parents_thread() -> None:
+    """Let a forked child start its own thread: its parent's does not run there."""
+    global _starting
+    _starting = threading.Lock()
+    if _thread_of_this_process.cache_info().currsize:
+        with suppress(ValueError):
+            notify.listeners.remove(_thread_of_this_process().wake)
+        _thread_of_this_process.cache_clear()
 
 
-def _on_request(**_: Any) -> None:
-    if get_settings().WORKER_THREAD:
-        _thread_of_this_process()
+renew_after_fork(_forget_parents_thread)

@@ -1,9 +1,9 @@
-"""Generations of the index: the live one, and a rebuild that fills another beside it.
+"""Rebuild the index: fill a new generation beside the live one, then switch.
 
-The fill is a loop over entries whose wanted version the new generation does not hold yet, so
-saves and deletes during the fill are caught up by the same loop, and an interrupted rebuild
-goes on where it stopped. Then the alias moves, in one call: visitors never see an empty index.
-What was saved last is due in the ledger: a worker brings it into the new generation.
+The fill is a loop over entries whose wanted version the new generation does not contain yet, so
+that it catches up with saves and deletes during the fill, and an interrupted rebuild continues
+where it stopped. Then the alias moves, in one call: visitors never see an empty index. What was
+saved last is due in the ledger: a worker brings it into the new generation.
 """
 
 from __future__ import annotations
@@ -22,8 +22,14 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.indexing import documents, ledger
 from mmsearch_app.indexing.batch import embed_each, fingerprint_of, write_each
 from mmsearch_app.indexing.documents import Document
-from mmsearch_app.indexing.generations import Settling, announce, behind, is_live, stage, unstaged
-from mmsearch_app.indexing.ledger import change
+from mmsearch_app.indexing.generations import (
+    Settling,
+    announce,
+    is_live,
+    outdated_in,
+    stage,
+    unstaged,
+)
 from mmsearch_app.indexing.reconcile import reconcile
 from mmsearch_app.models import Entry, Rebuild, State
 
@@ -42,21 +48,21 @@ _PAUSE = 0.5
 
 
 class RebuildBlocked(Exception):
-    """The rebuild cannot be completed now; what visitors search is as it was."""
+    """The rebuild cannot be completed now; visitors search the same index as before."""
 
 
 def request_rebuild() -> Rebuild:
-    """Ask for a rebuild; a worker does it. Returns the open one where there is one already."""
+    """Ask for a rebuild, which a worker does. Returns the open one if there is one already."""
     return Rebuild.objects.get_or_create(open=True)[0]
 
 
 def rebuild_index(*, progress: _Progress | None = None, tolerant: bool = False) -> Rebuild:
-    """Do a whole rebuild in this process, or go on with the open one.
+    """Do a whole rebuild in this process, or continue the open one.
 
     `progress(done, total)` is called after every batch. With `tolerant` the new generation
-    becomes live even where pictures could not be read; these stay due. Raises RebuildBlocked
-    otherwise, IndexFault when the index and EmbedderDown when the model is away; calling it
-    again goes on.
+    becomes live even if images cannot be read; they stay due. Otherwise that raises
+    RebuildBlocked. Raises IndexFault if the index and EmbedderDown if the model is unavailable.
+    After any of these, calling it again continues.
     """
     work = Rebuilder(request_rebuild(), tolerant=tolerant)
     try:
@@ -71,29 +77,30 @@ def rebuild_index(*, progress: _Progress | None = None, tolerant: bool = False) 
 
 
 class Rebuilder:
-    """Fills one rebuild's generation, batch by batch."""
+    """Fills the generation of one rebuild, batch by batch."""
 
     def __init__(self, row: Rebuild, *, tolerant: bool = False) -> None:
         self.row = row
         self.tolerant = tolerant
         self.begun = False
-        self.holds = False
+        self.has_lease = False
         self.waiting = False
         """Whether the last step only looked at the index, which is still being built."""
         self.last = 0
         self.missed: dict[int, str] = {}
+        """Error by primary key of entries whose image cannot be indexed now."""
         self.settling: Settling | None = None
 
     def step(self) -> bool:
-        """Do one batch, or look at the index; True when the rebuild is complete and live.
+        """Do one batch, or look at the index; return True if the rebuild is complete and live.
 
-        Raises RebuildBlocked when another process holds it or pictures cannot be read.
+        Raises RebuildBlocked if another process is at work on it or images cannot be read.
         """
         self._lease()
         self.waiting = False
         if not self.begun:
             self._begin()
-            if is_live(self.row.generation):  # it died behind the switch: workers write there
+            if is_live(self.row.generation):  # a process died after the switch: workers write there
                 self._complete()
                 return True
         if batch := self._next():
@@ -101,7 +108,7 @@ class Rebuilder:
             return False
         if self.missed and not self.tolerant:
             some = next(iter(self.missed.values()))
-            self._block(f"{len(self.missed)} pictures cannot be read now, such as: {some}")
+            self._block(f"{len(self.missed)} images cannot be read now, such as: {some}")
         # Once, after the first fill: what is saved meanwhile is little, and may never end.
         self.settling = self.settling or Settling(self.row.generation)
         self.waiting = not self.settling.look()
@@ -110,15 +117,15 @@ class Rebuilder:
         return not self.waiting
 
     def release(self) -> None:
-        """Let another process go on with it."""
-        if self.holds:
+        """Let another process continue the rebuild."""
+        if self.has_lease:
             Rebuild.objects.filter(pk=self.row.pk).update(lease_until=None)
-            self.holds = False
+            self.has_lease = False
 
     def _lease(self) -> None:
         now = timezone.now()
         rows = Rebuild.objects.filter(pk=self.row.pk, open=True)
-        if not self.holds:
+        if not self.has_lease:
             rows = rows.filter(Q(lease_until__isnull=True) | Q(lease_until__lt=now))
         if not rows.update(lease_until=now + timedelta(seconds=get_settings().LEASE_SECONDS)):
             msg = (
@@ -126,10 +133,10 @@ class Rebuilder:
                 f"{get_settings().LEASE_SECONDS} seconds ago (MMSEARCH['LEASE_SECONDS'])."
             )
             raise RebuildBlocked(msg)
-        self.holds = True
+        self.has_lease = True
 
     def _begin(self) -> None:
-        """Know every row, and make the new generation or go on with the one begun."""
+        """Bring the ledger up to date, and create the new generation unless it exists."""
         index, embedder = get_index(), get_embedder()
         names = {generation.name for generation in index.generations()}
         fingerprint = fingerprint_of(embedder)
@@ -140,69 +147,72 @@ class Rebuilder:
             self.row.generation, self.row.fingerprint = made.name, made.fingerprint
         reconcile(given_up=False)
         left = unstaged(self.row.generation).count()
-        self.row.total = max(left, self.row.total)  # of all that went before it, too
+        self.row.total = max(left, self.row.total)  # an interrupted rebuild keeps its total
         self.row.done, self.row.error = self.row.total - left, ""
         self.row.save(update_fields=["generation", "fingerprint", "total", "done", "error"])
         self.begun = True
 
     def _next(self) -> list[Entry]:
-        """Go on behind the last batch; from the start again for what is lacking altogether.
+        """Return the entries after the last batch; at the end, those that are lacking altogether.
 
-        What is held in an older version is not waited for: a shop that saves all the time
-        would keep the rebuild from its end for ever.
+        An entry that the generation contains in an old version is not waited for at the end: a
+        shop that saves all the time would never let the rebuild finish.
         """
         size, name = get_settings().BATCH_SIZE, self.row.generation
         todo = unstaged(name).exclude(pk__in=list(self.missed)).order_by("pk")
         batch = list(todo.filter(pk__gt=self.last)[:size])
-        batch = batch or list(todo.exclude(behind(name))[:size])
+        batch = batch or list(todo.exclude(outdated_in(name))[:size])
         self.last = batch[-1].pk if batch else 0
         return batch
 
     def _fill(self, batch: Sequence[Entry]) -> None:
         index, name = get_index(), self.row.generation
         prepared = documents.prepare(batch)
-        if prepared.held_up and not self.tolerant:
-            self._block(f"The storage does not answer: {prepared.held_up[0][1]}")
+        if prepared.postponed and not self.tolerant:
+            self._block(f"The storage does not answer: {prepared.postponed[0][1]}")
         announce(batch, generation=name)
-        made, failures = embed_each(prepared.documents)
-        done, refused = write_each(prepared.documents, made, generation=name)
-        settled = [outcome.entry for outcome in prepared.without_picture]
-        index.delete([entry.key for entry in settled], generation=name)
-        for entry, error in failures + refused + prepared.unread + prepared.held_up:
+        vectors, failures = embed_each(prepared.documents)
+        written, refused = write_each(prepared.documents, vectors, generation=name)
+        without = [outcome.entry for outcome in prepared.without_image]
+        index.delete([entry.key for entry in without], generation=name)
+        for entry, error in failures + refused + prepared.failed + prepared.postponed:
             if entry.state == State.FAILED:
-                settled.append(entry)
+                without.append(entry)
             else:
                 self.missed[entry.pk] = error
-        self._tell_worker(done, settled)
-        stage([document.entry for document in done], settled, generation=name)
+        self._queue_for_live(written, without)
+        stage([document.entry for document in written], without, generation=name)
         self.row.done = min(self.row.done + len(batch), self.row.total)
         self.row.save(update_fields=["done"])
 
-    def _tell_worker(self, done: Sequence[Document], settled: Sequence[Entry]) -> None:
-        """Keep the ledger true for the live generation as well."""
-        differ = [d.entry.pk for d in done if d.entry.content not in ("", d.identity)]
-        change(Entry.objects.filter(pk__in=differ), content="")
-        stale = [entry.pk for entry in settled if entry.state == State.INDEXED]
+    def _queue_for_live(self, written: Sequence[Document], without: Sequence[Entry]) -> None:
+        """Correct what the ledger says of the live generation where the fill found it wrong."""
+        differ = [d.entry.pk for d in written if d.entry.content not in ("", d.content_hash)]
+        ledger.change(Entry.objects.filter(pk__in=differ), content="")
+        stale = [entry.pk for entry in without if entry.state == State.INDEXED]
         ledger.retry(Entry.objects.filter(pk__in=stale))
 
     def _complete(self) -> None:
         name = self.row.generation
         get_index().promote(name)
         indexed = Entry.objects.filter(present=True, state=State.INDEXED)
-        change(indexed.filter(staged_in=name, staged=F("wanted")), generation=name)
+        ledger.change(indexed.filter(staged_in=name, staged=F("wanted")), generation=name)
         ledger.retry(indexed.exclude(generation=name))
         ledger.retry(unstaged(name).filter(staged_in=name))
         ledger.retry(Entry.objects.filter(pk__in=list(self.missed)))
         self.row.open, self.row.finished_at = False, timezone.now()
         self.row.save(update_fields=["open", "finished_at"])
         self.release()
-        self._drop_others()
+        self._drop_old()
 
-    def _drop_others(self) -> None:
-        """Keep the newest generation of another model: processes not restarted yet use it."""
-        others = [g for g in get_index().generations() if g.name != self.row.generation]
-        kept = next((g for g in reversed(others) if g.fingerprint != self.row.fingerprint), None)
-        for generation in others:
+    def _drop_old(self) -> None:
+        """Drop all old generations but the newest one of another model.
+
+        Processes that are not restarted yet search that one.
+        """
+        old = [g for g in get_index().generations() if g.name != self.row.generation]
+        kept = next((g for g in reversed(old) if g.fingerprint != self.row.fingerprint), None)
+        for generation in old:
             if generation != kept:
                 get_index().drop(generation.name)
 

@@ -1,10 +1,9 @@
-"""A save or delete of registered models leads to one row in the ledger, no more."""
+"""Turn each save and delete of registered models into one row of the ledger."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from django.apps import apps
@@ -14,8 +13,8 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from mmsearch_app.indexing import ledger, notify
 from mmsearch_app.sources import (
     ImageSource,
+    find_links,
     find_pictures,
-    find_rows,
     from_primary,
     paths,
     registry,
@@ -27,9 +26,9 @@ _CHUNK = 500
 
 
 def connect() -> None:
-    """Listen to every registered model and what it depends on; calling it twice is harmless.
+    """Connect every registered model and what it depends on; calling it twice is harmless.
 
-    Subclasses and proxies are listened to as well, since Django sends their own class.
+    Subclasses and proxies are connected as well, since Django sends their own class.
     """
     for model in apps.get_models(include_auto_created=True):
         uid = f"mmsearch_app.{model._meta.label_lower}"
@@ -44,11 +43,11 @@ def connect() -> None:
 
 
 def mark(what: Model | QuerySet[Any], *, force: bool = False) -> int:
-    """Say that a row, or all rows of a queryset, changed; returns how many entries are marked.
+    """Mark a row, or all rows of a queryset, as changed; return how many entries were marked.
 
-    For changes that send no signal: `bulk_create`, `update()`, raw SQL. Rows of a registered
-    model are marked, rows that depend on the given ones, and the pictures of given products.
-    With `force` the pictures are embedded anew even where nothing seems changed. Raises
+    For changes that send no signal: `bulk_create`, `update()`, raw SQL. Marks rows of a
+    registered model, rows that depend on the given ones, and the images of given products.
+    With `force` the images are embedded again even if their content is unchanged. Raises
     ValueError for other models.
     """
     model = what.model if isinstance(what, QuerySet) else type(what)
@@ -60,81 +59,76 @@ def mark(what: Model | QuerySet[Any], *, force: bool = False) -> int:
         pks: Iterable[Any] = what.values_list("pk", flat=True).iterator(_CHUNK)
     else:
         pks = [_key(what)]
-    count = sum(_mark_all(model, chunk, force=force) for chunk in _chunks(iter(pks)))
+    count = 0
+    for chunk in ledger.in_chunks(pks, _CHUNK):
+        count += _mark_all(model, chunk, force=force)
     notify.after_commit()
     return count
 
 
 def is_known(model: type[Model]) -> bool:
-    """Whether pictures hang on rows of `model`, so that `mark` takes them."""
+    """Return whether `mark` accepts rows of `model`: images depend on them."""
     own = registry.of_model(model) or registry.of_product(model)
     return bool(own or registry.depending_on(model))
 
 
 def _mark_all(model: type[Model], pks: list[Any], *, force: bool) -> int:
-    """Mark each row once, on however many ways it is found."""
+    """Mark all entries that depend on those rows of `model`, each once."""
     rows: dict[str, list[Any]] = defaultdict(list)
     for source in registry.of_model(model):
         rows[source.name] += pks
     for source, parent, path in registry.depending_on(model):
-        rows[source.name] += find_rows(source, parent, path, pks)
+        rows[source.name] += [pk for pk, _ in find_links(source, parent, path, pks)]
     for source in registry.of_product(model):
         rows[source.name] += [pk for pk, _ in find_pictures(source, pks)]
-    return sum(ledger.mark_rows(name, keys, force=force) for name, keys in rows.items())
+    count = 0
+    for name, keys in rows.items():
+        count += ledger.mark_rows(name, keys, force=force)
+    return count
 
 
-def _chunks(pks: Iterator[Any]) -> Iterator[list[Any]]:
-    while chunk := list(islice(pks, _CHUNK)):
-        yield chunk
-
-
-def _saved(
-    *,
-    instance: Model,
-    raw: bool = False,
-    created: bool = False,
-    update_fields: frozenset[str] | None = None,
-    **_: Any,
-) -> None:
-    if raw:
-        return
-    model, key = type(instance), _key(instance)
-    for source in registry.of_model(model):
-        ledger.mark_rows(source.name, [key])
-    _mark_dependent(model, key)
-    notify.after_commit()
-
-
-def _mark_dependent(model: type[Model], key: Any) -> None:
-    for source, parent, path in registry.depending_on(model):
-        ledger.mark_rows(source.name, find_rows(source, parent, path, [key]))
+def _saved(*, instance: Model, raw: bool = False, **_: Any) -> None:
+    if not raw:
+        _mark_own(instance)
+        _mark_dependent(instance)
+        notify.after_commit()
 
 
 def _about_to_be_deleted(*, instance: Model, **_: Any) -> None:
     """Mark what depends on the row while the links to it still exist."""
-    _mark_dependent(type(instance), _key(instance))
+    _mark_dependent(instance)
 
 
 def _deleted(*, instance: Model, **_: Any) -> None:
-    """Mark it like a save: the worker finds out whether the row is gone.
+    """Mark the row as after a save: the worker finds out whether it is gone.
 
-    It may be there still: `delete(keep_parents=True)` leaves the parent's row, and the signal
-    may be of another database than the one that the shop shows.
+    It may still exist: `delete(keep_parents=True)` leaves the parent's row, and the signal may
+    come from another database than the one that the shop shows.
     """
-    for source in registry.of_model(type(instance)):
-        ledger.mark_rows(source.name, [_key(instance)])
+    _mark_own(instance)
     notify.after_commit()
 
 
+def _mark_own(instance: Model) -> None:
+    for source in registry.of_model(type(instance)):
+        ledger.mark_rows(source.name, [_key(instance)])
+
+
+def _mark_dependent(instance: Model) -> None:
+    for source, parent, path in registry.depending_on(type(instance)):
+        links = find_links(source, parent, path, [_key(instance)])
+        ledger.mark_rows(source.name, [pk for pk, _ in links])
+
+
 def _key(instance: Model) -> Any:
-    """The primary key in its own type: what the shop assigned may still be a text."""
+    """Return the primary key in its own type: what the shop assigned may still be a text."""
     return instance._meta.pk.to_python(instance.pk)
 
 
 def _related(
     *, sender: type[Model], instance: Model, action: str, reverse: bool, pk_set: Any, **_: Any
 ) -> None:
-    """A many-to-many link on one of the paths changed: mark the rows that hang on it."""
+    """Mark the rows that depend on a many-to-many link of one of the paths."""
     if action not in ("post_add", "post_remove", "pre_clear", "post_clear"):
         return
     for source in registry:
@@ -153,7 +147,7 @@ def _related(
 
 
 def _linked(instance: Model, field: ManyToManyField[Any, Any], *, forward: bool) -> list[Any]:
-    """What is on the other end of the links that are about to be cleared."""
+    """Return the keys at the other end of the links that are about to be cleared."""
     model: Any = field.model if forward else field.related_model
     name = field.name if forward else field.related_query_name()
     linked = from_primary(model._base_manager.filter(**{name: instance.pk}))
@@ -163,8 +157,11 @@ def _linked(instance: Model, field: ManyToManyField[Any, Any], *, forward: bool)
 def _relations(
     source: ImageSource,
 ) -> Iterator[tuple[type[Model], str, ManyToManyField[Any, Any], bool]]:
-    """Many-to-many links on the source's paths: the through model, the lookup from a row to
-    what the path comes from, the field, and whether the path follows it forward."""
+    """Yield the many-to-many links on the source's paths.
+
+    Each with its through model, the lookup from a row to the owner of the link, the field, and
+    whether the path follows it forward.
+    """
     for path in source.paths.values():
         if not path.to_many:
             continue

@@ -1,14 +1,12 @@
-"""Find what no signal told: `bulk_create`, `update()`, raw SQL, fixtures, database cascades."""
+"""Find changes that sent no signal: `bulk_create`, `update()`, raw SQL, fixtures, cascades."""
 
 from __future__ import annotations
 
-import hashlib
-from array import array
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from django.db.models import (
     BigIntegerField,
@@ -29,81 +27,66 @@ from django.utils import timezone
 
 from mmsearch_app.backends import get_index
 from mmsearch_app.indexing import ledger, notify
+from mmsearch_app.indexing.ledger import in_chunks
 from mmsearch_app.models import Entry, State
-from mmsearch_app.sources import (
-    ImageSource,
-    entry_key,
-    from_primary,
-    key_field,
-    registry,
-    signature,
-)
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-from typing import TYPE_CHECKING
+from mmsearch_app.sources import ImageSource, from_primary, key_field, registry, signature
 
 __all__ = ["Drift", "compare_index", "reconcile"]
 
-
-_CHUNK = 2000
+_PAGE = 2000
 _KEEP_REMOVED = timedelta(days=1)
 _GIVEN_UP = timedelta(days=1)
 _SHAPES = {BigIntegerField: r"^-?[0-9]{1,18}$", UUIDField: r"^[0-9a-f]{32}$"}
-"""What a key of the ledger must look like to be one of the model's: its type may have changed
-since it was written, and PostgreSQL refuses to cast another."""
+"""What a key of the ledger must look like to be a key of the model. The type of the model's key
+may have changed since the entry was written, and PostgreSQL refuses to cast what does not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """What was found and marked."""
+    """Numbers of differences that were found and marked."""
 
     changed: int = 0
-    """Rows without a current entry: new, altered behind the signals, or given up a day ago."""
+    """Rows without a current entry: new, changed without a signal, or given up a day ago."""
     gone: int = 0
     """Entries whose row is deleted or may no longer be shown."""
     lost: int = 0
-    """Entries called indexed that the index does not hold (deep only)."""
+    """Entries recorded as indexed that the index does not contain (deep only)."""
     strays: int = 0
-    """Records of the index that no entry accounts for, deleted (deep only)."""
+    """Records of the index that no entry asks for (deep only)."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The sum of all four."""
         return self.changed + self.gone + self.lost + self.strays
 
 
 def reconcile(*names: str, deep: bool = False, files: bool = False, given_up: bool = True) -> Drift:
     """Mark every difference between the sources (all, or those named) and the ledger.
 
-    One anti-join each way and source; safe to run at any time and twice. With `deep` the ids
-    in the index are compared with the ledger too (after a crash or a restored backup). With
-    `files` every row counts as changed, so that the worker reads all pictures and embeds
-    those whose bytes differ (a file was replaced under its own name). With `given_up` pictures
-    that were given up get another chance, once a day.
-    Raises KeyError for an unknown name.
+    One anti-join each way and per source; safe to run at any time, and twice. With `deep` the
+    ledger is compared with the ids in the index, too (after a crash or a restored backup). With
+    `files` every row counts as changed, so that the worker reads all images and embeds those
+    whose bytes differ (a file was replaced under its own name). With `given_up` images that were
+    given up get another chance, once a day.
+    Raises KeyError for an unknown name, and IndexFault if `deep` and the index is unavailable.
     """
-    sources = [registry.get(name) for name in names] or list(registry)
-    changed = sum(
-        _mark_pages(
-            s, from_primary(s.get_queryset()) if files else drifted(s, given_up=given_up), "pk"
-        )
-        for s in sources
-    )
-    gone = sum(_mark_pages(s, vanished(s), "object_pk", present=False) for s in sources)
+    changed = gone = lost = strays = 0
+    for source in [registry.get(name) for name in names] or registry:
+        rows = from_primary(source.get_queryset()) if files else _drifted(source, given_up=given_up)
+        changed += _mark_pages(source, rows, "pk", present=True)
+        gone += _mark_pages(source, _vanished(source), "object_pk", present=False)
     if not names:
-        gone += _forget_sources()
-    lost, strays = compare_index() if deep else (0, 0)
+        gone += _mark_unregistered()
+    if deep:
+        lost, strays = compare_index()
     cutoff = timezone.now() - _KEEP_REMOVED
     Entry.objects.filter(state=State.REMOVED, due_at=None, marked_at__lt=cutoff).delete()
     notify.after_commit()
     return Drift(changed=changed, gone=gone, lost=lost, strays=strays)
 
 
-def drifted(source: ImageSource, *, given_up: bool = False) -> QuerySet[Any]:
-    """Rows of the source without an entry that is current or already waiting.
+def _drifted(source: ImageSource, *, given_up: bool) -> QuerySet[Any]:
+    """Return rows of the source without an entry that is current or already waiting.
 
     With `given_up`, an entry that was given up is current for a day only.
     """
@@ -120,8 +103,8 @@ def drifted(source: ImageSource, *, given_up: bool = False) -> QuerySet[Any]:
     return rows.filter(~Exists(current))
 
 
-def vanished(source: ImageSource) -> QuerySet[Entry]:
-    """Entries that want a row which the source's queryset no longer has."""
+def _vanished(source: ImageSource) -> QuerySet[Entry]:
+    """Return entries that want a row which the source's queryset no longer contains."""
     field = key_field(source)
     rows, key = from_primary(source.get_queryset()).order_by(), OuterRef("object_pk")
     wanted = Entry.objects.filter(source=source.name, present=True)
@@ -137,22 +120,20 @@ def vanished(source: ImageSource) -> QuerySet[Entry]:
     return wanted.filter(~Exists(rows))
 
 
-def _mark_pages(
-    source: ImageSource, rows: QuerySet[Any, Any], key: str, *, present: bool = True
-) -> int:
+def _mark_pages(source: ImageSource, rows: QuerySet[Any, Any], key: str, *, present: bool) -> int:
     """Mark rows page by page; a page is read to its end before anything is written."""
     count, last = 0, None
     while True:
         page = rows.filter(pk__gt=last) if last is not None else rows
-        found = list(page.order_by("pk").values_list("pk", key)[:_CHUNK])
+        found = list(page.order_by("pk").values_list("pk", key)[:_PAGE])
         if not found:
             return count
         last = found[-1][0]
         count += ledger.mark_rows(source.name, [value for _, value in found], present=present)
 
 
-def _forget_sources() -> int:
-    """Entries of sources that are no longer registered want to be removed."""
+def _mark_unregistered() -> int:
+    """Mark entries of sources that are no longer registered as gone; return how many."""
     names = [source.name for source in registry]
     count = 0
     orphans = Entry.objects.filter(present=True).exclude(source__in=names)
@@ -162,79 +143,56 @@ def _forget_sources() -> int:
     return count
 
 
-_PAGE = 2000
-_T = TypeVar("_T")
-
-
 def compare_index() -> tuple[int, int]:
-    """Mark what the index lost and delete what no entry accounts for; returns how many of each.
+    """Mark entries that the index lost, and delete records without an entry.
 
-    Two ids may share their eight bytes; among ten million pictures once in 370,000 comparisons.
-    Then a lost one of the two is not found.
+    Returns how many were lost, and how many records no entry asks for. A record whose entry does
+    not want it is left to a worker, which looks at the row: another one may be bringing it back.
+
+    The index returns its ids in no order, so the keys of the entries found are kept in memory:
+    about 70 MB for a million.
     """
-    import numpy as np
-
     index = get_index()
     live = index.live()
     name = live.name if live else ""
-    prints, strays = array("Q"), 0
+    found: set[int] = set()
     unknown: list[str] = []
-    for page in _pages(index.ids(generation=name)) if live else ():
-        prints.extend(map(_print, page))
-        marked, without_entry = _sort_strays(page)
-        strays += marked + len(without_entry)
-        unknown += without_entry
-    lost = _mark_lost(np.sort(np.frombuffer(prints, dtype=np.uint64)), name)
+    unwanted = 0
+    for ids in in_chunks(index.ids(generation=name) if live else (), _PAGE):
+        entries = _find_entries(ids)
+        found.update(entry.pk for entry in entries.values())
+        unwanted += _mark([e for e in entries.values() if not e.present], present=False)
+        unknown += [key for key in ids if key not in entries]
+    lost = 0
+    indexed = Entry.objects.filter(present=True, state=State.INDEXED).order_by("pk")
+    for page in in_chunks(indexed.only(*_KEY, "generation").iterator(_PAGE), _PAGE):
+        lost += _mark([e for e in page if e.pk not in found or e.generation != name], force=True)
     if unknown:
         index.delete(unknown, generation=name)
-    return lost, strays
+    return lost, unwanted + len(unknown)
 
 
-def _sort_strays(page: list[str]) -> tuple[int, list[str]]:
-    """Mark entries that want nothing in the index; return how many, and ids without an entry.
+_KEY = ("source", "object_pk")
 
-    What has an entry is left to a worker: one may be bringing the row back at this moment.
-    """
-    pks: dict[str, list[str]] = {}
-    for key in page:
+
+def _find_entries(ids: Sequence[str]) -> dict[str, Entry]:
+    """Return the entries of those ids of the index, by id."""
+    pks: dict[str, list[str]] = defaultdict(list)
+    for key in ids:
         source, _, pk = key.partition(":")
-        pks.setdefault(source, []).append(pk)
-    known: dict[str, bool] = {}
-    marked = 0
+        pks[source].append(pk)
+    found: dict[str, Entry] = {}
     for source, keys in pks.items():
         rows = Entry.objects.filter(source=source, object_pk__in=keys)
-        found = dict(rows.values_list("object_pk", "present"))
-        known |= {entry_key(source, pk): present for pk, present in found.items()}
-        gone = [pk for pk, present in found.items() if not present]
-        marked += ledger.mark_rows(source, gone, present=False)
-    return marked, [key for key in page if key not in known]
+        found |= {entry.key: entry for entry in rows.only(*_KEY, "present")}
+    return found
 
 
-def _mark_lost(held: NDArray[np.uint64], name: str) -> int:
-    """Mark entries called indexed that the generation does not hold."""
-    import numpy as np
-
-    count = 0
-    rows = Entry.objects.filter(present=True, state=State.INDEXED).order_by()
-    columns = rows.values_list("source", "object_pk", "generation").iterator(_PAGE)
-    for page in _pages(columns):
-        keys = [entry_key(source, pk) for source, pk, _ in page]
-        prints = np.array(list(map(_print, keys)), dtype=np.uint64)
-        places = np.searchsorted(held, prints).clip(max=max(len(held) - 1, 0))
-        there = held[places] == prints if len(held) else np.zeros(len(page), bool)
-        lost: dict[str, list[str]] = {}
-        for (source, pk, generation), found in zip(page, there, strict=True):
-            if not found or generation != name:
-                lost.setdefault(source, []).append(pk)
-        count += sum(ledger.mark_rows(source, pks, force=True) for source, pks in lost.items())
-    return count
-
-
-def _print(key: str) -> int:
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest())
-
-
-def _pages(items: Iterable[_T]) -> Iterator[list[_T]]:
-    rest = iter(items)
-    while page := list(islice(rest, _PAGE)):
-        yield page
+def _mark(entries: Sequence[Entry], *, present: bool = True, force: bool = False) -> int:
+    """Mark the rows of the entries; return how many."""
+    pks: dict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        pks[entry.source].append(entry.object_pk)
+    for source, keys in pks.items():
+        ledger.mark_rows(source, keys, present=present, force=force)
+    return len(entries)

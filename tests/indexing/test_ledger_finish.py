@@ -22,14 +22,16 @@ def test_a_finished_entry_stays_claimed_until_the_live_generation_is_confirmed()
         assert ledger.claim(1) == []
         return True
 
-    assert ledger.finish([outcome(claimed, digest="d")], holds=look) == 1
+    assert ledger.finish([outcome(claimed, digest="d")], still_live=look) == 1
     found = Entry.objects.get()
     assert (found.state, found.due_at, found.lease_until) == (State.INDEXED, None, None)
 
 
 def test_an_outcome_for_a_replaced_generation_is_marked_again() -> None:
     mark(1)
-    assert ledger.finish([outcome(found) for found in ledger.claim(1)], holds=lambda: False) == 1
+    assert (
+        ledger.finish([outcome(found) for found in ledger.claim(1)], still_live=lambda: False) == 1
+    )
     assert len(ledger.claim(1)) == 1
 
 
@@ -41,5 +43,5 @@ def test_a_mark_before_the_confirmation_leaves_the_entry_due_and_unclaimed() -> 
         mark(1)
         return True
 
-    ledger.finish([outcome(found) for found in claimed], holds=change_one)
+    ledger.finish([outcome(found) for found in claimed], still_live=change_one)
     assert [found.object_pk for found in ledger.claim(2)] == ["1"]

@@ -39,7 +39,7 @@ def test_a_failing_storage_blocks_the_switch_and_searches_keep_the_old_generatio
     unreadable: ProductImage,
 ) -> None:
     before, keys = live(), held()
-    with pytest.raises(RebuildBlocked, match=r"1 pictures cannot be read now.*Slow Down"):
+    with pytest.raises(RebuildBlocked, match=r"1 images cannot be read now.*Slow Down"):
         rebuild_index()
     assert live() == before
     assert held() == keys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -137,7 +138,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(sell: Sell)
 def test_pages_are_read_by_key_and_never_by_offset(
     sell: Sell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsearch_app.indexing.reconcile._CHUNK", 3)
+    monkeypatch.setattr(import_module("mmsearch_app.indexing.reconcile"), "_PAGE", 3)
     product = sell(pictures=0)
     ProductImage.objects.bulk_create(
         ProductImage(product=product, original="a.png") for _ in range(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -107,7 +108,7 @@ def test_a_record_with_a_pending_delete_is_left_to_a_worker(sell: Sell) -> None:
 
 
 def test_many_images_are_compared_page_by_page(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsearch_app.indexing.reconcile._PAGE", 2)
+    monkeypatch.setattr(import_module("mmsearch_app.indexing.reconcile"), "_PAGE", 2)
     sell(pictures=7)
     work()
     live = get_index().live()

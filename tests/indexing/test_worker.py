@@ -40,7 +40,7 @@ def test_saved_rows_are_in_the_index_after_a_drain(sell: Sell) -> None:
 def test_a_second_drain_finds_nothing_to_do(sell: Sell, embedder: CountingEmbedder) -> None:
     sell()
     work()
-    assert str(work()) == "0 indexed, 0 removed, 0 without a usable picture, 0 failed"
+    assert str(work()) == "0 indexed, 0 removed, 0 without a usable image, 0 failed"
     assert embedder.documents == 1
 
 
