@@ -42,7 +42,7 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use: models cannot be imported before the apps are ready."""
+    """Import a public name at first use: models cannot be imported before the apps are ready."""
     from importlib import import_module
 
     if name not in _ROOMS:

@@ -1,4 +1,4 @@
-"""The pluggable parts, from their dotted path in the setting to one live object a process."""
+"""Build the pluggable parts that `MMSEARCH` names, one object of each per process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def get_reranker() -> Reranker | None:
 
 
 def get_batcher() -> Batcher:
-    """Return the batcher through which this process's threads embed their queries together."""
+    """Return the batcher with which the threads of this process embed their queries together."""
     with _building:
         if "BATCHER" not in _built:
             most, seconds = get_settings().QUERY_BATCH, get_settings().QUERY_SECONDS
@@ -60,7 +60,7 @@ def get_batcher() -> Batcher:
 
 
 def build_embedder(value: object) -> Embedder:
-    """Build another embedder, from a value such as `MMSEARCH["EMBEDDER"]` takes.
+    """Build another embedder from a value like that of `MMSEARCH["EMBEDDER"]`.
 
     Raises ImproperlyConfigured.
     """
@@ -68,7 +68,7 @@ def build_embedder(value: object) -> Embedder:
 
 
 def _forget(*, setting: str, **_: object) -> None:
-    """Close the index and drop all built parts; the next call builds them from the setting."""
+    """Close the index and drop all parts; the next call builds them from the new setting."""
     if setting != "MMSEARCH":
         return
     with _building:
@@ -87,7 +87,6 @@ def _get(key: str) -> Any:
 
 
 def _build(key: str, part: Part | None) -> Any:
-    """Import and construct a part. Raises ImproperlyConfigured."""
     if part is None:
         return None
     if part.PRESET:
@@ -105,7 +104,10 @@ def _build(key: str, part: Part | None) -> Any:
     protocol = _PROTOCOLS[key]
     if lacking := ", ".join(_find_lacking(built, protocol)):
         kind = f"{protocol.__module__}.{protocol.__name__}"
-        msg = f"MMSEARCH[{key!r}]['BACKEND'] = {part.BACKEND!r} is no {kind}: it lacks {lacking}."
+        msg = (
+            f"MMSEARCH[{key!r}]['BACKEND'] = {part.BACKEND!r} does not implement {kind}: "
+            f"it lacks {lacking}."
+        )
         raise ImproperlyConfigured(msg)
     return built
 
@@ -120,16 +122,16 @@ def _resolve_preset(part: Part) -> Part:
 
 
 def _find_lacking(built: object, protocol: type) -> list[str]:
-    """The members that are not there; none is read, for that may open files or fail."""
+    """Return the missing members. None is read: that may open files or fail."""
     members = {*protocol.__annotations__, *(n for n in vars(protocol) if not n.startswith("_"))}
     if hasattr(type(built), "__getattr__"):
-        return []  # stands for another object
+        return []  # a proxy of another object
     nothing = object()
     return sorted(n for n in members if inspect.getattr_static(built, n, nothing) is nothing)
 
 
 def loadable() -> Iterator[tuple[str, Any]]:
-    """The parts that have weights or a server, by name: embedder and, if there is one, reranker."""
+    """Yield the parts that have weights or a server: the embedder and the reranker, if any."""
     yield "embedder", get_embedder()
     if (reranker := get_reranker()) is not None:
         yield "reranker", reranker
@@ -138,17 +140,17 @@ def loadable() -> Iterator[tuple[str, Any]]:
 def warm_up() -> None:
     """Load embedder and reranker and reach the index, in this process.
 
-    For the hook of a server that runs in each worker once the worker is there, such as
-    gunicorn's `post_worker_init`; not before a fork, which neither models nor connections
-    survive. What cannot be loaded is logged and raises nothing: the process serves all else, and
-    the first search tries again.
+    For the hook that a server calls in each worker process, such as gunicorn's
+    `post_worker_init`; not before a fork, which neither models nor connections survive. If a part
+    cannot be loaded, that is logged: the process serves all else, and the first search tries
+    again.
     """
     steps = [(name, getattr(part, "warm_up", None)) for name, part in loadable()]
     for name, step in [*steps, ("index", get_index().live)]:
         try:
             if step is not None:
                 step()
-        except Exception:  # a shop's own part raises anything
+        except Exception:  # a shop's own part may raise anything
             log.exception("The %s cannot be warmed up", name)
 
 

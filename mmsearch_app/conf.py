@@ -1,4 +1,4 @@
-"""The one setting, `MMSEARCH`: its keys, their defaults and what each may be."""
+"""The one setting, `MMSEARCH`: its keys, their defaults and their valid values."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PARTS = ("EMBEDDER", "INDEX", "RERANKER")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A pluggable part as the setting names it; `mmsearch_app.backends` builds it."""
+    """A pluggable part as the setting names it; `backends` builds it."""
 
     BACKEND: str = ""
     """Dotted path of the class, or "" if a preset names it."""
     OPTIONS: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments of the class; with a preset, those that differ from the preset's."""
+    """Keyword arguments of the class; with a preset, those that differ from it."""
     PRESET: str = ""
     """Name of an embedder preset, or ""."""
 
@@ -41,61 +41,62 @@ class Settings:
     LIMIT: int = 24
     """Products on one page of results."""
     MAX_LIMIT: int = 100
-    """The most that one request may ask for."""
+    """The largest page that a request may ask for."""
     MAX_OFFSET: int = 1000
-    """How far a visitor may page."""
+    """The last position from which a page may start."""
     MIN_SCORE: float = 0.0
-    """Below this cosine of the best hit, the answer says that there is no good match."""
+    """If the cosine of the best hit is lower, the answer says that there is no good match."""
     WITHOUT_WEIGHT: float = 0.5
-    """How strongly unwanted words push away."""
+    """How strongly unwanted words push products away."""
     RERANK_LIMIT: int = 9
-    """How many of the first hits the reranker looks at."""
+    """How many of the first hits are reranked."""
     RERANK_WEIGHT: float = 0.5
     """The reranker's share when its order is fused with that of the index, 0 to 1."""
     RERANK_FUSION: str = "ranks"
-    """What is fused: "ranks", or "scores" (its grades, where it gives any, and the cosines)."""
+    """What is fused: "ranks", or "scores" (the cosines and, if the reranker gives any, its
+    grades)."""
     RERANK_SECONDS: int = 600
-    """How long a late rerank may be asked for; the query picture and the order that a model
-    made are kept as long."""
+    """How long after a search its late rerank may be requested; the query image and the
+    reranker's order are kept as long."""
     RERANK_TIMEOUT: float = 15.0
-    """Seconds that a visitor waits for the reranker; then the order of the index holds."""
+    """Seconds that a visitor waits for the reranker; then the order of the index is shown."""
     RERANK_CONCURRENCY: int = 2
-    """Calls of the reranker at work at the same time in one process."""
+    """Calls of the reranker that run at the same time in one process."""
     RERANK_QUEUE: int = 8
-    """How many more wait for their turn; beyond, a late rerank is told to come back (503)."""
+    """How many more calls may wait for their turn; a late rerank beyond that gets a 503."""
     RERANK_PAUSE: float = 30.0
-    """Seconds for which the reranker is left alone after three failures in a row."""
+    """Seconds for which the reranker is not called after three failures in a row."""
 
     MAX_TEXT_LENGTH: int = 500
-    """Characters of words in a query."""
+    """Most characters of the words in a query."""
     MAX_IMAGE_BYTES: int = 8 * 1024 * 1024
-    """Bytes of an uploaded picture."""
+    """Most bytes of an uploaded image."""
     MAX_IMAGE_PIXELS: int = 40_000_000
-    """Width times height of any picture, read from its header before decoding."""
+    """Most pixels (width times height) of any image, read from its header before decoding."""
     MAX_SOURCE_BYTES: int = 64 * 1024 * 1024
-    """Bytes of a picture of the shop's own storage."""
+    """Most bytes of an image in the shop's own storage."""
     MAX_CONCURRENT_SEARCHES: int = 8
-    """Searches at work at the same time in one process; further ones are told to wait (503)."""
+    """Searches that run at the same time in one process; further ones get a 503."""
     QUERY_BATCH: int = 16
-    """Queries of several visitors that one process embeds together."""
+    """Most queries of several visitors that one process embeds together."""
     QUERY_SECONDS: float = 30.0
-    """How long a query waits for those before it at the embedder, then it is told to wait (503)."""
+    """Seconds that a query waits for its turn at the embedder; then it gets a 503."""
     THROTTLE_RATE: str | None = "60/min"
-    """Searches by API for one visitor, in the notation of Django REST framework."""
+    """Searches per visitor through the API, in the notation of Django REST framework."""
 
     BATCH_SIZE: int = 32
-    """Pictures that are embedded and written together."""
+    """Images that are embedded and written together."""
     LEASE_SECONDS: int = 600
-    """After this time a batch that a dead worker held is free again."""
+    """Seconds until another worker may take the batch of a worker that died."""
     MAX_ATTEMPTS: int = 8
-    """Attempts at a picture before it is given up; `mmsearch_reconcile` tries it again a day
+    """Attempts at an image before it is given up; `mmsearch_reconcile` tries it again a day
     later."""
     RETRY_SECONDS: int = 10
-    """Wait after the first failure; doubled after each further one, at most an hour."""
+    """Seconds to wait after the first failure; doubled after each further one, up to an hour."""
     POLL_SECONDS: float = 2.0
-    """How often a waiting worker looks for work."""
+    """Seconds after which an idle worker looks for work."""
     WORKER_THREAD: bool = False
-    """Whether the process that serves the shop indexes in a thread of its own."""
+    """Whether each process that serves the shop also indexes, in a thread."""
 
     @property
     def upload_caps(self) -> dict[str, int]:
@@ -104,12 +105,12 @@ class Settings:
 
     @property
     def stored_caps(self) -> dict[str, int]:
-        """Limits for an image of the shop's own storage, likewise."""
+        """Limits for an image in the shop's own storage, likewise."""
         return {"max_bytes": self.MAX_SOURCE_BYTES, "max_pixels": self.MAX_IMAGE_PIXELS}
 
 
 def get_settings() -> Settings:
-    """Return the project's settings, validated. Raises ImproperlyConfigured, with the remedy."""
+    """Return the project's settings. Raises ImproperlyConfigured if a value is invalid."""
     return _load()
 
 
@@ -121,7 +122,7 @@ def _load() -> Settings:
         raise ImproperlyConfigured(msg)
     known = {f.name for f in fields(Settings)}
     if unknown := sorted(map(str, set(given) - set(known))):
-        msg = f"MMSEARCH has unknown keys {unknown}; the right ones are {sorted(known)}."
+        msg = f"MMSEARCH has unknown keys {unknown}; the known keys are {sorted(known)}."
         raise ImproperlyConfigured(msg)
     defaults = Settings()
     checked: dict[str, Any] = {
@@ -165,13 +166,13 @@ def read_part(key: str, value: object) -> Part | None:
 
 
 def _malformed_part(key: str, value: object) -> ImproperlyConfigured:
-    """The error names the keys that were given but no value, which may be a password."""
+    """Return an error that names the given keys but no value, which may be a password."""
     preset = "a preset's name or " if key == "EMBEDDER" else ""
     given = type(value).__name__
     if isinstance(value, Mapping):
         given = f"a dict with {', '.join(sorted(map(str, value))) or 'nothing'}"
     return ImproperlyConfigured(
-        f"MMSEARCH[{key!r}] must be {preset}a dict with BACKEND (a dotted path) and, where needed, "
+        f"MMSEARCH[{key!r}] must be {preset}a dict with BACKEND (a dotted path) and, if needed, "
         f"OPTIONS (a dict), not {given}."
     )
 
@@ -182,13 +183,13 @@ _BOUNDS = {
     "RERANK_WEIGHT": (0, 1),
     "RERANK_QUEUE": (0, math.inf),
 }
-"""Of numbers; others are at least 1 where they are whole, and at least 0 where not."""
+"""Least and most of numbers. By default whole numbers are at least 1, others at least 0."""
 _CHOICES = {"RERANK_FUSION": ("ranks", "scores")}
 _RATE = re.compile(r"[1-9][0-9]*/(s|m|h|d)[a-z]*")
 
 
 def _check_value(key: str, value: object, *, default: object) -> object:
-    """The value, where it fits its key. Raises ImproperlyConfigured that says what would."""
+    """Return the value. Raises ImproperlyConfigured, which says what would be valid."""
     if key == "THROTTLE_RATE":
         valid = value is None or (isinstance(value, str) and bool(_RATE.fullmatch(value)))
     elif key in _CHOICES:
@@ -209,7 +210,6 @@ def _check_value(key: str, value: object, *, default: object) -> object:
 
 
 def _describe(key: str, default: object) -> str:
-    """What would be right."""
     if key == "THROTTLE_RATE":
         return f"a rate such as {default!r}, or None"
     if key in _CHOICES:

@@ -1,4 +1,4 @@
-"""Whether a search would work now: for load balancers and monitors, without secrets."""
+"""Find out whether a search would work now, for load balancers and monitors."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What can be told to anyone; causes go to the log."""
+    """State of the search. Contains no secrets: causes go to the log."""
 
     index: Literal["live", "not built", "unreachable"]
     model: Literal["matches", "differs", "unavailable", "unknown"]
-    """Whether the live index was made by the configured embedder."""
+    """Whether the live index was built by the configured embedder."""
     waiting: int | None
-    """Pictures that wait to be indexed; None where the database cannot be asked."""
+    """Images that wait to be indexed, or None if the database cannot be read."""
 
     @property
     def ok(self) -> bool:
-        """Whether searches are answered. Waiting pictures are no illness."""
+        """Whether searches are answered. A backlog does not matter."""
         return self.index == "live" and self.model == "matches" and self.waiting is not None
 
     def document(self) -> dict[str, Any]:
-        """The same as JSON."""
+        """Return the state as values for JSON."""
         return {"status": "ok" if self.ok else "degraded", **asdict(self)}
 
 
 def examine() -> Health:
-    """Ask index, embedder and ledger; never raises."""
+    """Look at index, embedder and ledger; never raises."""
     try:
         live = get_index().live()
     except Exception:
-        log.exception("The search index cannot be asked")
+        log.exception("The search index cannot be reached")
         return Health(index="unreachable", model="unknown", waiting=_count_waiting())
     if live is None:
         return Health(index="not built", model="unknown", waiting=_count_waiting())
@@ -52,7 +52,7 @@ def _compare(fingerprint: str) -> Literal["matches", "differs", "unavailable"]:
     try:
         return "matches" if get_embedder().fingerprint == fingerprint else "differs"
     except Exception:
-        log.exception("The embedder cannot be made")
+        log.exception("The embedder cannot be built")
         return "unavailable"
 
 

@@ -1,4 +1,4 @@
-"""What the tests of a shop need: an embedder without weights, and settings to use it."""
+"""For the tests of a shop: an embedder without weights, settings that use it, and helpers."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _WORDS = 192
 class TestingEmbedder:
     """Deterministic and instant: a coarse colour histogram beside hashed words.
 
-    Pictures of like colours and titles with common words lie close together. It understands
-    nothing; it is for tests.
+    Images of similar colours and titles with words in common are close together. It understands
+    nothing more; it is for tests.
     """
 
     __test__ = False
@@ -37,11 +37,11 @@ class TestingEmbedder:
         self.fingerprint = fingerprint
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """Shape (n, 256), float32, rows of length 1."""
+        """Return vectors of shape (n, 256), float32, of length 1."""
         return np.stack([_vector(content) for content in contents])
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """The same as for documents."""
+        """Return vectors like those of documents."""
         return self.embed_documents(contents)
 
 
@@ -67,11 +67,14 @@ IN_MEMORY: dict[str, Any] = {
     "EMBEDDER": {"BACKEND": "mmsearch_app.testing.TestingEmbedder"},
     "INDEX": {"BACKEND": "mmsearch_app.indexes.memory.MemoryIndex"},
 }
-"""A value for the setting MMSEARCH: no weights, no file, no socket."""
+"""A value for the setting MMSEARCH that needs no weights, no file and no socket."""
 
 
 def index_everything() -> None:
-    """Bring the index up to date with the database, as a worker would, at once."""
+    """Bring the index up to date with the database now, as a worker would.
+
+    Raises AssertionError if the index or the model is unavailable.
+    """
     from mmsearch_app.indexing import drain, reconcile
 
     reconcile()
@@ -82,7 +85,7 @@ def index_everything() -> None:
 
 @contextmanager
 def registered(source: ImageSource) -> Iterator[ImageSource]:
-    """Have a source registered and its signals connected inside the block."""
+    """Register a source and connect its signals, for the duration of the block."""
     from mmsearch_app.indexing import connect
 
     registry.add(source)
@@ -94,8 +97,8 @@ def registered(source: ImageSource) -> Iterator[ImageSource]:
 
 
 def reset() -> None:
-    """Read the setting again and build all parts again, as a new process would.
+    """Forget the setting and all parts, as if the process were new.
 
-    `override_settings(MMSEARCH=…)` does so by itself; an index in memory loses its content.
+    An index in memory loses its content. `override_settings(MMSEARCH=…)` does this by itself.
     """
     setting_changed.send(sender=None, setting="MMSEARCH", value=None, enter=False)

@@ -64,7 +64,7 @@ def test_the_system_check_shows_no_secret() -> None:
 )
 def test_a_class_that_is_not_such_a_part_is_refused(key: str, lacking: str) -> None:
     said = refusal(**{key: {"BACKEND": "django.http.HttpResponse"}})
-    assert f"MMSEARCH['{key}']['BACKEND'] = 'django.http.HttpResponse' is no " in said
+    assert f"MMSEARCH['{key}']['BACKEND'] = 'django.http.HttpResponse' does not implement " in said
     assert lacking in said
 
 

@@ -1,4 +1,4 @@
-"""Untrusted pictures: open them safely, in one normal form, on both roads."""
+"""Open untrusted images safely, in one normal form, for indexing and searching alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from mmsearch_app.images.bombs import is_bomb
-from mmsearch_app.translation import tell_cap
+from mmsearch_app.translation import too_large_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,10 +32,10 @@ __all__ = ["InvalidImage", "digest", "encode_jpeg", "open_image", "read_bytes"]
 Code: TypeAlias = Literal["empty", "too_large", "too_many_pixels", "unsupported", "broken"]
 
 _CHUNK = 1 << 20
-MAX_SIDE = 65_535
-"""The longest side that any of the formats but PNG knows."""
-BAND_PIXELS = 1 << 22
-TURNS = {
+_MAX_SIDE = 65_535
+"""The longest side that JPEG, WebP and AVIF allow."""
+_BAND_PIXELS = 1 << 22
+_TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -47,10 +47,10 @@ TURNS = {
 
 
 class InvalidImage(ValueError):
-    """Not a picture that can be searched with; the message is fit for the visitor.
+    """The image cannot be used; the message is written for visitors.
 
-    Pictures are opened in threads of the worker as well: the text is lazy, and in the language
-    of who reads it.
+    The message is lazy, so that it is in the language of whoever reads it: images are also opened
+    in threads of the worker.
 
     `code` is "empty", "too_large" (bytes), "too_many_pixels", "unsupported" (not one of the
     four formats) or "broken" (damaged, incomplete or hostile).
@@ -68,18 +68,17 @@ def open_image(
     max_pixels: int,
     longest_side: int = 1024,
 ) -> Image.Image:
-    """Return the picture as RGB, upright, flattened on white, never larger than `longest_side`.
+    """Return the image as RGB, upright, flattened on white, without metadata.
 
-    `source` is the bytes or a binary file, read from its start, or an image opened elsewhere.
-    JPEG, PNG, WebP and AVIF are recognised by content, whatever the name says; of an animation
-    the first frame counts. Colour profiles are ignored, on both roads alike, so that no hostile
-    profile is parsed. The result carries no metadata.
+    Neither side is longer than `longest_side`. `source` is the bytes or a binary file, which is
+    read from its start, or an image opened elsewhere. JPEG, PNG, WebP and AVIF are recognised by
+    content, whatever the name says; an animation is its first frame. Colour profiles are ignored,
+    in indexing and searching alike, so that no hostile profile is parsed.
 
     `max_pixels` is width times height, read from the header before anything is decoded;
     `max_bytes` does not apply to an `Image`.
 
-    Raises InvalidImage for whatever is wrong with the picture, and nothing else about it;
-    errors of the storage that holds the file pass through.
+    Raises InvalidImage for anything wrong with the image; errors of the storage pass through.
     """
     if isinstance(source, Image.Image):
         with _tamed():
@@ -90,11 +89,11 @@ def open_image(
 
 
 def read_bytes(source: Source, *, max_bytes: int) -> bytes:
-    """Read the whole file once, from its start, or refuse it with InvalidImage.
+    """Read the whole file once, from its start. Raises InvalidImage if it is empty or too large.
 
-    A model's file that is not open is opened and closed again; an open one stays open. A `size`
-    that the file announces is checked first: an object of a remote storage is fetched whole at
-    its first read. Errors of the storage pass through.
+    A model's file that is not open is opened and closed again; an open one stays open. If the
+    file has a `size`, that is checked first: a remote storage fetches the whole object at its
+    first read. Errors of the storage pass through.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
@@ -111,7 +110,7 @@ def read_bytes(source: Source, *, max_bytes: int) -> bytes:
 
 
 def digest(source: Source) -> str:
-    """SHA-256 of the bytes, in hexadecimal; a file is read from its start, in chunks."""
+    """Return the SHA-256 in hexadecimal; a file is read from its start, in chunks."""
     if isinstance(source, bytes | bytearray | memoryview):
         return hashlib.sha256(source).hexdigest()
     total = hashlib.sha256()
@@ -122,7 +121,7 @@ def digest(source: Source) -> str:
 
 
 def encode_jpeg(image: Image.Image, *, longest_side: int = 1024, quality: int = 85) -> bytes:
-    """Encode without any metadata, made smaller where needed."""
+    """Encode without metadata, scaled down to `longest_side` if needed."""
     plain = _flatten(image)
     if plain is image:
         plain = image.copy()
@@ -155,7 +154,7 @@ def _recognise(data: bytes) -> Callable[[BytesIO], ImageFile] | None:
 
 @contextmanager
 def _tamed() -> Iterator[None]:
-    """Turn whatever a decoder raises into InvalidImage."""
+    """Turn every exception of a decoder into InvalidImage."""
     try:
         yield
     except InvalidImage:
@@ -172,37 +171,37 @@ def _decode(data: bytes, max_pixels: int, longest_side: int) -> Image.Image:
         raise InvalidImage(_("This is no JPEG, PNG, WebP or AVIF picture."), code="unsupported")
     if is_bomb(data):
         raise InvalidImage(_("This picture has too many parts."), code="broken")
-    # The plugin itself, not Image.open: that warns and raises by Pillow's own global limit.
-    with plugin(BytesIO(data)) as picture:
-        return _normalise(picture, max_pixels, longest_side)
+    # The plugin itself, not Image.open, which warns and raises by Pillow's own global limit.
+    with plugin(BytesIO(data)) as image:
+        return _normalise(image, max_pixels, longest_side)
 
 
-def _normalise(picture: Image.Image, max_pixels: int, longest_side: int) -> Image.Image:
-    width, height = picture.size
-    if width * height > max_pixels or max(width, height) > MAX_SIDE:
+def _normalise(image: Image.Image, max_pixels: int, longest_side: int) -> Image.Image:
+    width, height = image.size
+    if width * height > max_pixels or max(width, height) > _MAX_SIDE:
         raise _too_many_pixels()
-    if isinstance(picture, JpegImageFile):
+    if isinstance(image, JpegImageFile):
         scale = longest_side / max(width, height)
-        picture.draft("RGB", (int(width * scale) or 1, int(height * scale) or 1))
-    picture.load()
-    return _turn_upright(_shrink(picture, longest_side), picture)
+        image.draft("RGB", (int(width * scale) or 1, int(height * scale) or 1))
+    image.load()
+    return _turn_upright(_shrink(image, longest_side), image)
 
 
-def _shrink(picture: Image.Image, longest_side: int) -> Image.Image:
-    """Flatten and reduce band by band: one full-size copy in memory, not three."""
-    width, height = picture.size
+def _shrink(image: Image.Image, longest_side: int) -> Image.Image:
+    """Flatten and reduce band by band, so that one full-size copy is in memory, not three."""
+    width, height = image.size
     factor = max(1, max(width, height) // (2 * longest_side))
     small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    rows = max(1, BAND_PIXELS // (width * factor)) * factor
+    rows = max(1, _BAND_PIXELS // (width * factor)) * factor
     for top in range(0, height, rows):
-        band = _flatten(picture.crop((0, top, width, min(top + rows, height))))
+        band = _flatten(image.crop((0, top, width, min(top + rows, height))))
         small.paste(band.reduce(factor), (0, top // factor))
     small.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
     return small
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits of grey
+    if image.mode.startswith("I"):  # 16-bit grey
         return image.convert("I").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
@@ -214,14 +213,14 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 def _turn_upright(image: Image.Image, original: Image.Image) -> Image.Image:
     try:
-        turn = TURNS.get(original.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged metadata do not make the pixels worse
+        turn = _TURNS.get(original.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged metadata does not make the pixels worse
         return image
     return image if turn is None else image.transpose(turn)
 
 
 def _too_large(max_bytes: int) -> InvalidImage:
-    return InvalidImage(lazy(tell_cap, str)(max_bytes), code="too_large")
+    return InvalidImage(lazy(too_large_message, str)(max_bytes), code="too_large")
 
 
 def _too_many_pixels() -> InvalidImage:

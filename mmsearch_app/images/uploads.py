@@ -1,4 +1,4 @@
-"""Uploads that stop at a cap: for the page and for the API alike."""
+"""Limit the bytes of an upload while it is read, for the page and the API alike."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from django.core.files.uploadedfile import InMemoryUploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest
 
-from mmsearch_app.translation import tell_cap
+from mmsearch_app.translation import too_large_message
 
 __all__ = ["CappedUpload", "UploadTooLarge", "cap_uploads", "discard"]
 
-OTHER_BYTES = 64 * 1024
-"""What the words and the boundaries of a form may weigh beside its files."""
+_OTHER_BYTES = 64 * 1024
+"""Bytes of a form beside its files: words and boundaries."""
 _CHUNK = 64 * 1024
 
 
 class UploadTooLarge(RequestDataTooBig):
-    """The files of a request are larger than the cap: answer 413.
+    """The files of a request are larger than allowed: respond with 413.
 
-    Where nobody catches it, Django answers 400, as for every RequestDataTooBig.
+    If nothing catches it, Django responds with 400, as to every RequestDataTooBig.
     """
 
 
 def cap_uploads(request: HttpRequest, *, max_bytes: int) -> None:
-    """Let `request` carry at most `max_bytes` of files.
+    """Limit the files of `request` to `max_bytes` together.
 
     Call it before anything reads `request.POST` or `request.FILES`; reading them then raises
-    UploadTooLarge instead of storing more. Django's CSRF check reads `request.POST`, so a
-    view that is CSRF-protected calls it from outside:
+    UploadTooLarge instead of storing more. Django's CSRF check reads `request.POST`, so call it
+    outside the view that is CSRF-protected:
 
         @csrf_exempt
         def search(request):
@@ -43,16 +43,16 @@ def cap_uploads(request: HttpRequest, *, max_bytes: int) -> None:
             except UploadTooLarge:
                 return render(request, ..., status=413)
 
-    The files that are let through are kept in memory only: a visitor's picture never touches
-    the disk, whatever `FILE_UPLOAD_HANDLERS` says. Where the form was read already, by a
-    middleware, nothing is changed: the picture is then measured when it is opened.
+    Accepted files are kept in memory only: a visitor's image is never written to disk, whatever
+    `FILE_UPLOAD_HANDLERS` says. If a middleware has read the form already, nothing changes: the
+    image is then measured when it is opened.
     """
     with suppress(AttributeError):
         request.upload_handlers = [CappedUpload(request, max_bytes=max_bytes)]
 
 
 class CappedUpload(FileUploadHandler):
-    """Keeps the files of one request in memory and stops once they exceed the cap together."""
+    """Keeps the files of one request in memory; stops once they exceed `max_bytes` together."""
 
     def __init__(self, request: HttpRequest | None = None, *, max_bytes: int) -> None:
         super().__init__(request)
@@ -68,25 +68,22 @@ class CappedUpload(FileUploadHandler):
         boundary: str,
         encoding: str | None = None,
     ) -> None:
-        """Refuse by the announced length, before a byte is kept."""
+        """Refuse the body by its announced length, before a byte is kept."""
         self._input = input_data
-        if content_length > self.max_bytes + OTHER_BYTES:
+        if content_length > self.max_bytes + _OTHER_BYTES:
             self._refuse()
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
-        """Begin the next file."""
         super().new_file(*args, **kwargs)
         self._file = BytesIO()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        """Keep the chunk, or stop."""
         self._received += len(raw_data)
         if self._received > self.max_bytes:
             self._refuse()
         self._file.write(raw_data)
 
     def file_complete(self, file_size: int) -> InMemoryUploadedFile:
-        """Return the file, ready to be read from its start."""
         self._file.seek(0)
         return InMemoryUploadedFile(
             file=self._file,
@@ -100,14 +97,14 @@ class CappedUpload(FileUploadHandler):
 
     def _refuse(self) -> None:
         discard(self._input, max_bytes=4 * self.max_bytes)
-        raise UploadTooLarge(tell_cap(self.max_bytes))
+        raise UploadTooLarge(too_large_message(self.max_bytes))
 
 
 def discard(stream: IO[bytes], *, max_bytes: int) -> None:
     """Read and drop up to `max_bytes` of the rest of a refused body.
 
-    A client that is still sending when the connection closes reports a broken connection instead
-    of the answer.
+    A client that is still sending when the connection closes reports a broken connection, not
+    the response.
     """
     rest = max_bytes
     while rest > 0 and (chunk := stream.read(_CHUNK)):

@@ -5,7 +5,6 @@ from mmsearch_app.sources.base import (
     ImageSource,
     find_links,
     find_pictures,
-    find_rows,
     from_primary,
     is_kind_of,
 )
@@ -20,7 +19,6 @@ __all__ = [
     "find_links",
     "find_model",
     "find_pictures",
-    "find_rows",
     "from_primary",
     "is_kind_of",
     "key_field",

@@ -1,4 +1,4 @@
-"""Dotted paths such as `product.categories.slug`: read from objects, and turned into lookups."""
+"""Dotted paths such as `product.categories.slug`: read their values, turn them into lookups."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Path", "find", "read", "resolve"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """What the model's definition says about a dotted path."""
+    """A dotted path, resolved against the fields of a model."""
 
     dotted: str
     lookup: str | None
-    """The path in the ORM's notation; None where a property or method takes part."""
+    """The path in the ORM's notation, or None if a property or method is part of it."""
     field: Any
     """The last field or reverse relation on the path, or None."""
     to_one: str
@@ -28,14 +28,15 @@ class Path:
 
     @property
     def many(self) -> bool:
-        """Whether one object can have several values."""
+        """Whether one object may have several values."""
         return bool(self.to_many)
 
 
 def resolve(model: type[Model], dotted: str) -> Path:
-    """Follow a path through the fields of `model`; a part that is no field ends the lookup.
+    """Follow a path through the fields of `model`.
 
-    So does a generic foreign key, which the ORM cannot join.
+    It has no lookup if a part is not a field, or is a generic foreign key, which the ORM cannot
+    join.
     """
     steps: list[str] = []
     owner: Any = model
@@ -57,7 +58,7 @@ def resolve(model: type[Model], dotted: str) -> Path:
 
 
 def find(model: type[Model], part: str) -> Any:
-    """The field called `part`; a reverse relation also answers to its accessor's name."""
+    """Return the field called `part`, or the reverse relation with that name or accessor."""
     for field in model._meta.get_fields():
         accessor = getattr(field, "get_accessor_name", None)
         if part in (field.name, accessor() if accessor else None):
@@ -66,9 +67,9 @@ def find(model: type[Model], part: str) -> Any:
 
 
 def read(instance: object, dotted: str) -> Iterator[Any]:
-    """Every value at the end of the path; none where a link on the way is empty.
+    """Yield every value at the end of the path; nothing if a link on the way is empty.
 
-    Managers are followed to all their rows, methods without arguments are called.
+    Managers are followed to all their rows, methods are called without arguments.
     """
     head, _, rest = dotted.partition(".")
     try:

@@ -1,4 +1,4 @@
-"""The registry of all sources, in which the shop's modules `mmsearch.py` put theirs."""
+"""The registry of all sources, to which the shop's modules `mmsearch.py` add theirs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Registry:
         return name in self._sources
 
     def add(self, source: ImageSource) -> None:
-        """Take a source. Raises ImproperlyConfigured when its name is taken or unusable."""
+        """Add a source. Raises ImproperlyConfigured if its name is taken or unusable."""
         if source.name in self._sources:
             msg = f"Two image sources are called {source.name!r}; give one a `name` of its own."
             raise ImproperlyConfigured(msg)
@@ -44,11 +44,11 @@ class Registry:
         self._sources[source.name] = source
 
     def remove(self, name: str) -> None:
-        """Forget a source; its entries are removed at the next reconcile."""
+        """Remove a source; the next reconcile marks its entries as gone."""
         del self._sources[name]
 
     def get(self, name: str) -> ImageSource:
-        """The source of that name. Raises KeyError with the list of right ones."""
+        """Return the source of that name. Raises KeyError, which lists the known names."""
         try:
             return self._sources[name]
         except KeyError:
@@ -56,13 +56,14 @@ class Registry:
             raise KeyError(msg) from None
 
     def of_model(self, model: type[Model]) -> list[ImageSource]:
-        """The sources whose rows are of `model` or of an ancestor of it."""
+        """Return the sources registered for `model` or an ancestor of it."""
         return [source for source in self if is_kind_of(model, source.model)]
 
     def depending_on(self, model: type[Model]) -> list[tuple[ImageSource, type[Model], str]]:
-        """Sources that name `model` (or an ancestor) in `depends_on`, with it and the path.
+        """Return the sources that name `model` or an ancestor of it in `depends_on`.
 
-        A label that names no model is passed over: a system check tells of it (E005).
+        Each with the model named and the path. A label that names no model is skipped: a system
+        check reports it (E005).
         """
         found = []
         for source in self:
@@ -73,23 +74,23 @@ class Registry:
         return found
 
     def of_product(self, model: type[Model]) -> list[ImageSource]:
-        """The sources whose rows show products of `model`, by their path to the product."""
+        """Return the sources with a path to the product that leads to `model`."""
         return [s for s in self if s.product and is_kind_of(model, s.product_model)]
 
     def product_models(self) -> list[type[Model]]:
-        """Every model whose instances are products, without repetition."""
+        """Return every model whose instances are products, each once."""
         return list(dict.fromkeys(source.product_model for source in self))
 
     def showing(self, product: Model) -> Iterator[tuple[ImageSource, QuerySet[Any]]]:
-        """The sources whose rows show products of this kind, each with the product's own rows."""
+        """Yield the sources that show products of this kind, each with the product's rows."""
         return ((source, source.rows_of(product)) for source in self if source.shows(product))
 
     def keys_of(self, product: Model) -> tuple[str, ...]:
-        """What stands for the product in the index: one key for each model it is sold under."""
+        """Return the product's keys in the index: one per product model that it is one of."""
         return tuple(dict.fromkeys(s.product_key(product) for s in self if s.shows(product)))
 
     def group(self, named: Iterable[tuple[str, _T]]) -> Iterator[tuple[ImageSource, list[_T]]]:
-        """What belongs to each source, of pairs with a source's name; unknown ones are left out."""
+        """Group items by the source whose name they come with; unknown names are left out."""
         groups: dict[str, list[_T]] = {}
         for name, item in named:
             if name in self:
@@ -97,7 +98,7 @@ class Registry:
         return ((self.get(name), items) for name, items in groups.items())
 
     def labels(self) -> str:
-        """Labels of the registered models, for a message."""
+        """Return the labels of the registered models, for a message."""
         return ", ".join(source.model._meta.label for source in self) or "none"
 
 
@@ -107,7 +108,7 @@ registry = Registry()
 def register(model: str | type[Model]) -> Callable[[_S], _S]:
     """Register an `ImageSource` subclass for a model, given as a class or `"app.Model"`.
 
-    Raises ImproperlyConfigured when the model does not exist or the name is taken.
+    Raises ImproperlyConfigured if the model does not exist or the name is taken.
     """
 
     def decorate(source: _S) -> _S:
@@ -118,7 +119,7 @@ def register(model: str | type[Model]) -> Callable[[_S], _S]:
 
 
 def find_model(label: str) -> type[Model]:
-    """The model of that label. Raises LookupError that says what is wrong with it."""
+    """Return the model of that label. Raises LookupError, which says what is wrong with it."""
     if not isinstance(label, str) or label.count(".") != 1:
         msg = "a model is named by a label such as 'catalogue.Product'."
         raise LookupError(msg)

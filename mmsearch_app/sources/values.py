@@ -1,4 +1,4 @@
-"""How the values of a row are written: in the ledger, in the index and in its signature."""
+"""How a row's values are written in the ledger, in the index and in the row's signature."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["entry_key", "key_field", "key_of", "scalar", "signature"]
 
 
 def scalar(value: Any) -> Scalar:
-    """A filter's value as the index keeps it.
+    """Return a filter's value as the index keeps it.
 
-    A related object counts as its primary key, a Decimal as a float, a date or time as seconds
-    since 1970 (UTC), anything else as its text.
+    A related object becomes its primary key, a Decimal a float, a date or time the seconds since
+    1970 (UTC), anything else its text.
     """
     if isinstance(value, Model):
         value = value.pk
@@ -31,7 +31,7 @@ def scalar(value: Any) -> Scalar:
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime.combine(value, time.min, tzinfo=UTC)  # whatever zone is active
+        value = datetime.combine(value, time.min, tzinfo=UTC)  # in any active time zone
     if isinstance(value, datetime):
         zone = timezone.get_default_timezone()
         aware = value if timezone.is_aware(value) else timezone.make_aware(value, zone)
@@ -40,10 +40,9 @@ def scalar(value: Any) -> Scalar:
 
 
 def signature(source: ImageSource) -> Expression:
-    """MD5 of the row's columns behind the source's paths, computed by the database.
+    """Return the MD5 of the columns that the source's paths lead to, as the database computes it.
 
-    Paths through properties or to many rows take no part: their changes need a signal or
-    `mark`.
+    Paths through properties or to many rows are left out: their changes need a signal or `mark`.
     """
     lookups = {path.lookup for path in source.paths.values() if path.lookup and not path.many}
     text = TextField()
@@ -55,7 +54,7 @@ def signature(source: ImageSource) -> Expression:
 
 
 def key_field(source: ImageSource) -> Field[Any, Any]:
-    """The field that holds the primary key itself, behind one-to-one links."""
+    """Return the primary key's own field, at the end of one-to-one links."""
     field: Any = source.model._meta.pk
     while field.is_relation:
         field = field.target_field
@@ -63,10 +62,10 @@ def key_field(source: ImageSource) -> Field[Any, Any]:
 
 
 def key_of(pk: Any) -> str:
-    """A primary key as the ledger's text; UUIDs without dashes, as SQLite keeps them."""
+    """Return a primary key as the ledger keeps it; UUIDs without dashes, as SQLite keeps them."""
     return pk.hex if isinstance(pk, uuid.UUID) else str(pk)
 
 
 def entry_key(source: str, pk: Any) -> str:
-    """The id of a row's picture in the index, which is `Entry.key`."""
+    """Return the id of a row's image in the index, which is `Entry.key`."""
     return f"{source}:{key_of(pk)}"

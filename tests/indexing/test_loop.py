@@ -148,7 +148,7 @@ def test_the_command_reports_entries_that_wait_for_a_retry(
     told = capsys.readouterr().out.splitlines()
     when = timezone.localtime(later).isoformat(" ", "seconds")
     assert told[0].startswith("1 indexed")
-    assert told[1:] == [f"2 wait for another attempt, the first until {when}."]
+    assert told[1:] == [f"2 wait for another attempt, the first at {when}."]
 
 
 @pytest.mark.parametrize("command", [["mmsearch_worker", "--once"], ["mmsearch_reindex"]])

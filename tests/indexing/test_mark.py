@@ -81,6 +81,33 @@ def test_listeners_are_not_called_after_a_rollback(
     assert told == []
 
 
+def test_a_save_after_one_that_was_rolled_back_is_told(
+    sell: Sell, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    told: list[int] = []
+    product = sell(pictures=0)
+    monkeypatch.setattr(notify, "listeners", [lambda: told.append(1)])
+    with django_capture_on_commit_callbacks(execute=True):
+        add_picture(product, side=40)
+        with pytest.raises(RuntimeError), transaction.atomic():
+            add_picture(product, side=41)
+            raise RuntimeError
+        add_picture(product, side=42)
+    assert told == [1]
+
+
+def test_each_of_two_transactions_is_told(
+    sell: Sell, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    told: list[int] = []
+    product = sell(pictures=0)
+    monkeypatch.setattr(notify, "listeners", [lambda: told.append(1)])
+    for side in (40, 41):
+        with django_capture_on_commit_callbacks(execute=True):
+            add_picture(product, side=side)
+    assert told == [1, 1]
+
+
 def test_a_listener_that_fails_breaks_no_save(
     sell: Sell, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:

@@ -134,7 +134,7 @@ def test_the_fill_uses_no_offset_and_reads_each_batch_once(shop: Catalogue) -> N
 def test_the_command_says_what_it_did(shop: Catalogue, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("mmsearch_reindex")
     assert capsys.readouterr().out == (
-        f"6 pictures indexed, 0 without a picture, 0 not usable, 0 gave up; live: {live()}\n"
+        f"6 images indexed, 0 rows without an image, 0 not usable, 0 given up; live: {live()}\n"
     )
 
 

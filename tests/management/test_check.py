@@ -53,14 +53,14 @@ def test_one_readable_image_among_the_first_rows_is_enough(sell: Sell, first: st
     add_picture(product, "green")
     line = look()
     assert line.startswith("ok")
-    assert "read a picture of example_shop.productimage" in line
+    assert "read an image of example_shop.productimage" in line
 
 
 def test_a_source_without_images_is_reported_but_does_not_fail(sell: Sell) -> None:
     add_document(sell(pictures=0))
     line = look()
     assert line.startswith("ok")
-    assert "found no picture in the first 50 rows of example_shop.productimage" in line
+    assert "found no image in the first 50 rows of example_shop.productimage" in line
 
 
 def test_a_storage_without_any_of_its_files_fails(sell: Sell) -> None:

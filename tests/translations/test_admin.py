@@ -11,7 +11,7 @@ from django.utils.translation import override
 from mmsearch_app.indexing import rebuild
 from mmsearch_app.models import Entry, Rebuild
 from mmsearch_app.testing import index_everything
-from mmsearch_app.translation import tell
+from mmsearch_app.translation import translate_stored
 from tests.translations.leftovers import find_leftovers
 
 LEDGER = "/admin/mmsearch_app/entry/"
@@ -71,5 +71,5 @@ def test_errors_of_the_ledger_are_shown_in_the_editors_language(
 )
 def test_known_messages_are_translated_and_others_unchanged(error: str, told: str) -> None:
     with override("de"):
-        assert tell(error) == told
+        assert translate_stored(error) == told
         assert Rebuild(error=error).explanation == told
