@@ -36,10 +36,12 @@ from django.core.files.base import ContentFile
 from django.core.management import call_command, get_commands, load_command_class
 from django.template import Context, Template
 from django.test import Client, RequestFactory, override_settings
+from django.test.utils import setup_test_environment
 from django.urls import clear_url_caches, include, path
 from django.utils.module_loading import import_string
 from PIL import Image
 
+from mmsearch_app.testing import index_everything
 from tests.docs.blocks import ROOT, Block, collect
 
 PROGRAMS = frozenset({"celery", "git", "gunicorn", "sphinx-build", "uvicorn", "vllm"})
@@ -49,8 +51,6 @@ PROGRAMS = frozenset({"celery", "git", "gunicorn", "sphinx-build", "uvicorn", "v
 def fill_shop() -> None:
     """Make the database, some products with pictures, and the index."""
     from catalogue.models import Category, Lamp, Photo, Poster, Product, ProductImage
-
-    from mmsearch_app.testing import index_everything
 
     call_command("migrate", run_syncdb=True, verbosity=0)
     shelf = Category.objects.create(name="Mugs")
@@ -133,6 +133,8 @@ class Page:
                 import_string(backend)
         with override_settings(MMSEARCH=given["MMSEARCH"]):
             require_no_error()
+        with redirect_stderr(io.StringIO()):  # which says that the index is in memory
+            call_command("mmsearch_reindex")  # the index went with the settings
 
     def run_urls(self, block: Block) -> None:
         """The addresses can be resolved: all of them, by Django's own checks."""
@@ -152,7 +154,6 @@ class Page:
     def run_source(self, block: Block) -> None:
         """The sources pass the checks, are indexed, and a page of results shows their filters."""
         from mmsearch_app.models import Entry
-        from mmsearch_app.testing import index_everything
 
         with registered_by(block, self.names) as names, override_settings(DEBUG=True):
             assert names, "nothing is registered"
@@ -171,6 +172,7 @@ class Page:
         try:
             execute(block, self.names)
             require_no_error()
+            reload_urls()
             client = Client(headers={"host": "localhost"})
             client.force_login(get_user_model().objects.get())
             for model in set(admin.site._registry) - set(before):
@@ -180,6 +182,7 @@ class Page:
         finally:
             admin.site._registry.clear()
             admin.site._registry.update(before)
+            reload_urls()
 
     def run_tests(self, block: Block) -> None:
         """The test cases pass."""
@@ -304,6 +307,12 @@ def overriding(name: str, text: str) -> Iterator[None]:
         yield
 
 
+def reload_urls() -> None:
+    """Let the addresses of the admin be those of the models registered now."""
+    importlib.reload(importlib.import_module(settings.ROOT_URLCONF))
+    clear_url_caches()
+
+
 def require_no_error() -> None:
     """Raise AssertionError unless the system checks find no error."""
     wrong = [str(message) for message in run_checks() if message.level >= ERROR]
@@ -312,11 +321,11 @@ def require_no_error() -> None:
 
 def parse_command(name: str, arguments: list[str]) -> None:
     """Raise unless Django would start this management command with these arguments."""
-    if name in get_commands():
-        app = get_commands()[name]
-    else:
-        app = "example_shop"
-    command = load_command_class(app, name)
+    if name not in get_commands():
+        file = ROOT / "example_shop" / "management" / "commands" / f"{name}.py"
+        assert file.exists(), f"there is no command {name}"
+        return
+    command = load_command_class(get_commands()[name], name)
     with redirect_stderr(io.StringIO()) as said:
         try:
             command.create_parser("manage.py", name).parse_args(arguments)
@@ -388,6 +397,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     django.setup()
+    setup_test_environment()
     os.chdir(settings.BASE_DIR)
     fill_shop()
     main()
