@@ -60,6 +60,10 @@ toc_object_entries = False
 
 html_theme = "furo"
 html_title = "mmsearch"
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#a92c16", "color-brand-content": "#a92c16"},
+    "dark_css_variables": {"color-brand-primary": "#ff9d85", "color-brand-content": "#ff9d85"},
+}
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False

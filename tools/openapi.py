@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 PREFIX = "/api/mmsearch"
+_KINDS = {"binary": "file"}
 Schema: TypeAlias = Mapping[str, Any]
 
 
@@ -17,8 +18,9 @@ def build_schema() -> Schema:
     from drf_spectacular.generators import SchemaGenerator
 
     schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
-    paths = {path: item for path, item in schema["paths"].items() if path.startswith(PREFIX)}
-    return {**schema, "paths": paths}
+    ours = [path for path in schema["paths"] if path.startswith(PREFIX)]
+    ours.sort(key=lambda path: "health" in path)  # last: it is no search
+    return {**schema, "paths": {path: schema["paths"][path] for path in ours}}
 
 
 def render_schema(schema: Schema) -> str:
@@ -26,7 +28,7 @@ def render_schema(schema: Schema) -> str:
     parts: list[str] = []
     for path, item in schema["paths"].items():
         for method, operation in item.items():
-            parts += [f"### {method.upper()} {path.removeprefix(PREFIX)}", ""]
+            parts += [f"## {method.upper()} {path.removeprefix(PREFIX)}", ""]
             parts += [operation.get("description", ""), ""]
             parts += [*_render_operation(schema, operation)]
     return "\n".join(parts)
@@ -56,13 +58,13 @@ def _render_operation(schema: Schema, operation: Schema) -> Iterator[str]:
 
 
 def _fields(schema: Schema, node: Schema) -> Iterator[str]:
-    yield from _table(
-        ["field", "type", "meaning"],
-        (
-            [f"`{name}`", _type(schema, field), field.get("description", "")]
-            for name, field in node["properties"].items()
-        ),
-    )
+    head = ["field", "type", "meaning"]
+    rows = [
+        [f"`{name}`", _type(schema, field), field.get("description", "")]
+        for name, field in node["properties"].items()
+    ]
+    width = len(head) if any(row[-1] for row in rows) else len(head) - 1
+    yield from _table(head[:width], (row[:width] for row in rows))
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
@@ -87,15 +89,14 @@ def _width(node: Schema) -> int:
 def _type(schema: Schema, node: Schema) -> str:
     found = _resolve(schema, node)
     if "enum" in found:
-        return " or ".join(f"`{value!r}`" for value in found["enum"])
+        return " or ".join(f"`{value}`" for value in found["enum"])
     if found.get("type") == "array":
         return f"list of {_type(schema, found['items'])}"
     if found.get("type") == "object" and "properties" in found:
         inner = ", ".join(f"`{name}`" for name in found["properties"])
         return f"object: {inner}"
-    words = [str(found.get("type", "any"))]
-    if "format" in found:
-        words.append(f"({found['format']})")
-    limits = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}
+    words = [_KINDS.get(found.get("format", ""), str(found.get("type", "any")))]
+    limits = {"minimum": "from", "maximum": "to", "maxLength": "of at most"}
     words += [f"{word} {found[key]}" for key, word in limits.items() if key in found]
+    words += ["characters"] if "maxLength" in found else []
     return " ".join(words)
