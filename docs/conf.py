@@ -61,8 +61,16 @@ toc_object_entries = False
 html_theme = "furo"
 html_title = "mmsearch"
 html_theme_options = {
-    "light_css_variables": {"color-brand-primary": "#a92c16", "color-brand-content": "#a92c16"},
-    "dark_css_variables": {"color-brand-primary": "#ff9d85", "color-brand-content": "#ff9d85"},
+    "light_css_variables": {
+        "color-brand-primary": "#a92c16",
+        "color-brand-content": "#a92c16",
+        "color-sidebar-link-text": "var(--color-foreground-primary)",
+        "color-sidebar-link-text--top-level": "var(--color-foreground-primary)",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#ff9d85",
+        "color-brand-content": "#ff9d85",
+    },
 }
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -75,10 +83,11 @@ copybutton_only_copy_prompt_lines = True
 copybutton_remove_prompts = True
 
 _SPAN = re.compile(r"(`+)(.+?)\1")
+_EMPHASIS = re.compile(r"(?<![\w*])\*(?=\w)[^*]*\w\*(?![\w*])")
 
 
 def to_rst(_app: Any, _what: str, _name: str, _thing: Any, _options: Any, lines: list[str]) -> None:
-    """Docstrings are plain text with `code`: nothing else in them is markup to Sphinx."""
+    """Docstrings are text with `code` and *emphasis*; nothing else in them is markup."""
     lines[:] = [_line_to_rst(line) for line in lines]
 
 
@@ -93,7 +102,13 @@ def _line_to_rst(line: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"([*|`\\]|_(?=\W|$))", r"\\\1", text)
+    parts, end = [], 0
+    for found in _EMPHASIS.finditer(text):
+        parts += [text[end : found.start()], found[0]]
+        end = found.end()
+    plain, marked = [*parts[::2], text[end:]], [*parts[1::2], ""]
+    escaped = [re.sub(r"([*|`\\]|_(?=\W|$))", r"\\\1", part) for part in plain]
+    return "".join(part for pair in zip(escaped, marked, strict=True) for part in pair)
 
 
 def fill_in_schema(_app: Any, name: str, source: list[str]) -> None:

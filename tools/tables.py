@@ -46,10 +46,15 @@ def _cells(node: ast.AnnAssign, after: ast.stmt | None) -> tuple[str, str]:
 
 
 def render_presets() -> str:
-    """One row for each preset of an embedder."""
+    """All presets in two tables: what they are, and what there is to know of them."""
     from mmsearch_app.embedders.presets import render_table
 
-    return render_table()
+    rows = [line.strip("| ").split(" | ") for line in render_table().splitlines()]
+    name, *figures, weights, extra, remark = zip(*rows, strict=True)
+    tables = [(name, *figures, extra), (name, weights, remark)]
+    return "\n\n".join(
+        "\n".join(f"| {' | '.join(row)} |" for row in zip(*table, strict=True)) for table in tables
+    )
 
 
 def render_commands() -> str:

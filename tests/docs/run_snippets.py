@@ -392,7 +392,7 @@ def main() -> None:
                 page.run(block)
         except Exception:
             faults[block.id] = traceback.format_exc()
-    print(json.dumps(faults))
+    sys.stdout.write(json.dumps(faults))
 
 
 if __name__ == "__main__":

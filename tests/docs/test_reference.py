@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmsearch_app import ImageSource
+from mmsearch_app.rerankers.llvm import VisionReranker
 from tests.docs.blocks import ROOT, pages
 
 APP = ROOT / "mmsearch_app"
@@ -96,12 +97,13 @@ def test_every_metric_is_documented() -> None:
     assert commands <= {name.split()[0] for name in shown}
 
 
-def test_every_preset_of_a_reranker_is_documented() -> None:
-    from mmsearch_app.rerankers.modes import MODES
-    from mmsearch_app.rerankers.presets import PRESETS
-
+@pytest.mark.parametrize("option", ["preset", "mode"])
+def test_every_way_to_a_reranker_is_documented(option: str) -> None:
+    with pytest.raises(ValueError, match="must be one of") as refused:
+        VisionReranker(**{"model": "some/model", option: "none"})
+    listed = str(refused.value).partition("one of ")[2].partition(", not")[0]
     text = read("docs/reranking.md")
-    assert [name for name in (*PRESETS, *MODES) if f"`{name}`" not in text] == []
+    assert [name for name in listed.split(", ") if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -1,5 +1,7 @@
 """Products as the documentation's snippets know them."""
 
+# ruff: noqa: DJ008 - only products have a text
+
 from __future__ import annotations
 
 from django.db import models
@@ -15,7 +17,7 @@ class Category(models.Model):
 
 
 class Product(models.Model):
-    """Sold by several pictures."""
+    """Shown by several images."""
 
     title = models.CharField(max_length=80)
     price = models.DecimalField(max_digits=8, decimal_places=2, default=10)
@@ -31,10 +33,10 @@ class Product(models.Model):
 
 
 class ProductImage(models.Model):
-    """A picture of a product."""
+    """An image of a product."""
 
     product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="images")
-    original = models.ImageField(upload_to="pictures/")
+    original = models.ImageField(upload_to="images/")
     position = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -42,7 +44,7 @@ class ProductImage(models.Model):
 
 
 class Poster(models.Model):
-    """A product that has its picture itself."""
+    """A product that has its image itself."""
 
     title = models.CharField(max_length=80)
     picture = models.ImageField(upload_to="posters/")
