@@ -31,7 +31,6 @@ __all__ = ["InvalidImage", "digest", "encode_jpeg", "open_image", "read_bytes"]
 
 Code: TypeAlias = Literal["empty", "too_large", "too_many_pixels", "unsupported", "broken"]
 
-_CHUNK = 1 << 20
 _MAX_SIDE = 65_535
 """The longest side that JPEG, WebP and AVIF allow."""
 _BAND_PIXELS = 1 << 22
@@ -109,15 +108,9 @@ def read_bytes(source: Source, *, max_bytes: int) -> bytes:
     return data
 
 
-def digest(source: Source) -> str:
-    """Return the SHA-256 in hexadecimal; a file is read from its start, in chunks."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        return hashlib.sha256(source).hexdigest()
-    total = hashlib.sha256()
-    with _from_start(source) as file:
-        while chunk := file.read(_CHUNK):
-            total.update(chunk)
-    return total.hexdigest()
+def digest(data: bytes) -> str:
+    """Return the SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def encode_jpeg(image: Image.Image, *, longest_side: int = 1024, quality: int = 85) -> bytes:

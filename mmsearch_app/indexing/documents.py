@@ -204,5 +204,8 @@ def _sort_unanswered(readings: Iterable[_Read]) -> tuple[list[Failure], list[Fai
     for name, failures in unanswered.items():
         entries = [entry for entry, _ in failures]
         down = name not in answered and storage_is_down(registry.get(name), entries)
-        (postponed if down else failed).extend(failures)
+        if down:
+            postponed += failures
+        else:
+            failed += failures
     return failed, postponed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ class FileReading:
 
 def hash_content(digest: str, title: str) -> str:
     """Return the SHA-256 of all that the embedder sees: as long as it stays, so does the vector."""
-    return hashlib.sha256(f"{digest}\0{title}".encode()).hexdigest()
+    return images.digest(f"{digest}\0{title}".encode())
 
 
 def read_all(files: Sequence[File]) -> list[FileReading]:
@@ -68,7 +67,7 @@ def _read(file: File, decoding: Semaphore) -> FileReading:
     digest = ""
     try:
         data = images.read_bytes(file.file, max_bytes=get_settings().MAX_SOURCE_BYTES)
-        digest = hashlib.sha256(data).hexdigest()
+        digest = images.digest(data)
         if hash_content(digest, file.title) == file.known:
             return FileReading(digest=digest)
         with decoding:

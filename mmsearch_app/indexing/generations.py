@@ -1,4 +1,4 @@
-"""Which generation of the index visitors search, and which one holds each entry."""
+"""Which generation of the index is live, and what a new one contains already."""
 
 from __future__ import annotations
 

@@ -153,10 +153,10 @@ class Rebuilder:
         self.begun = True
 
     def _next(self) -> list[Entry]:
-        """Return the entries after the last batch; at the end, those that are lacking altogether.
+        """Return the entries after the last batch; at the end, those that the generation lacks.
 
-        An entry that the generation contains in an old version is not waited for at the end: a
-        shop that saves all the time would never let the rebuild finish.
+        An entry that it contains in an old version is not waited for at the end: a shop that
+        saves all the time would never let the rebuild finish.
         """
         size, name = get_settings().BATCH_SIZE, self.row.generation
         todo = unstaged(name).exclude(pk__in=list(self.missed)).order_by("pk")
@@ -186,7 +186,7 @@ class Rebuilder:
         self.row.save(update_fields=["done"])
 
     def _queue_for_live(self, written: Sequence[Document], without: Sequence[Entry]) -> None:
-        """Correct what the ledger says of the live generation where the fill found it wrong."""
+        """Queue for the live generation what the fill found to be out of date there."""
         differ = [d.entry.pk for d in written if d.entry.content not in ("", d.content_hash)]
         ledger.change(Entry.objects.filter(pk__in=differ), content="")
         stale = [entry.pk for entry in without if entry.state == State.INDEXED]

@@ -19,8 +19,7 @@ from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.models import Entry, State
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from mmsearch_app.indexing.batch import Vector
 
 __all__ = ["Drained", "drain"]
 
@@ -118,14 +117,14 @@ def _process(entries: Sequence[Entry]) -> Drained:
     )
 
 
-def _stored_vectors(entries: Sequence[Entry], live: Generation) -> dict[str, NDArray[np.float32]]:
+def _stored_vectors(entries: Sequence[Entry], live: Generation) -> dict[str, Vector]:
     """Return vectors, by key, that are still right if only other values of the row changed."""
     known = [entry.key for entry in entries if entry.content and entry.generation == live.name]
     return get_index().vectors(known, generation=live.name) if known else {}
 
 
 def _embed_and_write(
-    batch: Sequence[Document], stored: Mapping[str, NDArray[np.float32]], live: Generation
+    batch: Sequence[Document], stored: Mapping[str, Vector], live: Generation
 ) -> tuple[list[Outcome], list[Failure]]:
     kept = {d.entry.key: stored[d.entry.key] for d in batch if d.unchanged}
     made, failures = embed_each([document for document in batch if not document.unchanged])
