@@ -1,4 +1,4 @@
-"""The right road: from a question to an answer."""
+"""Searching: from a visitor's query to an answer."""
 
 from mmsearch_app.searching import tickets
 from mmsearch_app.searching.build import build_query, find_products

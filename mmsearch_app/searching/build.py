@@ -1,4 +1,4 @@
-"""From what a caller gives to a checked `Query`."""
+"""Check what a caller asks and turn it into a `Query`."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ def build_query(
     user: Any = None,
     offset: int = 0,
 ) -> Query:
-    """Check what is asked and open the picture. Raises InvalidQuery."""
+    """Check the arguments of `search` and open the image. Raises InvalidQuery."""
+    settings = get_settings()
     query = Query(
         text=_words("text", text),
-        image=_picture(image),
+        image=_image(image),
         like=_product(like, user),
         without=_words("without", without),
         filters=_filters(filters),
-        limit=_number("limit", limit, get_settings().LIMIT, 1, get_settings().MAX_LIMIT),
-        offset=_number("offset", offset, 0, 0, get_settings().MAX_OFFSET),
+        limit=_number("limit", limit, default=settings.LIMIT, least=1, most=settings.MAX_LIMIT),
+        offset=_number("offset", offset, default=0, least=0, most=settings.MAX_OFFSET),
         rerank=rerank,
         user=user,
     )
@@ -59,7 +60,7 @@ def _words(name: str, value: str | None) -> str:
         msg = gettext("%(name)s takes words, not %(value)r.") % {"name": name, "value": value}
         raise InvalidQuery(msg, field=name)
     words = " ".join(str(value or "").replace("\0", " ").split())
-    words = words.encode(errors="replace").decode()  # half a character cannot be encoded
+    words = words.encode(errors="replace").decode()  # a lone surrogate cannot be encoded
     most = get_settings().MAX_TEXT_LENGTH
     if len(words) > most:
         msg = gettext("At most %(most)d characters, please; these are %(count)d.")
@@ -68,10 +69,10 @@ def _words(name: str, value: str | None) -> str:
     return words
 
 
-def _picture(value: Any) -> Image.Image | None:
+def _image(value: Any) -> Image.Image | None:
     if value is None:
         return None
-    if not _holds_bytes(value):
+    if not _is_image(value):
         msg = gettext(
             "A picture is given as bytes, a file or a PIL image, never as a path or address."
         )
@@ -82,7 +83,7 @@ def _picture(value: Any) -> Image.Image | None:
         raise InvalidQuery(str(error), field="image") from error
 
 
-def _holds_bytes(value: Any) -> bool:
+def _is_image(value: Any) -> bool:
     if isinstance(value, FieldFile):
         return bool(value)
     if isinstance(value, bytes | bytearray | memoryview | Image.Image):
@@ -97,7 +98,7 @@ def _filters(value: Mapping[str, Any] | None) -> dict[str, Any]:
     return {str(name): wanted for name, wanted in (value or {}).items()}
 
 
-def _number(name: str, value: int | None, default: int, least: int, most: int) -> int:
+def _number(name: str, value: int | None, *, default: int, least: int, most: int) -> int:
     number = default if value is None else value
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
         msg = gettext(
@@ -108,10 +109,9 @@ def _number(name: str, value: int | None, default: int, least: int, most: int) -
 
 
 def _product(like: Any, user: Any) -> Model | None:
-    """The product itself, or the first one of any product model with that primary key.
+    """Return the product that `like` is or names, or None if it is empty.
 
-    With several product models, `app.model:pk` says which is meant. By key, only a product
-    with a picture that `user` may see is found.
+    A product found by its key must have an image that `user` may see. Raises InvalidQuery.
     """
     if like is None or like == "":
         return None
@@ -125,9 +125,9 @@ def _product(like: Any, user: Any) -> Model | None:
 
 
 def find_products(key: Any) -> Iterator[Model]:
-    """Those with that primary key, one of each product model, public or not.
+    """Find the products with a primary key, at most one per product model, public or not.
 
-    `app.model:pk` says of which model.
+    `app.model:pk` limits the search to one model.
     """
     models = {model._meta.label_lower: model for model in registry.product_models()}
     label, _, pk = str(key).partition(":")

@@ -1,15 +1,19 @@
-"""Rankings already made, kept by content: the same question of the same pictures costs nothing."""
+"""What Django's cache keeps of searches: rankings by content, and whatever else is given to it.
+
+A ranking's name is made of everything that the reranker was shown, so the same question about
+the same images is judged once.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
+from django.db.models import Model
 from django.utils.translation import get_language
 
 from mmsearch_app import images
@@ -22,28 +26,24 @@ from mmsearch_app.sources import key_of, registry
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmsearch_app.searching.query import Hit
-
-from typing import TYPE_CHECKING
-
 __all__ = [
     "canonical_jpeg",
-    "digests_by_row",
     "digests_of",
-    "digests_of_hits",
     "find_ranking",
     "keep_ranking",
     "ranking_name",
     "read_cache",
-    "remember_bytes",
+    "remember_jpeg",
     "write_cache",
 ]
 
 log = logging.getLogger(__name__)
+_JPEG = "mmsearch_jpeg"
+"""Key of `Image.info` under which an image opened from a canonical JPEG carries its bytes."""
 
 
 def write_cache(key: str, value: Any) -> None:
-    """Keep a value as long as the late rerank may be asked for; never raises."""
+    """Keep a value for `RERANK_SECONDS`; a cache that fails is logged and raises nothing."""
     try:
         cache.set(key, value, get_settings().RERANK_SECONDS)
     except Exception:  # caches raise anything
@@ -51,103 +51,102 @@ def write_cache(key: str, value: Any) -> None:
 
 
 def read_cache(key: str) -> Any:
-    """What was kept under the key, or None; never raises. Whoever asks checks what it is."""
+    """Return the value kept under a key, or None; a cache that fails is logged.
+
+    Callers check the type: an older release may have written the value.
+    """
     try:
         return cache.get(key)
-    except Exception:  # also what an older release has kept
+    except Exception:  # caches raise anything, and so does a value of a class that is gone
         log.exception("The cache cannot be read")
         return None
 
 
-def digests_of(product: Any) -> frozenset[str]:
-    """SHA-256 of the product's own pictures, which other products may share."""
-    found: set[str] = set()
-    for source, rows in registry.showing(product):
-        keys = [key_of(pk) for pk in rows.values_list("pk", flat=True)]
-        entries = Entry.objects.filter(source=source.name, object_pk__in=keys)
-        found.update(entries.exclude(digest="").values_list("digest", flat=True))
-    return frozenset(found)
+def find_ranking(name: str) -> Ranking | None:
+    """Return the ranking kept under a name, or None."""
+    kept = read_cache(_ranking_key(name)) if name else None
+    return kept if isinstance(kept, Ranking) else None
 
 
-def digests_by_row(product: Any) -> list[tuple[str, str, str]]:
-    """Source, key and SHA-256 ("" where not known) of the product's own pictures, in order."""
-    found: list[tuple[str, str, str]] = []
-    for source, rows in registry.showing(product):
-        keys = [key_of(pk) for pk in rows.values_list("pk", flat=True)]
-        entries = Entry.objects.filter(source=source.name, object_pk__in=keys)
-        known = dict(entries.values_list("object_pk", "digest"))
-        found += [(source.name, key, known.get(key, "")) for key in keys]
-    return found
+def keep_ranking(name: str, ranking: Ranking) -> None:
+    """Keep a ranking for `RERANK_SECONDS`, not longer: its caption describes a visitor's image."""
+    if name:
+        write_cache(_ranking_key(name), ranking)
 
 
-def digests_of_hits(hits: Sequence[Hit]) -> list[str]:
-    """SHA-256 of each hit's picture, "" where it is not known; one query a source."""
-    wanted: dict[str, list[str]] = defaultdict(list)
-    for hit in hits:
-        wanted[hit.source].append(key_of(hit.image.pk))
-    known: dict[tuple[str, str], str] = {}
-    for source, keys in wanted.items():
-        entries = Entry.objects.filter(source=source, object_pk__in=keys)
-        for key, digest in entries.values_list("object_pk", "digest"):
-            known[source, key] = digest
-    return [known.get((hit.source, key_of(hit.image.pk)), "") for hit in hits]
-
-
-_BYTES = "mmsearch_jpeg"
+def _ranking_key(name: str) -> str:
+    return f"mmsearch:ranking:1:{name}"
 
 
 def ranking_name(fingerprint: str, query: Query, hits: Sequence[Hit]) -> str:
-    """One name for one question to one model; "" where a candidate's picture is not known, or
-    the model, which has no fingerprint then.
+    """Return a name for the ranking of these hits for this query by one reranker.
 
-    Made of the bytes of the query's picture and of the candidates', of all words, of the active
-    language, in which reasons are given, and of the reranker's fingerprint. Makes a query a
-    source and opens no candidate's picture.
+    It is a hash of the reranker's fingerprint, the active language (in which reasons are
+    written), the words, and the bytes of the query's and the hits' images. Returns "" if the
+    fingerprint or the digest of a hit's image is unknown. Runs one query per source and opens
+    no stored file.
     """
-    digests = digests_of_hits(hits) if fingerprint else [""]
+    digests = _digests_of_hits(hits) if fingerprint else [""]
     if not all(digests):
         return ""
     candidates = [
         (hit.source, key_of(hit.image.pk), digest, hit.title)
         for hit, digest in zip(hits, digests, strict=True)
     ]
-    asked = [get_language(), query.text, query.without, _name_picture(query)]
+    asked = [get_language(), query.text, query.without, _identify_image(query)]
     question = json.dumps([fingerprint, *asked, candidates])
     return hashlib.sha256(question.encode()).hexdigest()
 
 
-def find_ranking(name: str) -> Ranking | None:
-    """The ranking kept under a name, or None; a cache that is away knows none."""
-    kept = read_cache(_ranking_key(name)) if name else None
-    return kept if isinstance(kept, Ranking) else None
-
-
-def keep_ranking(name: str, ranking: Ranking) -> None:
-    """Keep a ranking as long as the late rerank may be asked for; its caption is personal."""
-    if name:
-        write_cache(_ranking_key(name), ranking)
-
-
-def canonical_jpeg(image: Image) -> bytes:
-    """The one JPEG that stands for a query's picture, however often it goes to and fro."""
-    kept = image.info.get(_BYTES)
-    return kept if isinstance(kept, bytes) else images.encode_jpeg(image)
-
-
-def remember_bytes(image: Image, jpeg: bytes) -> Image:
-    """The picture, marked as opened from what `normalise` made."""
-    image.info[_BYTES] = jpeg
-    return image
-
-
-def _name_picture(query: Query) -> list[object]:
-    """Of a product all rows in their order: the model sees the first that can be read."""
+def _identify_image(query: Query) -> list[object]:
     if query.image is not None:
         return ["image", images.digest(canonical_jpeg(query.image))]
     if query.like is not None:
-        return ["like", query.like._meta.label, key_of(query.like.pk), digests_by_row(query.like)]
+        # All rows in their order: the model is shown the first whose image can be read.
+        rows = _digests_of_rows(query.like)
+        return ["like", query.like._meta.label, key_of(query.like.pk), rows]
     return []
 
 
-def _ranking_key(name: str) -> str:
-    return f"mmsearch:ranking:1:{name}"
+def digests_of(product: Model) -> frozenset[str]:
+    """Return the SHA-256 of each of the product's own images, as far as they are known."""
+    return frozenset(digest for _, _, digest in _digests_of_rows(product) if digest)
+
+
+def _digests_of_rows(product: Model) -> list[tuple[str, str, str]]:
+    """Return source, key and digest of each of the product's rows, in order; "" if unknown."""
+    found: list[tuple[str, str, str]] = []
+    for source, rows in registry.showing(product):
+        keys = [key_of(pk) for pk in rows.values_list("pk", flat=True)]
+        known = _find_digests(source.name, keys)
+        found += [(source.name, key, known.get(key, "")) for key in keys]
+    return found
+
+
+def _digests_of_hits(hits: Sequence[Hit]) -> list[str]:
+    """Return the digest of each hit's image, "" if unknown."""
+    keys: dict[str, list[str]] = {}
+    for hit in hits:
+        keys.setdefault(hit.source, []).append(key_of(hit.image.pk))
+    known = {source: _find_digests(source, keys[source]) for source in keys}
+    return [known[hit.source].get(key_of(hit.image.pk), "") for hit in hits]
+
+
+def _find_digests(source: str, keys: Iterable[str]) -> dict[str, str]:
+    entries = Entry.objects.filter(source=source, object_pk__in=keys)
+    return dict(entries.values_list("object_pk", "digest"))
+
+
+def canonical_jpeg(image: Image) -> bytes:
+    """Return the JPEG that stands for a query's image.
+
+    It stays the same when the image is kept and opened again, so that it can be hashed.
+    """
+    kept = image.info.get(_JPEG)
+    return kept if isinstance(kept, bytes) else images.encode_jpeg(image)
+
+
+def remember_jpeg(image: Image, jpeg: bytes) -> Image:
+    """Mark an image as opened from its canonical JPEG, and return it."""
+    image.info[_JPEG] = jpeg
+    return image

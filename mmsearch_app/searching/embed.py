@@ -1,4 +1,4 @@
-"""From a query to its vector."""
+"""Turn a query into a vector."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mmsearch_app.embedders import check_vectors
 from mmsearch_app.indexes import Generation
 from mmsearch_app.inference import Content
 from mmsearch_app.searching.query import InvalidQuery, Query, SearchUnavailable
+from mmsearch_app.searching.retrieve import title_of
 from mmsearch_app.sources import ImageSource, entry_key, registry
 from mmsearch_app.translation import in_english
 
@@ -30,43 +31,44 @@ log = logging.getLogger(__name__)
 
 
 def query_vector(query: Query, generation: Generation) -> NDArray[np.float32]:
-    """The query as one vector of length 1, shape (dimension,).
+    """Return the query as one vector of length 1, shape (dimension,).
 
-    A product without words is asked by the vectors that the index holds of its pictures: no
-    model runs. Unwanted words are subtracted, which ranks by `cos(x, wanted) - w cos(x,
-    unwanted)`. Raises InvalidQuery when a product has no picture, SearchUnavailable when the
-    embedder fails.
+    For a product without words, the vectors that the index contains of its images are used, and
+    no model runs. Unwanted words are subtracted, which ranks by `cos(x, wanted) - weight *
+    cos(x, unwanted)`. Raises InvalidQuery if the product has no image, and SearchUnavailable if
+    the embedder fails.
     """
     if query.vector is not None:
         return query.vector
     vector = None
     if query.like is not None and query.image is None and not query.text:
-        vector = _stored(query.like, generation)
-    wanted = [query_content(query)] if vector is None else []
-    unwanted = [Content(text=query.without)] if query.without else []
-    vectors = _embed([*wanted, *unwanted])
+        vector = _stored_vector(query.like, generation)
+    contents = [query_content(query)] if vector is None else []
+    if query.without:
+        contents.append(Content(text=query.without))
+    embedded = _embed(contents)
     if vector is None:
-        vector = vectors[0]
-    if unwanted:
-        vector = vector - get_settings().WITHOUT_WEIGHT * vectors[-1]
+        vector = embedded[0]
+    if query.without:
+        vector = vector - get_settings().WITHOUT_WEIGHT * embedded[-1]
     return _unit(vector)
 
 
 def query_content(query: Query) -> Content:
-    """What a model is shown of the query: the picture (given, or the product's own) and words.
+    """Return what a model is shown of the query: its image, or the product's own, and its words.
 
-    Of a product without a usable picture, its title stands before the words. Raises
-    InvalidQuery where there are no words either.
+    If the product has no readable image, its title is put before the words. Raises InvalidQuery
+    if there are no words either.
     """
     if query.image is not None or query.like is None:
         return Content(image=query.image, text=query.text or None)
-    image = _own_picture(query.like)
+    image = _own_image(query.like)
     if image is not None:
         return Content(image=image, text=query.text or None)
     if not query.text:
         msg = gettext("This product has no picture to start from; give words or a picture.")
         raise InvalidQuery(msg, field="like")
-    return Content(text=f"{_title(query.like)} {query.text}")
+    return Content(text=f"{title_of(query.like, _rows(query.like))} {query.text}")
 
 
 def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
@@ -95,29 +97,24 @@ def _rows(product: Model) -> Iterator[tuple[ImageSource, Model]]:
         yield from ((source, row) for row in rows)
 
 
-def _stored(product: Model, generation: Generation) -> NDArray[np.float32] | None:
-    """The mean of the product's vectors in the index; None where it holds none."""
+def _stored_vector(product: Model, generation: Generation) -> NDArray[np.float32] | None:
+    """Return the mean of the product's vectors in the index, or None if it contains none."""
     keys = [entry_key(source.name, row.pk) for source, row in _rows(product)]
-    held = get_index().vectors(keys, generation=generation.name) if keys else {}
-    if not held:
+    stored = get_index().vectors(keys, generation=generation.name) if keys else {}
+    if not stored:
         return None
-    mean: NDArray[np.float32] = np.mean(list(held.values()), axis=0)
+    mean: NDArray[np.float32] = np.mean(list(stored.values()), axis=0)
     return mean if np.linalg.norm(mean) > 0 else None
 
 
-def _own_picture(product: Model) -> Image | None:
-    """The product's first usable picture."""
+def _own_image(product: Model) -> Image | None:
+    """Return the product's first readable image, or None."""
     for source, row in _rows(product):
         file = source.get_file(row)
         if file is None:
             continue
         try:
             return images.open_image(file, **get_settings().stored_caps)
-        except Exception as error:  # storages raise anything; try the next one
+        except Exception as error:  # storages raise anything
             log.warning("%s of %r cannot be read: %s", file, product, in_english(error))
     return None
-
-
-def _title(product: Model) -> str:
-    titles = (source.get_title(row) for source, row in _rows(product))
-    return next(filter(None, titles), str(product))

@@ -1,4 +1,4 @@
-"""Filters of a query: checked against the sources, for the index and for the shop's database."""
+"""Check a query's filters against the sources, and apply them in the index and in SQL."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from mmsearch_app.sources import ImageSource, Path, registry, scalar
 __all__ = ["MAX_VALUES", "MAX_VALUE_LENGTH", "FilterSpec", "FilterValue", "parse", "specs"]
 
 MAX_VALUES = 100
-"""Filter values that one question by page or API may hold."""
-_SAID = 50
-"""Characters of a wrong value that are repeated to the visitor."""
+"""Filter values that one query by page or API may contain."""
 MAX_VALUE_LENGTH = 255
+_SHOWN_LENGTH = 50
+"""Characters of a wrong value that the error message repeats."""
 
 Kind: TypeAlias = Literal["number", "boolean", "date", "relation", "text"]
 _KINDS = {
@@ -36,37 +36,41 @@ _KINDS = {
     "text": gettext_lazy("a text"),
 }
 _BOOLEANS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+_SEVERAL = (Sequence, set, frozenset, QuerySet)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterSpec:
-    """What a form or a schema needs to know about a filter."""
+    """A filter as a form or a schema describes it."""
 
     name: str
     kind: Kind
     many: bool
     """Whether one product can have several values."""
     field: Any = None
-    """The model field behind it, or None for a property."""
+    """The model field that it reads, or None for a property."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterValue:
-    """One checked filter: any of `values`, or a comparison with the only one."""
+    """One checked filter: equal to any of `values`, or compared with the only one."""
 
     name: str
     operator: Operator
     values: tuple[Any, ...]
-    """Python values as the model's field wants them."""
+    """Python values of the type that the model field expects."""
 
     def condition(self) -> Condition:
-        """The same for the index."""
-        return Condition(
-            name=self.name, operator=self.operator, values=tuple(map(scalar, self.values))
-        )
+        """Return the condition for the index."""
+        values = tuple(map(scalar, self.values))
+        return Condition(name=self.name, operator=self.operator, values=values)
 
     def narrow(self, source: ImageSource, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """The same for the shop's database; rows as they are where SQL cannot tell."""
+        """Filter the rows in SQL.
+
+        Returns them unchanged if the path passes through a property, and none if the source
+        has no such filter.
+        """
         path = source.paths.get(self.name)
         if path is None:
             return rows.none()
@@ -78,7 +82,7 @@ class FilterValue:
 
 
 def specs() -> dict[str, FilterSpec]:
-    """All filters of all sources, by name."""
+    """Return every filter of all sources by name; the first source that has it describes it."""
     found: dict[str, FilterSpec] = {}
     for source in registry:
         for name in source.filters:
@@ -103,16 +107,16 @@ def _kind(path: Path) -> Kind:
 
 
 def parse(filters: Mapping[str, Any]) -> list[FilterValue]:
-    """Check names and values. Raises InvalidQuery with the right names or the right form."""
-    return [_wish(name, value) for name, value in filters.items() if not _is_unset(value)]
+    """Check names and values. Raises InvalidQuery that lists the right names or the right type."""
+    return [_parse_one(name, value) for name, value in filters.items() if not _is_unset(value)]
 
 
 def _is_unset(value: Any) -> bool:
-    """Whether a form left it empty; an empty queryset is a wish that nothing fulfils."""
+    """Whether the field was left empty. An empty queryset is not: no product matches it."""
     return value is None or (isinstance(value, str | list | tuple | set) and not value)
 
 
-def _wish(key: str, value: Any) -> FilterValue:
+def _parse_one(key: str, value: Any) -> FilterValue:
     name, _, suffix = key.rpartition("__")
     operator: Any = suffix
     if suffix not in get_args(Operator) or not name:
@@ -122,9 +126,7 @@ def _wish(key: str, value: Any) -> FilterValue:
         right = ", ".join(sorted(specs())) or gettext("none")
         msg = gettext("There is no filter %(name)r; there are: %(names)s.")
         raise InvalidQuery(msg % {"name": name, "names": right}, field=key)
-    several = isinstance(value, Sequence | set | frozenset | QuerySet) and not isinstance(
-        value, str
-    )
+    several = isinstance(value, _SEVERAL) and not isinstance(value, str)
     given = value if several else [value]
     values = tuple(_clean(spec, key, one, cap=operator != "in") for one in given)
     if operator != "in" and (len(values) != 1 or spec.kind not in ("number", "date")):
@@ -137,19 +139,19 @@ def _clean(spec: FilterSpec, key: str, value: Any, *, cap: bool) -> Any:
     if isinstance(value, models.Model):
         value = value.pk
     try:
-        cleaned = _to_python(spec.field, value, cap=cap)
+        return _to_python(spec.field, value, cap=cap)
     except (ValidationError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         msg = gettext("The filter %(name)s takes %(kind)s; “%(value)s” does not fit.")
-        msg %= {"value": str(value)[:_SAID], "name": spec.name, "kind": _KINDS[spec.kind]}
+        msg %= {"value": str(value)[:_SHOWN_LENGTH], "name": spec.name, "kind": _KINDS[spec.kind]}
         raise InvalidQuery(msg, field=key) from error
-    return cleaned
 
 
 def _to_python(field: Any, value: Any, *, cap: bool) -> Any:
-    """The value as the field, the database and the index take it. Raises many things.
+    """Convert the value for the field, the database and the index.
 
-    With `cap`, a number beyond what the column can hold becomes the last one it can: as the
-    end of a range it means the same.
+    With `cap`, a number too large for the column becomes the largest that fits: as the end of
+    a range both mean the same. Raises ValidationError, LookupError, TypeError, ValueError or
+    ArithmeticError if the value does not fit the field.
     """
     while field is not None and field.is_relation:
         field = field.target_field
@@ -168,7 +170,7 @@ def _to_python(field: Any, value: Any, *, cap: bool) -> Any:
             msg = "not finite, or too large for any column"
             raise ValueError(msg)
     if cleaned is None or "\0" in str(cleaned):
-        msg = "nothing, or nothing that can be kept"
+        msg = "empty, or with a NUL character, which databases refuse"
         raise ValueError(msg)
     return _fit(field, cleaned, cap=cap) if isinstance(field, models.DecimalField) else cleaned
 

@@ -1,4 +1,4 @@
-"""Protects the shop from a slow, failing or overloaded reranker."""
+"""Protect the shop from a slow, failing or overloaded reranker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Busy", "Guard", "Load", "Resting", "TooSlow", "get_guard"]
 
 FAILURES = 3
-"""Failures in a row after which the reranker is left alone."""
+"""Failures in a row that open the circuit."""
 
 _T = TypeVar("_T")
 
@@ -35,50 +35,52 @@ class Busy(SearchUnavailable):
 
 
 class TooSlow(TimeoutError):
-    """Not ready at the deadline."""
+    """The result was not ready at the deadline."""
 
 
 class Resting(Exception):
-    """It failed several times in a row, or hangs in all places, and is left alone for a while."""
+    """The circuit is open after failures in a row, or calls hang in all places."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How a guard fares, for monitors."""
+    """The state of a guard, for monitoring."""
 
     under_way: int
-    """Pieces of work that run or wait for a place."""
+    """Calls that run or wait for a place."""
     failures: int
-    """In a row."""
+    """Failures in a row."""
     resting: bool
-    """Whether the reranker is left alone for a while."""
+    """Whether the circuit is open: no call is let through at the moment."""
 
 
-@dataclass(eq=False, slots=True)
-class _Flight(Generic[_T]):
-    """One piece of work under way, for all who asked for the same."""
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Call(Generic[_T]):
+    """One running or waiting call, shared by all callers with its key."""
 
     deadline: float
+    """A time of `time.monotonic`."""
     grace: float
-    """Seconds behind the deadline in which what has begun may still end."""
-    fair: bool
-    """Whether it had the time that work needs, so that a failure says something."""
-    landed: Future[_T] = field(default_factory=Future)
-    begun: bool = False
-    judged: bool = False
-    """Whether it was counted, as a success or a failure."""
+    """Seconds after the deadline in which the work may still end."""
+    count_failure: bool
+    future: Future[_T] = field(default_factory=Future)
+    started: bool = False
+    """Whether it got a place."""
+    counted: bool = False
+    """Whether its success or failure was counted."""
 
 
 class Guard(Generic[_T]):
-    """Runs work in threads of its own: some at once, some waiting, each within a deadline.
+    """Run calls in threads of their own: a few at once, a few waiting, each with a deadline.
 
-    At most `places` pieces of work run at the same time and `queue` more wait; one that hangs
-    keeps its place, so that a hanging model never costs more threads than that, and where all
-    places hang nobody waits any more. Who asks for what is under way already waits for it with
-    the others. After three failures in a row (an
-    exception, or a deadline missed while at work) nothing runs for `pause` seconds; then one
-    piece of work is let through, and its outcome decides. One per process; a forked child
-    begins anew.
+    At most `places` calls run at the same time, and `queue` more wait for a place. Callers with
+    the same key share one running call. A call that hangs keeps its place, so a hanging model
+    never takes more threads than there are places; once calls hang in all of them, no caller
+    waits any more.
+
+    After three failures in a row (an exception, or a deadline missed while running) the circuit
+    opens: no call is let through for `pause` seconds. Then one trial call is, and its outcome
+    closes the circuit or opens it for another pause. A forked child starts with an idle guard.
     """
 
     def __init__(self, *, places: int, queue: int, pause: float) -> None:
@@ -89,132 +91,136 @@ class Guard(Generic[_T]):
         renew_after_fork(self._reset)
 
     def check(self, key: str) -> None:
-        """Raise what `run` would raise at once, Busy or Resting, before anything is prepared."""
+        """Raise Busy or Resting if `run` would, so that the caller need not prepare anything."""
         with self._lock:
             self._admit(key)
 
     def load(self) -> Load:
-        """How it fares at this moment."""
         with self._lock:
             return Load(
-                under_way=len(self._flights), failures=self._failures, resting=self._rests()
+                under_way=len(self._calls), failures=self._failures, resting=self._is_open()
             )
 
-    def run(self, key: str, work: Callable[[], _T], *, deadline: float, fair: bool = True) -> _T:
-        """The result of `work`, or that of the same `key` under way, by `deadline` (monotonic).
+    def run(
+        self, key: str, work: Callable[[], _T], *, deadline: float, count_failure: bool = True
+    ) -> _T:
+        """Return the result of `work`, or of the running call with the same key.
 
-        Raises Busy, Resting, TooSlow, and whatever `work` raises. Work that misses its
-        deadline is not stopped; it can read (`rerankers.deadline`) the deadline and the grace,
-        which is as long again, and stop. Not `fair` is what has little time left because
-        something else took it: where it fails, nobody knows about the model.
+        `deadline` is a time of `time.monotonic`. Work that misses it is not stopped, but may
+        stop by itself: it runs inside `until(deadline, grace=…)`, where the grace is as long as
+        the time that was left. Use `count_failure=False` if something else has taken most of
+        the time: a failure then says nothing about the model and does not open the circuit.
+
+        Raises Busy, Resting, TooSlow, and whatever `work` raises.
         """
         with self._lock:
             self._admit(key)
-            flight = self._flights.get(key)
-            if flight is None:
-                flight = self._begin(key, work, deadline, fair=fair)
-        if flight.deadline < time.monotonic():  # it hangs: waiting with the others is no use
+            call = self._calls.get(key)
+            if call is None:
+                call = self._start(key, work, deadline, count_failure=count_failure)
+        if call.deadline < time.monotonic():  # it hangs: do not wait for it
             deadline = 0.0
         try:
-            return flight.landed.result(timeout=max(0.0, deadline - time.monotonic()))
+            return call.future.result(timeout=max(0.0, deadline - time.monotonic()))
         except TimeoutError as error:
-            if flight.landed.done() and flight.landed.exception() is error:
+            if call.future.done() and call.future.exception() is error:  # raised by `work`
                 raise
-            self._judge(flight, failed=True)
+            self._count(call, failed=True)
             msg = "The reranker did not answer in time."
             raise TooSlow(msg) from None
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._free = threading.Semaphore(self.places)
-        self._flights: dict[str, _Flight[_T]] = {}
+        self._calls: dict[str, _Call[_T]] = {}
         self._failures = 0
-        self._rests_until = 0.0
-        self._trial: _Flight[_T] | None = None
+        self._open_until = 0.0
+        self._trial: _Call[_T] | None = None
 
     def _admit(self, key: str) -> None:
-        if key in self._flights:
+        """Raise Busy or Resting unless a call with this key runs or may start."""
+        if key in self._calls:
             return
-        if self._rests():
-            msg = f"The reranker rests after {self._failures} failures in a row."
+        if self._is_open():
+            msg = f"The reranker is paused after {self._failures} failures in a row."
             raise Resting(msg)
         now = time.monotonic()
-        if sum(f.begun and f.deadline < now for f in self._flights.values()) >= self.places:
-            msg = "The reranker hangs in all of its places."
+        hanging = sum(call.started and call.deadline < now for call in self._calls.values())
+        if hanging >= self.places:
+            msg = f"All {self.places} running calls of the reranker hang."
             raise Resting(msg)
-        if len(self._flights) >= self.places + self.queue:
-            msg = gettext("Too many better orders are being made at the same time.")
+        if len(self._calls) >= self.places + self.queue:
+            msg = gettext("Too many searches are being refined at the same time.")
             raise Busy(msg)
 
-    def _rests(self) -> bool:
-        waits = self._trial is not None or time.monotonic() < self._rests_until
-        return self._failures >= FAILURES and waits
+    def _is_open(self) -> bool:
+        paused = self._trial is not None or time.monotonic() < self._open_until
+        return self._failures >= FAILURES and paused
 
-    def _begin(
-        self, key: str, work: Callable[[], _T], deadline: float, *, fair: bool
-    ) -> _Flight[_T]:
+    def _start(
+        self, key: str, work: Callable[[], _T], deadline: float, *, count_failure: bool
+    ) -> _Call[_T]:
         grace = max(0.0, deadline - time.monotonic())
-        flight: _Flight[_T] = _Flight(deadline=deadline, grace=grace, fair=fair)
-        # A daemon, unlike the threads of an executor: one that hangs must not keep the process.
-        # It waits for our lock before it ends; where none can start, nothing is left behind.
+        call: _Call[_T] = _Call(deadline=deadline, grace=grace, count_failure=count_failure)
+        # A daemon, unlike the threads of an executor: one that hangs must not keep the process
+        # alive. The call is recorded only after the thread has started, which may fail; it
+        # cannot end before that, because it needs the lock that the caller holds.
         threading.Thread(
-            target=self._fly, args=(key, work, flight), name="mmsearch-rerank", daemon=True
+            target=self._execute, args=(key, work, call), name="mmsearch-rerank", daemon=True
         ).start()
-        self._flights[key] = flight
+        self._calls[key] = call
         if self._failures >= FAILURES:
-            self._trial = flight
-        return flight
+            self._trial = call
+        return call
 
-    def _fly(self, key: str, work: Callable[[], _T], flight: _Flight[_T]) -> None:
-        if not self._free.acquire(timeout=max(0.0, flight.deadline - time.monotonic())):
-            self._land(key, flight, error=TooSlow("The reranker was busy with others."))
-            return
+    def _execute(self, key: str, work: Callable[[], _T], call: _Call[_T]) -> None:
         try:
-            flight.begun = True
-            with until(flight.deadline, grace=flight.grace):
-                result = work()
+            result = self._run_in_place(work, call)
         except BaseException as error:
-            self._free.release()
-            self._land(key, flight, error=_contain(error))
+            self._finish(key, call, failed=True)
+            call.future.set_exception(_as_exception(error))
         else:
+            self._finish(key, call, failed=False)
+            call.future.set_result(result)
+
+    def _run_in_place(self, work: Callable[[], _T], call: _Call[_T]) -> _T:
+        if not self._free.acquire(timeout=max(0.0, call.deadline - time.monotonic())):
+            msg = "The reranker was busy with other calls."
+            raise TooSlow(msg)
+        try:
+            call.started = True
+            with until(call.deadline, grace=call.grace):
+                return work()
+        finally:
             self._free.release()
-            self._land(key, flight, result=result)
 
-    def _land(
-        self,
-        key: str,
-        flight: _Flight[_T],
-        *,
-        result: _T | None = None,
-        error: Exception | None = None,
-    ) -> None:
-        late = time.monotonic() > flight.deadline
-        self._judge(flight, failed=error is not None or late)
+    def _finish(self, key: str, call: _Call[_T], *, failed: bool) -> None:
+        late = time.monotonic() > call.deadline
+        self._count(call, failed=failed or late)
         with self._lock:
-            del self._flights[key]
-        if error is not None:
-            flight.landed.set_exception(error)
-        else:
-            flight.landed.set_result(result)  # type: ignore[arg-type]
+            del self._calls[key]
 
-    def _judge(self, flight: _Flight[_T], *, failed: bool) -> None:
-        """Count a flight once. One that never got a place says nothing about the model, nor does
-        one that failed because it began with too little time."""
+    def _count(self, call: _Call[_T], *, failed: bool) -> None:
+        """Count a call's success or failure, once.
+
+        A call that never got a place says nothing about the model. The trial call counts
+        whatever happened to it: otherwise no other call would ever be let through.
+        """
         with self._lock:
-            is_trial = self._trial is flight
-            tells = flight.begun and (flight.fair or not failed)
-            if flight.judged or not (tells or is_trial):
+            is_trial = self._trial is call
+            counts = call.started and (call.count_failure or not failed)
+            if call.counted or not (counts or is_trial):
                 return
-            flight.judged = True
+            call.counted = True
             self._failures = self._failures + 1 if failed else 0
             if failed:
-                self._rests_until = time.monotonic() + self.pause
+                self._open_until = time.monotonic() + self.pause
             if is_trial:
                 self._trial = None
 
 
-def _contain(error: BaseException) -> Exception:
-    """An error that ends no more than the work: SystemExit would end whoever waits for it."""
+def _as_exception(error: BaseException) -> Exception:
+    """Return an error that ends only the call: SystemExit would end the thread that waits."""
     if isinstance(error, Exception):
         return error
     fault = RuntimeError(f"The reranker ended its thread: {error!r}")
@@ -224,7 +230,7 @@ def _contain(error: BaseException) -> Exception:
 
 @cache
 def get_guard() -> Guard[Ranking]:
-    """Return the guard through which this process's threads call the reranker."""
+    """Return the guard through which all threads of this process call the reranker."""
     settings = get_settings()
     return Guard(
         places=settings.RERANK_CONCURRENCY,

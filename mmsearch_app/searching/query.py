@@ -1,4 +1,4 @@
-"""What a visitor asks and what is answered: plain data."""
+"""A visitor's query and its answer, as plain data."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Answer", "Hit", "InvalidQuery", "Query", "SearchUnavailable"]
 
 
 class InvalidQuery(ValueError):
-    """The question cannot be answered as asked; the message is fit for the visitor.
+    """The query cannot be answered as asked; the message is written for the visitor.
 
-    `field` names the part that is wrong: image, text, like, without, filters, limit or "".
+    `field` names the wrong part: image, text, like, without, filters, limit, or "".
     """
 
     def __init__(self, message: str, *, field: str = "") -> None:
@@ -27,25 +27,25 @@ class InvalidQuery(ValueError):
 
 
 class SearchUnavailable(Exception):
-    """The question is fine, but it cannot be answered now (index or model away)."""
+    """The query is valid, but the index or the model is unavailable or busy."""
 
     retry_after = 10
-    """Seconds after which asking again makes sense."""
+    """Seconds to wait before trying again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One question, checked and with its picture opened.
+    """A checked query with its image opened.
 
-    At least one of `text`, `image` and `like` is given; `image` wins over the picture of
-    `like`, whose product is left out of the results all the same.
+    At least one of `text`, `image` and `like` is set. If `image` and `like` both are, `image`
+    is searched for; the product `like` is left out of the results either way.
     """
 
     text: str = ""
     image: Image.Image | None = None
-    """RGB, safe, upright, flattened."""
+    """RGB, safe, upright, flattened on white."""
     like: Model | None = None
-    """A product: its own picture is the question."""
+    """A product whose own image is searched for."""
     without: str = ""
     """Words for what is not wanted."""
     filters: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Query:
     rerank: bool = True
     user: Any = None
     vector: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
-    """What the embedder made of it, where that is known already."""
+    """The query's embedding, if it is known already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +64,15 @@ class Hit:
 
     product: Model
     image: Model
-    """The row of the source whose picture matched best (the product itself where the
-    picture is a field of the product)."""
+    """The row of the source whose image matched best; the product itself if the image is a
+    field of the product."""
     score: float
-    """Cosine similarity of stage 1, -1 to 1."""
+    """Cosine similarity in the index, -1 to 1."""
     reason: str = ""
-    """Why it is here: plain text written by a model; escape it."""
+    """Why it was found: plain text written by a model; escape it."""
     title: str = ""
     url: str = ""
-    """Where the product is sold: its `get_absolute_url()`, or ""."""
+    """Address of the product's page: its `get_absolute_url()`, or ""."""
     image_url: str = ""
     source: str = ""
     """Name of the source that `image` is a row of."""
@@ -80,24 +80,25 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What was found, in order, and how."""
+    """The hits in order, and how they were found."""
 
     hits: tuple[Hit, ...] = ()
     ranked_by: Literal["index", "reranker"] = "index"
     judged: bool = False
-    """Whether a reranker judged the first hits: even where its order counts for nothing, there
-    is no better one to come."""
+    """Whether a reranker has judged the first hits. If so, no better order is to come, even if
+    the reranker's weight is 0 and the order is still that of the index."""
     reason: str = ""
-    """Why the reranker put first what it put first; the hit that it is about carries it as well.
-    Plain text written by a model; escape it."""
+    """Why the reranker put its first hit first; that hit has the same `reason`. Plain text
+    written by a model; escape it."""
     caption: str = ""
+    """What a model sees in the query's image; escape it."""
     timings: Mapping[str, float] = field(default_factory=dict)
-    """Milliseconds by stage: embed, search, rerank, total; of a late order hydrate, rerank,
+    """Milliseconds by stage: embed, search, rerank, total; for a late order hydrate, rerank,
     total."""
     notes: tuple[str, ...] = ()
-    """What an operator or a curious visitor should know: fallbacks, repairs, limits."""
+    """Fallbacks, repairs and limits, for an operator or a curious visitor."""
     query: Query | None = None
     more: bool = False
-    """Whether a further page exists at `query.offset + len(hits)`."""
+    """Whether there is another page at `query.offset + len(hits)`."""
     no_good_match: bool = False
-    """Whether even the best hit lies below the threshold `MIN_SCORE`."""
+    """Whether even the best hit scores below the setting `MIN_SCORE`."""

@@ -1,4 +1,4 @@
-"""Stage 3: a reranker, where one is configured, improves the order of the first hits."""
+"""Let a reranker, if one is configured, improve the order of the first hits."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ log = logging.getLogger(__name__)
 
 
 class UnusableReply(Exception):
-    """The model answered, but judged no candidate; asking again may help."""
+    """The model replied, but judged no candidate; asking again may help."""
 
 
 def is_offered(answer: Answer) -> bool:
-    """Whether a better order than this one can be had: of a first page that no model judged."""
+    """Whether a reranker could improve the answer: a first page that none has judged yet."""
     query = answer.query
     asked = query is not None and query.offset == 0 and not answer.judged
     return asked and len(answer.hits) > 1 and get_reranker() is not None
 
 
-def rerank(answer: Answer, *, refuse: bool = False) -> Answer:
-    """The same hits in a better order, fused with that of the index; never fewer or others.
+def rerank(answer: Answer, *, raise_if_busy: bool = False) -> Answer:
+    """Return the same hits in a better order, fused with the order of the index.
 
-    Whatever the reranker does, there is an answer in time: when it fails or takes longer than
-    `RERANK_TIMEOUT`, the order of the index with a note that says why. Without a reranker the
-    answer comes back as it is. With `refuse`, SearchUnavailable is raised where too many others
-    wait already, so that the caller can come back.
+    If the reranker fails or takes longer than `RERANK_TIMEOUT`, the hits keep the order of the
+    index and a note says why. Without a reranker the answer is returned as it is. With
+    `raise_if_busy`, Busy is raised if the reranker's queue is full, so that the caller can ask
+    for a retry.
     """
     reranker = get_reranker()
     if reranker is None or answer.query is None or not is_offered(answer):
@@ -55,33 +55,33 @@ def rerank(answer: Answer, *, refuse: bool = False) -> Answer:
     try:
         return _apply(_rank(reranker, answer, answer.query, first), answer, first)
     except Exception as error:
-        if refuse and isinstance(error, Busy):
+        if raise_if_busy and isinstance(error, Busy):
             raise
         return replace(answer, notes=(*answer.notes, _explain(error)))
 
 
 def apply_known(answer: Answer) -> Answer:
-    """With the better order where it was made before, else as it is: no model works."""
+    """Apply a ranking made earlier, if the cache has one; no model runs."""
     reranker = get_reranker()
     if reranker is None or answer.query is None or not is_offered(answer):
         return answer
     first = answer.hits[: get_settings().RERANK_LIMIT]
-    known = cache.find_ranking(
-        cache.ranking_name(reranker_fingerprint(reranker), answer.query, first)
-    )
+    name = cache.ranking_name(reranker_fingerprint(reranker), answer.query, first)
+    known = cache.find_ranking(name)
     return answer if known is None else _apply(known, answer, first)
 
 
 def reranker_fingerprint(reranker: Reranker) -> str:
-    """Its fingerprint; "" where that cannot be told: its rankings are then kept nowhere."""
+    """Return its fingerprint, or "" if reading it fails: its rankings are then not cached."""
     try:
         return reranker.fingerprint
-    except Exception:  # a shop's own may raise anything
-        log.exception("The reranker's fingerprint cannot be told")
+    except Exception:  # a shop's own reranker may raise anything
+        log.exception("The reranker's fingerprint cannot be read")
         return ""
 
 
 def _rank(reranker: Reranker, answer: Answer, query: Query, hits: Sequence[Hit]) -> Ranking:
+    """Return the ranking of the hits: from the cache, or from the reranker behind the guard."""
     seconds = get_settings().RERANK_TIMEOUT
     deadline = time.monotonic() + seconds
     name = cache.ranking_name(reranker_fingerprint(reranker), query, hits)
@@ -90,34 +90,32 @@ def _rank(reranker: Reranker, answer: Answer, query: Query, hits: Sequence[Hit])
         return known
     guard, key = get_guard(), name or secrets.token_hex()
     guard.check(key)
-    # Here, not in the guard's thread: rows may load more from the request's connection.
-    asked, candidates = _ask(query), _look(hits, deadline)
-    fair = deadline - time.monotonic() >= seconds / 2
+    # Rows may load more from this thread's database connection, so the contents are made here
+    # rather than in the guard's thread.
+    asked, candidates = _describe_query(query), _describe_hits(hits, deadline)
+    enough_time = deadline - time.monotonic() >= seconds / 2
     ask = partial(reranker.rerank, asked, candidates)
     work = _work(ask, name, try_out=partial(_apply, answer=answer, first=hits))
-    return guard.run(key, work, deadline=deadline, fair=fair)
+    return guard.run(key, work, deadline=deadline, count_failure=enough_time)
 
 
 def _work(
     ask: Callable[[], Ranking], name: str, *, try_out: Callable[[Ranking], Answer]
 ) -> Callable[[], Ranking]:
-    """What runs in a thread of its own; a ranking that comes too late is kept all the same, one
-    that cannot be applied is not."""
+    """Return the function that the guard runs in its own thread.
+
+    It keeps the ranking in the cache even after the deadline, but not one that cannot be
+    applied.
+    """
     language = get_language()
 
     def work() -> Ranking:
         try:
             known = cache.find_ranking(name)
-            if known is not None:  # made by the call that ended just before this one began
+            if known is not None:  # another call with this key ended just before this one began
                 return known
             with override(language):
-                ranking = ask()
-                ranking = replace(
-                    ranking, reason=clean(ranking.reason), caption=clean(ranking.caption)
-                )
-                if ranking.says_nothing:
-                    msg = f"{ranking.repairs} repairs for {len(ranking.order)} candidates."
-                    raise UnusableReply(msg)
+                ranking = _cleaned(ask())
                 try_out(ranking)
             cache.keep_ranking(name, ranking)
             return ranking
@@ -127,18 +125,54 @@ def _work(
     return work
 
 
-def _look(hits: Sequence[Hit], deadline: float) -> list[Content]:
-    """What the model sees of all hits. Raises TooSlow where the storage takes all the time."""
-    seen: list[Content] = []
+def _cleaned(ranking: Ranking) -> Ranking:
+    """Return it with clean texts. Raises UnusableReply if the model judged no candidate."""
+    if ranking.says_nothing:
+        msg = f"{ranking.repairs} repairs for {len(ranking.order)} candidates."
+        raise UnusableReply(msg)
+    return replace(ranking, reason=clean(ranking.reason), caption=clean(ranking.caption))
+
+
+def _describe_query(query: Query) -> Content:
+    """Return what the model is shown of the query, including the unwanted words."""
+    content = query_content(query)
+    if not query.without:
+        return content
+    return replace(content, text=f"{content.text or ''} (without: {query.without})".strip())
+
+
+def _describe_hits(hits: Sequence[Hit], deadline: float) -> list[Content]:
+    """Return what the model is shown of the hits.
+
+    Raises TooSlow if reading the images from the storage takes until the deadline.
+    """
+    contents: list[Content] = []
     for hit in hits:
         if time.monotonic() >= deadline:
-            msg = f"After {len(seen)} of {len(hits)} pictures from the storage the time was up."
+            msg = f"Only {len(contents)} of {len(hits)} images could be read from the storage."
             raise TooSlow(msg)
-        seen.append(_content(hit))
-    return seen
+        contents.append(_describe_hit(hit))
+    return contents
+
+
+def _describe_hit(hit: Hit) -> Content:
+    file = registry.get(hit.source).get_file(hit.image)
+    if file is None:
+        return Content(text=hit.title)
+    try:
+        image = images.open_image(file, **get_settings().stored_caps)
+    except Exception as error:  # storages raise anything
+        reason = in_english(error)
+        log.warning("The image of %r cannot be read for the reranker: %s", hit.image, reason)
+        return Content(text=hit.title)
+    return Content(image=image, text=hit.title or None)
 
 
 def _apply(ranking: Ranking, answer: Answer, first: Sequence[Hit]) -> Answer:
+    """Return the answer with its `first` hits in the fused order.
+
+    Raises ValueError if the ranking is not one of that many candidates.
+    """
     if len(ranking.order) != len(first):
         msg = f"{len(ranking.order)} of {len(first)} candidates were ordered."
         raise ValueError(msg)
@@ -166,7 +200,7 @@ def _apply(ranking: Ranking, answer: Answer, first: Sequence[Hit]) -> Answer:
 
 
 def _remark(ranking: Ranking, weight: float) -> Iterator[str]:
-    """What is to be known of a ranking, in the language that is active."""
+    """Yield notes about a ranking, in the active language."""
     if ranking.repairs:
         note = ngettext(
             "%(count)d repair of the reranker's reply.",
@@ -183,13 +217,11 @@ def _remark(ranking: Ranking, weight: float) -> Iterator[str]:
 
 
 def _explain(error: Exception) -> str:
+    """Return the note that says why the order is that of the index; log what is a fault."""
     if isinstance(error, Busy):
         return gettext("Ordered by the index: the reranker is busy.")
     if isinstance(error, Resting):
-        return gettext(
-            "Ordered by the index: the reranker is left alone for a while, for it failed several "
-            "times."
-        )
+        return gettext("Ordered by the index: the reranker is paused after several failures.")
     if isinstance(error, TooSlow):
         log.warning("The reranker is too slow: %s", error)
         seconds = write_number(get_settings().RERANK_TIMEOUT, "g")
@@ -198,25 +230,3 @@ def _explain(error: Exception) -> str:
     log.error("The reranker failed", exc_info=error)
     note = gettext("Ordered by the index: the reranker failed (%(error)s).")
     return note % {"error": type(error).__name__}
-
-
-def _ask(query: Query) -> Content:
-    """What the model is told of the question, unwanted words included."""
-    content = query_content(query)
-    if not query.without:
-        return content
-    return replace(content, text=f"{content.text or ''} (without: {query.without})".strip())
-
-
-def _content(hit: Hit) -> Content:
-    """What the model sees of a hit; words alone where the picture cannot be read."""
-    file = registry.get(hit.source).get_file(hit.image)
-    if file is None:
-        return Content(text=hit.title)
-    try:
-        picture = images.open_image(file, **get_settings().stored_caps)
-    except Exception as error:  # storages raise anything
-        told = in_english(error)
-        log.warning("The picture of %r cannot be read for the reranker: %s", hit.image, told)
-        return Content(text=hit.title)
-    return Content(image=picture, text=hit.title or None)

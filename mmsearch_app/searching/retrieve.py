@@ -1,9 +1,9 @@
-"""Stage 2: a vector finds products in the index, and the shop's own queryset decides."""
+"""Find products near a vector: the index proposes, the shop's own queryset decides."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,46 +22,50 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Wanted", "hydrate", "retrieve", "searchable"]
+__all__ = ["Scope", "hydrate", "retrieve", "searchable", "title_of", "url_of"]
 
 log = logging.getLogger(__name__)
-_MOST = 16_384
-"""The most that one search of a Milvus server returns."""
+_MAX_LIMIT = 16_384
+"""The most products that one search of a Milvus server returns."""
 _SPARE = 8
-"""Products asked for beyond those needed."""
-_CHANCES = 2
-"""How often products that were turned away may come by another picture."""
+"""Products requested beyond those needed."""
+_EXTRA_ROUNDS = 2
+"""Rounds in which products whose image was rejected may be found by another image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which products may be in the answer."""
+class Scope:
+    """Which products an answer may contain."""
 
-    wishes: Sequence[FilterValue] = ()
+    filters: Sequence[FilterValue] = ()
     user: Any = None
-    without_products: Sequence[str] = ()
-    without_digests: frozenset[str] = frozenset()
-    """Pictures that are the reference picture itself, under another product."""
+    exclude_products: Sequence[str] = ()
+    exclude_digests: frozenset[str] = frozenset()
+    """Images of the reference product: they are not shown under another product either."""
 
 
 def searchable() -> Generation:
-    """The generation to search: the live one, or during a change of model the newest of ours.
+    """Return the generation to search.
 
-    One that is only being filled does not count: it would hide products without a word.
-    Raises SearchUnavailable when none was made by the configured embedder.
+    That is the live one or, if another embedder made it, the newest one that the configured
+    embedder made. One that is still being filled does not count: products would be missing
+    without notice. Raises SearchUnavailable if there is none.
     """
     index, fingerprint = get_index(), get_embedder().fingerprint
     live = index.live()
     if live is not None and live.fingerprint == fingerprint:
         return live
-    filling = Rebuild.objects.filter(open=True).values_list("generation", flat=True)
-    ours = [made for made in index.generations() if made.fingerprint == fingerprint]
-    ours = [made for made in ours if made.name not in set(filling)]
-    if live is None or not ours:
-        log.warning("No index was made by the configured embedder yet: run mmsearch_reindex")
-        msg = gettext("The search is not built yet; please come back in a while.")
+    filling = set(Rebuild.objects.filter(open=True).values_list("generation", flat=True))
+    matching = [
+        generation
+        for generation in index.generations()
+        if generation.fingerprint == fingerprint and generation.name not in filling
+    ]
+    if live is None or not matching:
+        log.warning("The configured embedder has not built an index yet: run mmsearch_reindex")
+        msg = gettext("The search is still being set up; please try again later.")
         raise SearchUnavailable(msg)
-    return ours[-1]
+    return matching[-1]
 
 
 def retrieve(
@@ -69,118 +73,129 @@ def retrieve(
     *,
     generation: Generation,
     need: int,
-    wanted: Wanted,
+    scope: Scope,
 ) -> list[Hit]:
-    """Up to `need` products that may be shown, best first, each by its best picture that may.
+    """Return up to `need` products, best first, each by its best image that may be shown.
 
-    Asks the index for a few more than needed. When the shop's queryset turned pictures away,
-    it asks again without them: for as many, since other pictures of their products may have
-    a place in the answer, and for many more while the answer is not full.
+    Asks the index for a few products more than needed. If the shop's queryset rejects images,
+    asks again without them: for as many products as images were rejected, since another image
+    of the same product may rank high enough, or for four times as many products while there are
+    too few hits.
     """
-    if not all(wish.values for wish in wanted.wishes):
+    if not all(wanted.values for wanted in scope.filters):
         return []
-    conditions = [wish.condition() for wish in wanted.wishes]
+    conditions = [wanted.condition() for wanted in scope.filters]
     find = partial(get_index().search, vector, generation=generation.name, conditions=conditions)
-    found, ask, chances = _Found(wanted=wanted), need + _SPARE, _CHANCES
+    found = _Found(scope=scope, settled=set(scope.exclude_products))
+    limit, rounds = need + _SPARE, _EXTRA_ROUNDS
     while True:
-        matches = find(limit=ask, exclude_products=[*found.closed], exclude_ids=found.away)
-        turned_away = found.take(matches)
-        if len(found.hits) < need and len(matches) == ask < _MOST:
-            ask = min(ask * 4, _MOST)
-        elif turned_away and chances:
-            ask, chances = turned_away, chances - 1
+        matches = find(limit=limit, exclude_products=[*found.settled], exclude_ids=found.rejected)
+        rejected = found.add(matches)
+        if len(found.hits) < need and len(matches) == limit < _MAX_LIMIT:
+            limit = min(limit * 4, _MAX_LIMIT)
+        elif rejected and rounds:
+            limit, rounds = rejected, rounds - 1
         else:
             return sorted(found.hits.values(), key=lambda hit: -hit.score)[:need]
 
 
 @dataclass(slots=True, kw_only=True)
 class _Found:
-    """What the rounds of one retrieval have found so far."""
+    """What one retrieval has found so far."""
 
-    wanted: Wanted
+    scope: Scope
     hits: dict[str, Hit] = field(default_factory=dict)
-    """By product."""
-    closed: dict[str, None] = field(default_factory=dict)
-    """Products that need not be found any more."""
-    away: list[str] = field(default_factory=list)
-    """Pictures that may not be shown, or show another product by now."""
+    """By product key."""
+    settled: set[str]
+    """Keys of products that later rounds need not find."""
+    rejected: list[str] = field(default_factory=list)
+    """Ids of images that may not be shown, or that show another product by now."""
 
-    def __post_init__(self) -> None:
-        self.closed = dict.fromkeys(self.wanted.without_products)
+    def add(self, matches: Sequence[Match]) -> int:
+        """Add matches, best first; return how many of their images were rejected.
 
-    def take(self, matches: Sequence[Match]) -> int:
-        """Sort matches, best first; how many of their products may come by another picture.
-
-        Not so a product whose best picture is that of the reference: it is a near duplicate,
-        whatever else it shows.
+        A product that matched by an image of the reference is a near duplicate: it is settled
+        rather than tried again with another image.
         """
-        before = len(self.away)
-        shown = _show(matches, self.wanted)
+        rejected = []
+        shown = _show(matches, self.scope)
         for match in matches:
             key, hit = shown.get(match.id, ("", None))
             if hit is not None:
                 self.hits.setdefault(key, hit)
-                self.closed[key] = None
-            if match.digest in self.wanted.without_digests:
-                self.closed[match.product] = None
+                self.settled.add(key)
+            if match.digest in self.scope.exclude_digests:
+                self.settled.add(match.product)
             elif key != match.product:
-                self.away.append(match.id)
-        return len(self.away) - before
+                rejected.append(match.id)
+        self.rejected += rejected
+        return len(rejected)
 
 
-def hydrate(matches: Sequence[Match], wanted: Wanted) -> list[Hit]:
-    """Turn matches into hits, one a product, through each source's queryset.
+def hydrate(matches: Sequence[Match], scope: Scope) -> list[Hit]:
+    """Turn matches into hits, one per product, without those that may not be shown.
 
-    What it hides is left out. One query for each source (and one for each prefetched
-    relation), whatever the number.
+    Runs one query per source, and one per prefetched relation, whatever the number of matches.
     """
     hits: dict[str, Hit] = {}
-    for key, hit in _show(matches, wanted).values():
+    for key, hit in _show(matches, scope).values():
         hits.setdefault(key, hit)
     return list(hits.values())
 
 
-def _show(matches: Sequence[Match], wanted: Wanted) -> dict[str, tuple[str, Hit]]:
-    """The matches that may be shown, by id and in their order: product key and hit."""
-    kept = [match for match in matches if match.digest not in wanted.without_digests]
-    pairs = ((match.source, match.id.partition(":")[2]) for match in kept)
+def _show(matches: Sequence[Match], scope: Scope) -> dict[str, tuple[str, Hit]]:
+    """Return product key and hit of the matches that may be shown, by match id, in order."""
+    named = [
+        (match.source, match.id.partition(":")[2])
+        for match in matches
+        if match.digest not in scope.exclude_digests
+    ]
     rows: dict[str, tuple[ImageSource, Model]] = {}
-    for source, pks in registry.group(pairs):
-        shown = _shown(source, pks, wanted)
-        rows |= {entry_key(source.name, row.pk): (source, row) for row in shown}
-    found: dict[str, tuple[str, Hit]] = {}
+    for source, pks in registry.group(named):
+        for row in _rows(source, pks, scope):
+            rows[entry_key(source.name, row.pk)] = source, row
+    shown = {}
     for match in matches:
-        if match.id in rows:
-            key, hit = _hit(*rows[match.id], score=match.score)
-            if hit is not None and key not in wanted.without_products:
-                found[match.id] = key, hit
-    return found
+        if match.id not in rows:
+            continue
+        found = _hit(*rows[match.id], score=match.score)
+        if found is not None and found[0] not in scope.exclude_products:
+            shown[match.id] = found
+    return shown
 
 
-def _shown(source: ImageSource, pks: Sequence[str], wanted: Wanted) -> list[Model]:
+def _rows(source: ImageSource, pks: Sequence[str], scope: Scope) -> list[Model]:
     rows = source.fetch()
-    for wish in wanted.wishes:
-        rows = wish.narrow(source, rows)
+    for wanted in scope.filters:
+        rows = wanted.narrow(source, rows)
     rows = rows.filter(pk__in=source.valid_keys(pks))
-    return list(source.visible_to(rows, wanted.user))
+    return list(source.visible_to(rows, scope.user))
 
 
-def _hit(source: ImageSource, row: Model, *, score: float) -> tuple[str, Hit | None]:
-    """Its product's key and the hit; ("", None) for a row that lost its product or picture."""
+def _hit(source: ImageSource, row: Model, *, score: float) -> tuple[str, Hit] | None:
+    """Return the product's key and the hit, or None if the row has no product or image now."""
     product, file = source.get_product(row), source.get_file(row)
     if product is None or file is None:
-        return "", None
-    return source.product_key(product), Hit(
+        return None
+    hit = Hit(
         product=product,
         image=row,
         score=score,
-        title=source.get_title(row) or str(product),
-        url=_call(product, "get_absolute_url"),
+        title=title_of(product, [(source, row)]),
+        url=url_of(product),
         image_url=file.url,
         source=source.name,
     )
+    return source.product_key(product), hit
 
 
-def _call(instance: Model, method: str) -> str:
-    found: Callable[[], str] | None = getattr(instance, method, None)
-    return str(found()) if found else ""
+def title_of(product: Model, rows: Iterable[tuple[ImageSource, Model]]) -> str:
+    """Return the first title that the product's rows have, else the product's name."""
+    titles = (source.get_title(row) for source, row in rows)
+    return next(filter(None, titles), "") or str(product)
+
+
+def url_of(product: Model) -> str:
+    """Return the address of the product's page, or "" if it has no `get_absolute_url`."""
+    find = getattr(product, "get_absolute_url", None)
+    return str(find()) if find else ""

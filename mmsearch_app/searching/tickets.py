@@ -1,13 +1,14 @@
-"""Tickets: a signed token for a question already asked, so that it can be asked again.
+"""Tickets: a signed token for a query, so that it can be asked again.
 
-Behind the token, Django's cache keeps the query (its picture as a small JPEG without metadata)
-and what was found, for `RERANK_SECONDS`: for the next page, for other words with the same
-picture, and for the late, better order. Query pictures are kept nowhere else.
+Behind the token, Django's cache keeps the query (its image as a small JPEG without metadata) and
+what was found, for `RERANK_SECONDS`: for the next page, for other words with the same image, and
+for the late, better order. Query images are stored nowhere else.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,13 +22,11 @@ from mmsearch_app.backends import get_embedder, get_reranker
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import Match
 from mmsearch_app.searching import cache
-from mmsearch_app.searching.cache import canonical_jpeg, remember_bytes
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import Answer, Hit, InvalidQuery, Query
-from mmsearch_app.searching.rerank import rerank as rerank_answer
-from mmsearch_app.searching.rerank import reranker_fingerprint
-from mmsearch_app.searching.retrieve import Wanted, hydrate
-from mmsearch_app.searching.search import Clock, announced
+from mmsearch_app.searching.rerank import rerank, reranker_fingerprint
+from mmsearch_app.searching.retrieve import Scope, hydrate
+from mmsearch_app.searching.search import Clock, announce
 from mmsearch_app.sources import entry_key, key_of, registry
 
 __all__ = ["Expired", "Forged", "TicketError", "issue", "redeem", "rerank_late"]
@@ -36,35 +35,48 @@ _SALT = "mmsearch_app.searching.tickets"
 
 
 class TicketError(InvalidQuery):
-    """The token does not stand for a question (any more)."""
+    """The token stands for no query."""
 
 
 class Expired(TicketError):
-    """It was a good token, but its time is over."""
+    """The token was valid, but its query is no longer kept."""
 
 
 class Forged(TicketError):
-    """It was never a token of this site."""
+    """The token was not signed by this site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    """What the cache holds of an answer: plain data, no models."""
+    """A query and its matches as the cache keeps them: plain data, no models."""
 
     query: dict[str, Any]
     like: tuple[str, str] | None
+    """Model label and primary key of the product."""
     picture: bytes | None
+    """The canonical JPEG of the query's image."""
     vector: bytes | None
     fingerprint: str
+    """The embedder that made the vector."""
     matches: tuple[Match, ...]
     more: bool
 
 
-def issue(answer: Answer) -> str:
-    """Keep the answer's query and the order of its hits; returns the token.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _KeptOrder:
+    """A late order as the cache keeps it: plain data, no models."""
 
-    Where the cache is away the token will be too old at once. Raises ValueError for an answer
-    that carries no query.
+    reasons: Mapping[str, str]
+    """Id of each hit's image in the index to the hit's reason, best hit first."""
+    answer: Answer
+    """The answer without its hits and its query."""
+
+
+def issue(answer: Answer) -> str:
+    """Keep the answer's query and the order of its hits, and return the token.
+
+    If the cache is unavailable, the token is expired from the start. Raises ValueError if the
+    answer has no query.
     """
     query = answer.query
     if query is None:
@@ -79,7 +91,7 @@ def issue(answer: Answer) -> str:
             "offset": query.offset,
         },
         like=(query.like._meta.label, key_of(query.like.pk)) if query.like else None,
-        picture=canonical_jpeg(query.image) if query.image else None,
+        picture=cache.canonical_jpeg(query.image) if query.image else None,
         vector=query.vector.tobytes() if query.vector is not None else None,
         fingerprint=get_embedder().fingerprint,
         matches=tuple(_match(hit) for hit in answer.hits),
@@ -91,60 +103,64 @@ def issue(answer: Answer) -> str:
 
 
 def redeem(token: str, *, user: Any = None) -> Query:
-    """The question behind a token, its picture opened. Raises Expired or Forged."""
-    return _query(_kept(_name(token)), user)
+    """Return the query behind a token, with its image opened. Raises Expired or Forged."""
+    return _query(_read(_name(token)), user)
 
 
-@announced("late")
 def rerank_late(token: str, *, user: Any = None) -> Answer:
-    """The answer behind a token in the reranker's order; the same at every call in one language.
+    """Return the answer behind a token in the reranker's order, and send the signal `searched`.
 
-    The work is done once and kept; without a reranker, and where it fails, the order is that
-    of the index, with a note that says why. Raises Expired or Forged, and SearchUnavailable
-    where too many others wait for the reranker.
+    The order is made once per language and kept. Without a reranker, or if it fails, the hits
+    are in the order of the index and a note says why. Raises Expired or Forged, and Busy if the
+    reranker's queue is full.
     """
+    return announce("late", lambda: _rerank_late(token, user))
+
+
+def _rerank_late(token: str, user: Any) -> Answer:
     clock = Clock()
     with clock("total"):
         name = _name(token)
-        kept = _kept(name)
+        kept = _read(name)
         query = _query(kept, user)
         with clock("hydrate"):
-            hits = hydrate(kept.matches, Wanted(wishes=parse(query.filters), user=user))
+            hits = hydrate(kept.matches, Scope(filters=parse(query.filters), user=user))
         found = Answer(hits=tuple(hits), query=query, more=kept.more)
         reranker = get_reranker()
         if reranker is not None:
             with clock("rerank"):
                 model = reranker_fingerprint(reranker)
-                found = _ranked(f"{_key(name)}:{get_language()}:{model}" if model else "", found)
+                key = f"{_key(name)}:{get_language()}:{model}" if model else ""
+                found = _rerank_once(key, found)
     return replace(found, timings=clock.milliseconds)
 
 
-def _ranked(key: str, found: Answer) -> Answer:
-    """In the order kept under the key, or else made now and kept; "" keeps nothing."""
+def _rerank_once(key: str, found: Answer) -> Answer:
+    """Apply the order kept under the key, or make one and keep it; with the key "" keep none."""
     kept = cache.read_cache(key) if key else None
-    if isinstance(kept, Answer):
-        return _with_rows(kept, found)
-    better = rerank_answer(found, refuse=True)
+    if isinstance(kept, _KeptOrder):
+        return _restore(kept, found)
+    better = rerank(found, raise_if_busy=True)
     if key and better.judged:
-        bare = tuple(_bare(hit) for hit in better.hits)
-        cache.write_cache(key, replace(better, hits=bare, query=None))
+        reasons = {_match(hit).id: hit.reason for hit in better.hits}
+        bare = replace(better, hits=(), query=None)
+        cache.write_cache(key, _KeptOrder(reasons=reasons, answer=bare))
     return better
 
 
-def _bare(hit: Hit) -> Any:
-    """What is worth keeping of a hit: which row, and why."""
-    return _match(hit).id, hit.reason
+def _restore(order: _KeptOrder, found: Answer) -> Answer:
+    """Return the kept answer with the hits that the shop shows now.
 
-
-def _with_rows(ranked: Answer, found: Answer) -> Answer:
-    """The kept order, with the rows as the shop shows them now: what was hidden when the order
-    was made stands behind, what is hidden now takes its reason along."""
+    Hits that were hidden when the order was made come last. If the hit that the answer's reason
+    is about is hidden now, the answer has no reason.
+    """
     rows = {_match(hit).id: hit for hit in found.hits}
-    kept: Any = ranked.hits
-    hits = [replace(rows.pop(key), reason=why) for key, why in kept if key in rows]
-    shown = any(hit.reason == ranked.reason for hit in hits)
-    reason = ranked.reason if shown else ""
-    return replace(ranked, hits=(*hits, *rows.values()), query=found.query, reason=reason)
+    ordered = [replace(rows[key], reason=why) for key, why in order.reasons.items() if key in rows]
+    others = [hit for key, hit in rows.items() if key not in order.reasons]
+    reason = order.answer.reason
+    if not any(hit.reason == reason for hit in ordered):
+        reason = ""
+    return replace(order.answer, hits=(*ordered, *others), query=found.query, reason=reason)
 
 
 def _match(hit: Hit) -> Match:
@@ -162,14 +178,14 @@ def _query(kept: _Kept, user: Any) -> Query:
         label, pk = kept.like
         like = apps.get_model(label)._base_manager.filter(pk=pk).first()
         if like is None:
-            msg = gettext("The product that this search started from is gone.")
+            msg = gettext("The product that this search started from is no longer available.")
             raise Expired(msg)
     same_model = kept.fingerprint == get_embedder().fingerprint
     vector = np.frombuffer(kept.vector, dtype=np.float32) if kept.vector and same_model else None
     image = None
     if kept.picture:
         image = images.open_image(kept.picture, **get_settings().upload_caps)
-        image = remember_bytes(image, kept.picture)
+        image = cache.remember_jpeg(image, kept.picture)
     return Query(**kept.query, like=like, image=image, vector=vector, user=user)
 
 
@@ -177,14 +193,14 @@ def _name(token: str) -> str:
     try:
         return str(signing.loads(token, salt=_SALT))
     except signing.BadSignature as error:
-        msg = gettext("This link was not made by this shop.")
+        msg = gettext("This link is not valid.")
         raise Forged(msg) from error
 
 
-def _kept(name: str) -> _Kept:
+def _read(name: str) -> _Kept:
     kept = cache.read_cache(_key(name))
     if not isinstance(kept, _Kept):
-        msg = gettext("This search is too old; please ask again.")
+        msg = gettext("This search has expired; please search again.")
         raise Expired(msg)
     return kept
 

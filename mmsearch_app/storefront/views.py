@@ -247,7 +247,7 @@ def query_picture(request: HttpRequest, token: str) -> HttpResponse:
     except tickets.TicketError as error:
         raise Http404(str(error)) from error
     if image is None:
-        raise Http404(_("This question has no picture of its own."))
+        raise Http404(_("This search has no picture of its own."))
     response = HttpResponse(encode_jpeg(image, longest_side=320), content_type="image/jpeg")
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -39,7 +39,7 @@ def test_with_another_model_every_image_is_embedded_again(shop: Catalogue) -> No
 
 def test_a_process_of_the_new_model_does_not_search_the_old_generation(shop: Catalogue) -> None:
     change_model()
-    with pytest.raises(SearchUnavailable, match="not built yet"):
+    with pytest.raises(SearchUnavailable, match="still being set up"):
         search("mug")
 
 

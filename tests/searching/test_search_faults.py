@@ -33,7 +33,7 @@ def test_an_empty_shop_has_no_hits_and_no_good_match(sell: Sell) -> None:
 
 
 def test_a_shop_without_an_index_reports_it(db: None) -> None:
-    with pytest.raises(SearchUnavailable, match="not built yet"):
+    with pytest.raises(SearchUnavailable, match="still being set up"):
         search("mug")
 
 
@@ -90,7 +90,7 @@ def test_more_searches_than_slots_are_told_to_retry_later(
     inside, done = threading.Barrier(4), threading.Event()
 
     def occupy() -> None:
-        with search._place():
+        with module._place():
             inside.wait(10)
             done.wait(10)
 
@@ -113,7 +113,7 @@ def test_a_search_that_fails_frees_its_slot(
 ) -> None:
     use(MAX_CONCURRENT_SEARCHES=1)
     for _ in range(3):
-        with pytest.raises(SearchUnavailable, match="not built"):
+        with pytest.raises(SearchUnavailable, match="still being set up"):
             search("mug")
     work_again()
     assert search("mug").hits

@@ -71,7 +71,7 @@ def test_a_vector_of_another_model_is_not_reused(
 
 @pytest.mark.parametrize("token", ["", "nonsense", "a:b:c", "a" * 5000, "\0", "é:x:y"])
 def test_a_random_text_is_refused_as_forged(token: str) -> None:
-    with pytest.raises(Forged, match="not made by this shop"):
+    with pytest.raises(Forged, match="not valid"):
         tickets.redeem(token)
 
 
@@ -89,7 +89,7 @@ def test_a_token_signed_for_another_purpose_is_refused_as_forged() -> None:
 def test_an_old_ticket_is_expired(shop: Catalogue) -> None:
     token = tickets.issue(search("mug"))
     cache.clear()
-    with pytest.raises(Expired, match="ask again"):
+    with pytest.raises(Expired, match="search again"):
         tickets.redeem(token)
 
 

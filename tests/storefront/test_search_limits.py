@@ -69,7 +69,7 @@ def test_a_search_with_filters_alone_says_what_is_missing(client: Client, shop: 
 
 def test_a_page_after_the_last_links_back(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"text": "red", "offset": "900"})
-    assert "There is nothing more." in response.text
+    assert "There are no more results." in response.text
     assert response.context["previous_url"] == f"{SEARCH}?text=red"
     assert response.text.count("?text=red") == 1
 

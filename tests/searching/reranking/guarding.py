@@ -17,9 +17,10 @@ def run(
     work: Callable[[], Any],
     *,
     seconds: float = 5.0,
-    fair: bool = True,
+    count_failure: bool = True,
 ) -> Any:
-    return guard.run(key, work, deadline=time.monotonic() + seconds, fair=fair)
+    deadline = time.monotonic() + seconds
+    return guard.run(key, work, deadline=deadline, count_failure=count_failure)
 
 
 def fail() -> None:
@@ -28,5 +29,5 @@ def fail() -> None:
 
 def fill(guard: Guard[Any], start: Any, gate: threading.Event, count: int) -> list[dict[str, Any]]:
     begun = [start(guard, f"hold-{n}", lambda: gate.wait(10)) for n in range(count)]
-    until(lambda: len(guard._flights) == count)
+    until(lambda: len(guard._calls) == count)
     return begun

@@ -62,7 +62,7 @@ def crowd(reranker: type[Moody], *asks: Callable[[], object]) -> Iterator[None]:
     for thread in threads:
         thread.start()
     try:
-        until(lambda: len(get_guard()._flights) >= len(asks))
+        until(lambda: len(get_guard()._calls) >= len(asks))
         yield
     finally:
         reranker.gate.set()

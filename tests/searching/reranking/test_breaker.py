@@ -54,7 +54,7 @@ def test_waiting_for_a_place_in_vain_says_nothing_about_the_model(
         with pytest.raises(TooSlow):
             run(guard, f"waits-{number}", lambda: 1, seconds=0.03)
     gate.set()
-    until(lambda: not guard._flights)
+    until(lambda: not guard._calls)
     assert run(guard, "a", lambda: 1) == 1
 
 
@@ -79,7 +79,7 @@ def test_after_a_pause_only_one_is_let_through(gate: threading.Event, start: Any
     open_breaker(guard)
     time.sleep(0.12)
     trial = start(guard, "trial", lambda: gate.wait(10))
-    until(lambda: "trial" in guard._flights)
+    until(lambda: "trial" in guard._calls)
     with pytest.raises(Resting):
         run(guard, "another", lambda: 1)
     gate.set()
@@ -108,7 +108,7 @@ def test_a_trial_that_finds_no_place_is_no_end_of_trials(gate: threading.Event, 
     with pytest.raises(Resting):
         run(guard, "too early", lambda: 1)
     gate.set()
-    until(lambda: not guard._flights)
+    until(lambda: not guard._calls)
     time.sleep(0.06)
     assert run(guard, "again", lambda: 1) == 1
 
@@ -119,13 +119,13 @@ def test_what_began_with_too_little_time_says_nothing_about_the_model(
     guard: Guard[Any] = Guard(places=9, queue=0, pause=60)
     for number in range(4):
         with pytest.raises(TooSlow):
-            run(guard, str(number), lambda: gate.wait(10), seconds=0.03, fair=False)
+            run(guard, str(number), lambda: gate.wait(10), seconds=0.03, count_failure=False)
         with pytest.raises(ConnectionError):
-            run(guard, "a", fail, fair=False)
+            run(guard, "a", fail, count_failure=False)
     assert guard.load().failures == 0
     with pytest.raises(ConnectionError):
         run(guard, "a", fail)
-    assert run(guard, "a", lambda: 1, fair=False) == 1
+    assert run(guard, "a", lambda: 1, count_failure=False) == 1
     assert guard.load().failures == 0
 
 
@@ -134,7 +134,7 @@ def test_a_trial_with_too_little_time_is_no_end_of_trials() -> None:
     open_breaker(guard)
     time.sleep(0.06)
     with pytest.raises(ConnectionError):
-        run(guard, "trial", fail, fair=False)
+        run(guard, "trial", fail, count_failure=False)
     time.sleep(0.06)
     assert run(guard, "again", lambda: 1) == 1
 
@@ -161,9 +161,9 @@ def test_where_all_places_hang_nobody_waits(gate: threading.Event) -> None:
         with pytest.raises(TooSlow):
             run(guard, str(number), lambda: gate.wait(10), seconds=0.03)
     begun = time.monotonic()
-    with pytest.raises(Resting, match="all of its places"):
+    with pytest.raises(Resting, match="running calls of the reranker hang"):
         run(guard, "a", lambda: 1)
     assert time.monotonic() - begun < 5
     gate.set()
-    until(lambda: not guard._flights)
+    until(lambda: not guard._calls)
     assert run(guard, "a", lambda: 1) == 1

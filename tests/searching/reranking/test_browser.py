@@ -51,7 +51,7 @@ def test_the_cards_move_and_a_live_region_says_so(waiting: Site, moody: type[Moo
     page = waiting()
     before = titles(page)
     assert len(before) == 6
-    expect(page.get_by_role("link", name="Show the better order")).to_be_hidden()
+    expect(page.get_by_role("link", name="Show the best matches first")).to_be_hidden()
     page.evaluate(
         """() => {
           window.moves = [];
@@ -63,7 +63,7 @@ def test_the_cards_move_and_a_live_region_says_so(waiting: Site, moody: type[Moo
         }"""
     )
     moody.gate.set()
-    expect(status(page)).to_contain_text("now in a better order")
+    expect(status(page)).to_contain_text("best matches now come first")
     assert titles(page) == [*reversed(before)]
     assert status(page).get_attribute("role") == "status"
     moves = page.evaluate("window.moves")
@@ -85,7 +85,7 @@ def test_reduced_motion_is_respected(waiting: Site, page: Page, moody: type[Mood
     before = titles(page)
     page.evaluate("() => { Element.prototype.animate = () => { throw new Error('moved'); }; }")
     moody.gate.set()
-    expect(status(page)).to_contain_text("now in a better order")
+    expect(status(page)).to_contain_text("best matches now come first")
     assert titles(page) == [*reversed(before)]
 
 
@@ -95,7 +95,7 @@ def test_the_focus_stays_on_its_card(waiting: Site, moody: type[Moody], number: 
     page.locator(".mmsearch-cell").nth(number).locator("a").first.focus()
     title = page.evaluate("document.activeElement.textContent")
     moody.gate.set()
-    expect(status(page)).to_contain_text("now in a better order")
+    expect(status(page)).to_contain_text("best matches now come first")
     assert page.evaluate("document.activeElement.textContent") == title
 
 
@@ -106,10 +106,10 @@ def test_a_failure_keeps_the_order_and_shows_the_link_again(
     before = titles(page)
     moody.fails = True
     moody.gate.set()
-    expect(status(page)).to_contain_text("could not be made")
+    expect(status(page)).to_contain_text("could not be improved")
     assert titles(page) == before
     moody.fails = False
-    page.get_by_role("link", name="Show the better order").click()
+    page.get_by_role("link", name="Show the best matches first").click()
     expect(page.locator(".mmsearch-reason")).to_be_visible()
     assert titles(page) == [*reversed(before)]
 
@@ -119,13 +119,13 @@ def test_an_unchanged_order_is_announced(waiting: Site, moody: type[Moody]) -> N
     before = titles(page)
     moody.said["order"] = tuple(range(6))
     moody.gate.set()
-    expect(status(page)).to_contain_text("best order already")
+    expect(status(page)).to_contain_text("best matches already come first")
     assert titles(page) == before
 
 
 def test_going_back_shows_the_better_order_at_once(site: Site, moody: type[Moody]) -> None:
     page = site(ASKED)
-    expect(status(page)).to_contain_text("now in a better order")
+    expect(status(page)).to_contain_text("best matches now come first")
     after = titles(page)
     page.reload()
     expect(page.locator(".mmsearch-reason")).to_be_visible()
@@ -143,7 +143,7 @@ def test_the_page_is_accessible(
     waiting()
     if ready:
         moody.gate.set()
-        expect(status(page)).to_contain_text("now in a better order")
+        expect(status(page)).to_contain_text("best matches now come first")
     page.evaluate(axe)
     found = page.evaluate("axe.run().then((r) => r.violations)")
     assert found == [], json.dumps([(v["id"], [n["html"] for n in v["nodes"]]) for v in found])
@@ -157,7 +157,7 @@ def test_it_works_without_javascript(
     page.goto(live_server.url + ASKED)
     before = titles(page)
     assert moody.calls == []
-    page.get_by_role("link", name="Show the better order").click()
+    page.get_by_role("link", name="Show the best matches first").click()
     expect(page.locator(".mmsearch-reason")).to_be_visible()
     assert titles(page) == [*reversed(before)]
     context.close()
@@ -176,5 +176,5 @@ def test_a_busy_shop_is_asked_again_after_retry_after(
 
     page.route("**/search/?*rerank=*", answer)
     page.goto(live_server.url + ASKED)
-    expect(status(page)).to_contain_text("now in a better order")
+    expect(status(page)).to_contain_text("best matches now come first")
     assert busy == []

@@ -75,7 +75,7 @@ def test_the_work_is_told_to_stop_after_twice_the_deadline() -> None:
         run(guard, "a", work, seconds=SOON)
     until(lambda: ends)
     assert ends[0] >= begun + 2 * SOON - 0.05
-    until(lambda: not guard._flights)
+    until(lambda: not guard._calls)
 
 
 def test_concurrent_work_is_limited(gate: threading.Event, start: Any) -> None:
@@ -113,7 +113,7 @@ def test_slots_are_freed(gate: threading.Event, start: Any) -> None:
     guard: Guard[Any] = Guard(places=1, queue=0, pause=1)
     fill(guard, start, gate, 1)
     gate.set()
-    until(lambda: not guard._flights)
+    until(lambda: not guard._calls)
     assert run(guard, "next", lambda: 1) == 1
 
 

@@ -19,8 +19,8 @@ from tests.storefront.asking import SEARCH, titles, upload
 
 pytestmark = pytest.mark.django_db
 
-LINK = "Show the better order"
-FAILED = "could not be made this time"
+LINK = "Show the best matches first"
+FAILED = "could not be improved this time"
 
 
 def shown(response: Any) -> str:

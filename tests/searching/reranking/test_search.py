@@ -41,7 +41,7 @@ def test_after_three_failures_the_model_is_paused_and_called_again_later(
     mugs.fails = True
     for number in range(3):
         assert "failed (ConnectionError)" in search(f"red mug {number}").notes[0]
-    assert "left alone" in search("red mug 4").notes[0]
+    assert "paused after several failures" in search("red mug 4").notes[0]
     assert len(mugs.calls) == 3
     mugs.fails = False
     time.sleep(2.1)
