@@ -1,8 +1,6 @@
 """How good is the search? Standard measures over judged questions."""
 
-from mmsearch_app.evaluation.measure import Judged, evaluate
+from mmsearch_app.evaluation.questions import Judged
+from mmsearch_app.evaluation.report import evaluate
 
-__all__ = [
-    "Judged",
-    "evaluate",
-]
+__all__ = ["Judged", "evaluate"]

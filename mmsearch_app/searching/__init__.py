@@ -7,7 +7,7 @@ from mmsearch_app.searching.filters import MAX_VALUE_LENGTH, MAX_VALUES, FilterS
 from mmsearch_app.searching.guard import Busy, Guard, get_guard
 from mmsearch_app.searching.query import Answer, Hit, InvalidQuery, Query, SearchUnavailable
 from mmsearch_app.searching.rerank import apply_known, is_offered
-from mmsearch_app.searching.retrieve import searchable
+from mmsearch_app.searching.retrieve import searchable, title_of, url_of
 from mmsearch_app.searching.search import answer, search
 from mmsearch_app.searching.tickets import Expired, Forged
 
@@ -35,4 +35,6 @@ __all__ = [
     "searchable",
     "specs",
     "tickets",
+    "title_of",
+    "url_of",
 ]

@@ -1,4 +1,4 @@
-"""The filters of the shop's sources as the search page offers them."""
+"""Offer the filters of the shop's sources on the search page."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from mmsearch_app.storefront.forms import OPERATORS, SearchForm
 __all__ = ["MAX_CHOICES", "Applied", "Facet", "FacetChoice", "applied", "facets"]
 
 MAX_CHOICES = 100
-"""Values that one facet offers; beyond that a shop offers its own choice."""
+"""Values that one facet offers at most."""
 SIGNS = {"gte": "≥", "lte": "≤", "gt": ">", "lt": "<"}
 USUAL = (
     *(gettext_noop("brand"), gettext_noop("category"), gettext_noop("color")),
     *(gettext_noop("colour"), gettext_noop("material"), gettext_noop("price")),
     *(gettext_noop("size"), gettext_noop("stock")),
 )
-"""Names of filters that the catalogues know; a shop translates others in its own."""
+"""Usual filter names, so that our catalogues contain them; a shop translates its others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FacetChoice:
-    """One value that can be ticked."""
+    """One value to tick."""
 
     value: str
     label: str
@@ -52,30 +52,29 @@ class Facet:
     minimum: str = ""
     maximum: str = ""
     kept: tuple[tuple[str, str], ...] = ()
-    """Parameters that are set but have no control of their own."""
+    """Parameters that are set but have no control: they become hidden inputs."""
 
     @property
     def is_range(self) -> bool:
-        """Whether it has a lower and an upper end."""
         return self.kind in {"number", "date"}
 
     @property
     def count(self) -> int:
-        """How many values are set."""
+        """The number of values that are set."""
         chosen = sum(choice.chosen for choice in self.choices)
         return chosen + bool(self.minimum) + bool(self.maximum) + len(self.kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """One filter value that is set, and the address without it."""
+    """A filter value that is set, and the address of the search without it."""
 
     label: str
     url: str
 
 
 def facets(form: SearchForm) -> list[Facet]:
-    """Every filter of every source that has something to choose, with what the form has set."""
+    """Return every filter with something to choose, and the values that the form has set."""
     found = [_facet(spec, form) for spec in specs().values()]
     return [facet for facet in found if facet.is_range or facet.choices or facet.kept]
 
@@ -109,7 +108,7 @@ def _choices(spec: FilterSpec, chosen: list[str]) -> Iterator[FacetChoice]:
 
 
 def _values(spec: FilterSpec) -> list[tuple[str, str]]:
-    """Values that occur, with their labels, from the first source that knows them."""
+    """Return the values that occur, with their labels, of the first source that has any."""
     if spec.kind == "boolean":
         return [("1", gettext("yes")), ("0", gettext("no"))]
     for source in registry:
@@ -125,7 +124,7 @@ def _occurring(source: ImageSource, name: str) -> list[tuple[str, str]]:
     rows = source.get_queryset()
     related: Any = path.field.related_model
     if related is not None:
-        # One EXISTS per related row stops at the first picture; DISTINCT would read them all.
+        # One EXISTS per related row stops at the first image; DISTINCT would read them all.
         used = Exists(rows.filter(**{path.lookup: OuterRef("pk")}))
         return [(str(o.pk), str(o)) for o in related._default_manager.filter(used)[:MAX_CHOICES]]
     labels = dict(path.field.flatchoices)
@@ -134,30 +133,32 @@ def _occurring(source: ImageSource, name: str) -> list[tuple[str, str]]:
 
 
 def applied(form: SearchForm, shown: Iterable[Facet]) -> list[Applied]:
-    """The filter values that are set, each with the address that drops it."""
+    """Return the filter values that are set."""
     found = []
     for facet in shown:
         for name, sign in _parameters(facet):
             values = form.filters.get(name, [])
             for value in values:
                 rest = [other for other in values if other != value] or None
-                found.append(Applied(label=_say(facet, sign, value), url=form.link({name: rest})))
+                found.append(
+                    Applied(label=_describe(facet, sign, value), url=form.link({name: rest}))
+                )
     return found
 
 
 def _parameters(facet: Facet) -> list[tuple[str, str]]:
-    """The names of a facet's parameters, each with the sign that it stands for."""
+    """Return the names of a facet's parameters, each with its sign of comparison."""
     return [(facet.name, ""), *((f"{facet.name}__{o}", SIGNS[o]) for o in OPERATORS)]
 
 
-def _say(facet: Facet, sign: str, value: str) -> str:
+def _describe(facet: Facet, sign: str, value: str) -> str:
     if sign:
         return f"{facet.label} {sign} {_write(facet.kind, value)}"
     return next((choice.label for choice in facet.choices if choice.value == value), value)
 
 
 def _write(kind: str, value: str) -> str:
-    """A number or a date as it is written in the visitor's language; as it is where it is none."""
+    """Write a number or date in the visitor's language; return any other value unchanged."""
     with suppress(ValueError, ArithmeticError):
         if kind == "number" and (number := Decimal(value)).is_finite():
             return localize(number)

@@ -1,4 +1,4 @@
-"""What a visitor's address or form asks, before anything is looked up."""
+"""Read what a visitor's link or form asks, before anything is searched for."""
 
 from __future__ import annotations
 
@@ -15,29 +15,24 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, specs
+from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, specs, title_of, url_of
 from mmsearch_app.sources import registry
 
 if TYPE_CHECKING:
     from django.db.models import Model
 
-    # MOVED
     from mmsearch_app.searching import Query
-
-from typing import TYPE_CHECKING
 
 __all__ = ["OPERATORS", "Reference", "SearchForm", "like_key", "refer", "search_link"]
 
-
 OPERATORS = ("gte", "lte", "gt", "lt")
-"""What may follow a filter's name and two underscores in a parameter."""
+"""What may follow a filter's name and `__` in a parameter."""
 
 
 class SearchForm(forms.Form):
-    """Picture, words, and the filters of the shop's sources under their own names.
+    """Image, words, and the filters of the shop's sources under their own names.
 
-    Only the form of the values is checked here; `mmsearch_app.searching.search.build_query` judges
-    their meaning, for the page and the API alike.
+    `build_query` checks what the values mean, for the page and the API alike.
     """
 
     text = forms.CharField(label=_("Words"), required=False)
@@ -52,10 +47,10 @@ class SearchForm(forms.Form):
 
     @cached_property
     def filters(self) -> dict[str, list[str]]:
-        """Filter parameters that were filled in, by their full names, e.g. `price__lte`.
+        """Filter parameters that were filled in, by their full names such as `price__lte`.
 
-        Each value once, the last one of a comparison, and never more than the page can show:
-        every value becomes a link that carries all others.
+        Each value once, of a comparison the last one, and at most `MAX_VALUES` in all: every
+        value becomes a link that carries all other values.
         """
         found: dict[str, list[str]] = {}
         left = MAX_VALUES
@@ -80,7 +75,7 @@ class SearchForm(forms.Form):
         )
 
     def clean(self) -> dict[str, Any]:
-        """Refuse filters that had to be cut. Raises ValidationError."""
+        """Raise ValidationError if `filters` had to be cut."""
         if self.filters != {key: values for key, values in self._given.items() if values}:
             raise ValidationError(
                 _("At most %(count)d filter values of %(length)d characters, please."),
@@ -90,50 +85,51 @@ class SearchForm(forms.Form):
 
     @property
     def offset(self) -> int:
-        """How many products were shown before; 0 for anything that is no such number."""
+        """How many products earlier pages showed; 0 if the parameter is no number."""
         given = self.submitted.get("offset", "")
         return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
 
     @property
     def is_blank(self) -> bool:
-        """Whether neither words nor a picture were given."""
+        """Whether there are neither words nor an image to search for."""
         return not (self.files.get("image") or any(map(self.value, ("text", "like", "query"))))
 
     def value(self, name: str) -> str:
-        """A field as the visitor sent it, stripped."""
+        """Return a field as the visitor sent it, stripped."""
         return self.submitted.get(name, "").strip()
 
     @cached_property
     def parameters(self) -> dict[str, list[str]]:
-        """All that a link to the same question carries; an upload cannot be among it."""
+        """What a link to the same query carries: everything but an upload."""
         names = ("like", "query", "text", "without")
         return {name: [value] for name in names if (value := self.value(name))} | self.filters
 
     def change(self, **changes: str | None) -> SearchForm:
-        """The same question with some parameters changed; None drops one."""
+        """Return the form with some parameters changed; None drops one."""
         data = self.submitted.copy()
         for name, value in changes.items():
             data.setlist(name, [] if value is None else [value])
         return SearchForm(data)
 
     def link(self, changes: Mapping[str, object] | None = None) -> str:
-        """Address of the same question with some parameters changed; None drops one."""
+        """Return the address of the query with some parameters changed; None drops one."""
         return search_link({**self.parameters, **(changes or {})})
 
 
 def like_key(product: Model) -> str:
-    """What the parameter `like` says for a product: its primary key.
+    """Return the value of the parameter `like` for a product: its primary key.
 
-    Where several models are registered as products, those after the first say which.
+    If several models are registered as products, keys of all but the first name their model.
     """
-    models = [model for model in registry.product_models() if isinstance(product, model)]
-    if not models or models[0] is registry.product_models()[0]:
+    models = registry.product_models()
+    model = next((source.product_model for source in registry if source.shows(product)), None)
+    if model is None or model is models[0]:
         return str(product.pk)
-    return f"{models[0]._meta.label_lower}:{product.pk}"
+    return f"{model._meta.label_lower}:{product.pk}"
 
 
 def search_link(parameters: Mapping[str, object]) -> str:
-    """Address of the search page with the parameters that are not None."""
+    """Return the address of the search page with those parameters that are not empty."""
     given = {key: value for key, value in parameters.items() if value not in (None, "")}
     address = reverse("mmsearch:search")
     return f"{address}?{urlencode(given, doseq=True)}" if given else address
@@ -141,20 +137,20 @@ def search_link(parameters: Mapping[str, object]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A product's picture, or one that the visitor brought."""
+    """The image that the search starts from: a product's, or the visitor's own."""
 
     image_url: str
     title: str = ""
-    """The product's; "" for the visitor's own picture."""
+    """The product's; "" for the visitor's own image."""
     url: str = ""
     without_url: str
-    """Address of the same question without it."""
+    """Address of the same search without it."""
 
 
 def refer(form: SearchForm, query: Query | None) -> Reference | None:
-    """What the page shows beside the words; None for a question of words alone.
+    """Return what the page shows beside the words, or None if only words are searched for.
 
-    `query` is None where the form could not be understood: a picture kept earlier stays.
+    `query` is None if the form was invalid; an image uploaded earlier is shown all the same.
     """
     without = form.link({"like": None, "query": None})
     if token := form.value("query"):
@@ -164,13 +160,12 @@ def refer(form: SearchForm, query: Query | None) -> Reference | None:
 
 
 def _portray(product: Model, without: str) -> Reference:
-    """The product's first picture in the order of its source; at most one query a source."""
-    address = getattr(product, "get_absolute_url", None)
-    url = address() if address else ""
+    """Show the product by its first image, in the order of its sources; one query per source."""
+    url = url_of(product)
     for source, rows in registry.showing(product):
         row = rows.first()
         file = source.get_file(row) if row is not None else None
         if row is not None and file is not None:
-            title = source.get_title(row) or str(product)
+            title = title_of(product, [(source, row)])
             return Reference(image_url=file.url, title=title, url=url, without_url=without)
     return Reference(image_url="", title=str(product), url=url, without_url=without)

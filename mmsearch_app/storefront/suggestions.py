@@ -23,7 +23,7 @@ SUGGESTIONS = (_("in red"), _("in black"), _("striped"), _("plain"), _("with flo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:
-    """A link that says one more thing about what is looked for, or takes it back."""
+    """A link that adds words or a filter to the search, or removes them."""
 
     label: str
     url: str
@@ -36,11 +36,11 @@ def suggest(
     suggestions: Iterable[str] = SUGGESTIONS,
     like: Model | None = None,
 ) -> list[Chip]:
-    """Chips for a question with these parameters of the search page.
+    """Return chips for a search with these parameters of the search page.
 
-    Each sets the words, or clears them where they are set to it ("but" before them or not).
-    What the title of `like` says already is not suggested. "cheaper" is added where `like` is
-    known and the shop filters by a number called "price".
+    Each chip sets the words, or clears them if they are set to it (with "but" before them or
+    not). A suggestion whose last word is in the title of `like` is left out. "cheaper" is added
+    if `like` has a price and the shop has a numeric filter called "price".
     """
     said = _plain(next(iter(parameters.get("text", [])), ""))
     known = set(str(_read(like, "title") or "").casefold().split()) if like else set()
@@ -70,10 +70,13 @@ def _cheaper(parameters: Mapping[str, Any], like: Model | None) -> list[Chip]:
 
 
 def _read(product: Model, name: str) -> object | None:
-    """The product's title, or what a filter of its source says of it, read without a query."""
+    """Return the product's title, or the first value of a filter; None if it has none.
+
+    Only paths that lead through the product are read, so that no row has to be loaded.
+    """
     for source in registry:
         path = source.title if name == "title" else source.filters.get(name)
-        if isinstance(product, source.product_model) and path:
+        if path and source.shows(product):
             prefix = f"{source.product}." if source.product else ""
             if path.startswith(prefix):
                 return next(paths.read(product, path.removeprefix(prefix)), None)

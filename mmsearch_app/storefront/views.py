@@ -1,4 +1,4 @@
-"""The storefront's search page: by link, by form, with and without JavaScript."""
+"""The search page: by link or form, with or without JavaScript."""
 
 from __future__ import annotations
 
@@ -40,8 +40,6 @@ __all__ = ["SearchView", "query_picture", "search_page"]
 
 
 class SeeOther(HttpResponseRedirect):
-    """The same question has an address: go there by GET."""
-
     status_code = 303
 
 
@@ -49,20 +47,19 @@ class SeeOther(HttpResponseRedirect):
 class SearchView(TemplateResponseMixin, ContextMixin, View):
     """The search page. A shop may subclass it and route its own.
 
-    GET asks by address and can be shared. POST carries a picture; without one it is
-    redirected to the address of the same question, so a form without JavaScript ends at a
-    link as well. No transaction is held while a model works. CSRF is checked inside, after
-    the cap on uploads is in place, because the check reads the body.
+    GET searches by address, which can be shared. POST uploads an image; without one it
+    redirects to the address of the same search, so that a form without JavaScript also ends at
+    a link. No transaction is open while a model works. CSRF is checked inside `dispatch`, after
+    uploads are capped, because the check reads the body.
     """
 
     template_name = "mmsearch/search.html"
     suggestions: ClassVar[Sequence[str]] = SUGGESTIONS
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Cap the upload, then check CSRF, then answer."""
         if not hasattr(self, (request.method or "").lower()):
             return self.http_method_not_allowed(request)
-        with suppress(AttributeError):  # read already by a middleware: its limits were applied
+        with suppress(AttributeError):  # a middleware has read the body, within its own limits
             cap_uploads(request, max_bytes=get_settings().MAX_IMAGE_BYTES)
         try:
             return csrf_protect(super().dispatch)(request, *args, **kwargs)  # type: ignore[return-value]
@@ -71,16 +68,16 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
             return self.show(SearchForm(request.GET), fault=fault, status=413)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Answer a link, or show the start page where it asks nothing."""
+        """Answer a link; without parameters show the start page."""
         return self.respond(SearchForm(request.GET))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Answer an upload; everything else has an address of its own."""
+        """Answer an upload; redirect any other search to its address."""
         form = SearchForm(request.POST, request.FILES)
         return self.respond(form) if form.files.get("image") else SeeOther(form.link())
 
     def respond(self, form: SearchForm) -> HttpResponse:
-        """Search, and show what came of it with the right status."""
+        """Search, and show the result or the error with the right status."""
         if form.is_blank:
             return self.show(form)
         query = None
@@ -99,10 +96,10 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
             return response
 
     def answer(self, form: SearchForm, query: Query) -> HttpResponse:
-        """Show the index's order, or the better one: where it is asked for, or known already.
+        """Show the hits in the better order if it is requested or known, else as indexed.
 
-        503 with the index's order where too many others wait for a better one. Raises
-        SearchUnavailable.
+        If the reranker's queue is full, the status is 503 with `Retry-After`, and the hits are
+        shown as indexed. Raises SearchUnavailable.
         """
         wait = None
         if token := form.value("rerank"):
@@ -118,7 +115,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         return response
 
     def build_query(self, form: SearchForm) -> Query:
-        """What the form asks, checked. Raises InvalidQuery."""
+        """Return the form's query, checked. Raises InvalidQuery."""
         if not form.is_valid():
             field, messages = next(iter(form.errors.items()))
             raise InvalidQuery(str(messages[0]), field=field)
@@ -147,7 +144,10 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         unavailable: bool = False,
         status: int = 200,
     ) -> HttpResponse:
-        """Render the page; `answer` without hits and with `unavailable` is a question kept."""
+        """Render the page.
+
+        With `unavailable`, `answer` has the query but no hits, so that the page keeps it.
+        """
         token, late = "", form.value("rerank")
         offered = answer is not None and is_offered(answer)
         if answer and answer.query and (offered or answer.query.image is not None):
@@ -164,12 +164,12 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         )
         response = self.render_to_response(context, status=status)
         patch_cache_control(response, private=True)
-        if answer or fault:  # links to further questions are without end, and each costs a model
+        if answer or fault:  # the links to further searches never end, and each runs a model
             response.headers["X-Robots-Tag"] = "noindex, nofollow"
         return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """All that the templates need, for a shop to add to."""
+        """Return what the templates need; a shop may add to it."""
         form: SearchForm = kwargs["form"]
         found: Answer | None = kwargs["answer"]
         query = found.query if found else None
@@ -186,26 +186,22 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         )
 
     def suggest(self, form: SearchForm, query: Query | None) -> list[Chip]:
-        """Chips for the "but", once there is a picture that it can follow."""
+        """Return chips for "like this, but …", if the search has an image or a product."""
         if not query or (query.image is None and query.like is None):
             return []
         return suggest(form.parameters, suggestions=self.suggestions, like=query.like)
 
 
 def _reuse(query: Query, kept: Query | None) -> Query:
-    """The same with the vector of the question before, where nothing that it stands for changed."""
+    """Take over the kept query's image, which carries its bytes, and its vector if it fits."""
     if kept is None:
         return query
-    query = replace(query, image=kept.image)  # which knows its own bytes
-    same = (kept.text, kept.without) == (query.text, query.without)
-    return replace(query, vector=kept.vector) if same else query
+    same_words = (kept.text, kept.without) == (query.text, query.without)
+    return replace(query, image=kept.image, vector=kept.vector if same_words else None)
 
 
 def _improve(token: str, query: Query) -> Answer | None:
-    """The late order of this very question; None where the token stands for another, or none.
-
-    Raises Busy.
-    """
+    """Return the late order if the token stands for this query, else None. Raises Busy."""
     try:
         if not _is_same(tickets.redeem(token, user=query.user), query):
             return None
@@ -216,17 +212,17 @@ def _improve(token: str, query: Query) -> Answer | None:
 
 def _is_same(one: Query, other: Query) -> bool:
     names = ("text", "without", "filters", "like", "limit", "offset")
-    pictures = [canonical_jpeg(query.image) if query.image else None for query in (one, other)]
-    return pictures[0] == pictures[1] and all(getattr(one, n) == getattr(other, n) for n in names)
+    jpegs = [canonical_jpeg(query.image) if query.image else None for query in (one, other)]
+    return jpegs[0] == jpegs[1] and all(getattr(one, n) == getattr(other, n) for n in names)
 
 
 def page_links(form: SearchForm, answer: Answer | None) -> dict[str, str]:
-    """Addresses of the next and the previous page of an answer, "" where there is none."""
+    """Return the addresses of the next and the previous page of an answer, or ""."""
     query = answer.query if answer else None
     if answer is None or query is None:
         return {"next_url": "", "previous_url": ""}
     following = query.offset + len(answer.hits)
-    before = max(0, query.offset - query.limit) if answer.hits else 0  # none here: the first page
+    before = max(0, query.offset - query.limit) if answer.hits else 0  # beyond the last page
     goes_on = answer.more and answer.hits and following <= get_settings().MAX_OFFSET
     return {
         "next_url": form.link({"offset": following}) if goes_on else "",
@@ -241,7 +237,7 @@ search_page = SearchView.as_view()
 @never_cache
 @transaction.non_atomic_requests
 def query_picture(request: HttpRequest, token: str) -> HttpResponse:
-    """The visitor's own picture of a question, made anew: never the bytes that were sent."""
+    """Return the image that a visitor searched with, encoded again: never the uploaded bytes."""
     try:
         image = tickets.redeem(token).image
     except tickets.TicketError as error:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from mmsearch_app.evaluation.measure import Judged, average_precision, evaluate, ndcg, recall_at
+from mmsearch_app.evaluation import Judged, evaluate
+from mmsearch_app.evaluation.metrics import average_precision, ndcg, recall_at
 from tests.shapes.models import Garment, Media
 from tests.shop import Catalogue, Sell, picture_file, work
 
@@ -76,7 +77,7 @@ def test_an_answer_that_is_not_a_product_is_refused(shop: Catalogue) -> None:
         ('{"text": "x", "relevant": []}', '"relevant" must be a list of primary keys'),
         ('{"text": "x", "relevant": "1"}', '"relevant" must be a list of primary keys'),
         ('{"text": "x", "relevant": [[1]]}', "unhashable"),
-        ("[1]", "a question is a JSON object"),
+        ("[1]", "a question must be a JSON object"),
         ("{", "Expecting property name"),
         ("[" * 100_000, "recursion"),
         ('{"text": 5, "relevant": [1]}', '"text" cannot be 5'),

@@ -37,7 +37,7 @@ def waiting(moody: type[Moody], site: Site) -> Site:
 
     def visit(path: str = ASKED) -> Page:
         page = site(path)
-        expect(status(page)).to_contain_text("Looking at the pictures")
+        expect(status(page)).to_contain_text("Looking for the best matches")
         return page
 
     return visit
