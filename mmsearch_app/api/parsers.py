@@ -1,4 +1,4 @@
-"""Request bodies, read with a cap of our own, the same with every version of DRF."""
+"""Parse request bodies within our own limits, alike with every version of DRF."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_JSON_BYTES = 64 * 1024
 
 
 class BodyTooLarge(APIException):
-    """A body without a picture is larger than any question can be."""
+    """The JSON body is larger than any query can be."""
 
     status_code = 413
     default_code = "too_large"
@@ -33,7 +33,7 @@ class BodyTooLarge(APIException):
 
 
 class FormParser(BaseParser):
-    """Forms with pictures. Raises UploadTooLarge at the cap; no file touches the disk."""
+    """Parse forms with images. Raises UploadTooLarge at the cap; no file is written to disk."""
 
     media_type = "multipart/form-data"
 
@@ -43,12 +43,11 @@ class FormParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> DataAndFiles[Any, Any]:
-        """Return the fields and the files."""
         request = (parser_context or {})["request"]
         body: Any = stream
         meta = {**request.META, "CONTENT_TYPE": media_type}
         try:
-            # Always UTF-8: a charset of the client's choice may be a decompressor ("bz2_codec").
+            # Always UTF-8: the client may name a codec that decompresses ("bz2_codec").
             handler = CappedUpload(request, max_bytes=get_settings().MAX_IMAGE_BYTES)
             data, files = MultiPartParser(meta, body, [handler], "utf-8").parse()
         except MultiPartParserError as error:
@@ -58,7 +57,7 @@ class FormParser(BaseParser):
 
 
 class JsonParser(BaseParser):
-    """JSON objects of at most 64 KiB, in UTF-8, with finite numbers."""
+    """Parse JSON objects of at most 64 KiB, in UTF-8, with finite numbers."""
 
     media_type = "application/json"
 
@@ -68,30 +67,29 @@ class JsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Return the object."""
         body = stream.read(MAX_JSON_BYTES + 1)
         if len(body) > MAX_JSON_BYTES:
             discard(stream, max_bytes=4 * get_settings().MAX_IMAGE_BYTES)
             raise BodyTooLarge
         try:
-            data = json.loads(str(body, "utf-8"), parse_constant=_refuse)
+            data = json.loads(str(body, "utf-8"), parse_constant=_refuse_constant)
         except RecursionError as error:
             raise ParseError(gettext("This JSON is nested too deeply.")) from error
         except ValueError as error:
             text = gettext("This JSON cannot be read: %(error)s") % {"error": error}
             raise ParseError(text) from error
         if not isinstance(data, dict):
-            text = gettext("A JSON object is expected, not %(kind)s.") % {"kind": _kind(data)}
+            text = gettext("A JSON object is expected, not %(kind)s.") % {"kind": _type_name(data)}
             raise ParseError(text)
         return data
 
 
-def _refuse(constant: str) -> NoReturn:
+def _refuse_constant(constant: str) -> NoReturn:
     msg = gettext("%(constant)s is not a number.")
     raise ValueError(msg % {"constant": constant})
 
 
-def _kind(data: object) -> str:
+def _type_name(data: object) -> str:
     kinds = {
         list: gettext("an array"),
         str: gettext("a string"),

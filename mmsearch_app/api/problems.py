@@ -1,14 +1,16 @@
-"""Every error of the API as a problem document (RFC 9457), whatever the project's own handler.
+"""Answer every error of the API with a problem document (RFC 9457).
+
+The views use this handler whatever the project's `EXCEPTION_HANDLER` is.
 
 | status | when |
 | --- | --- |
-| 400 | a field is missing, unknown or wrong: `errors` has sentences by field; also a `like` that names no product, for the address itself exists |
-| 404, 410 | a token that is not ours; one that is too old |
-| 413 | more bytes than a picture, a form or a JSON body may have |
+| 400 | a field is missing, unknown or wrong: `errors` has sentences by field; a `like` that names no product, since the address itself exists |
+| 404, 410 | a token that this site did not sign; one that has expired |
+| 413 | more bytes than an image, a form or a JSON body may have |
 | 415 | a body that is neither `multipart/form-data` nor `application/json` |
-| 422 | a body as it should be with a picture that cannot be used: damaged, of too many pixels, or of another format whatever its name says |
-| 429, 503 | too many requests; index or model away: both with `Retry-After` |
-| 500 | a fault of ours: logged, and told without details |
+| 422 | an image that cannot be used: damaged, too many pixels, or not one of the four formats |
+| 429, 503 | too many requests; index or model unavailable or busy: both with `Retry-After` |
+| 500 | an error in the server: logged, and reported without details |
 """  # noqa: E501 - a table
 
 from __future__ import annotations
@@ -40,12 +42,12 @@ __all__ = ["Problem", "describe", "handle"]
 
 log = logging.getLogger(__name__)
 WAIT = 60
-"""Seconds to wait where a throttle cannot tell how long."""
+"""Seconds to wait if a throttle does not say how long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What went wrong, fit for the client."""
+    """What went wrong, as the client may read it."""
 
     status: int
     detail: str
@@ -55,11 +57,11 @@ class Problem:
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
-    """Answer any exception of a view: an `EXCEPTION_HANDLER` that leaves none out."""
+    """Answer any exception of a view, those included that DRF would re-raise."""
     request: HttpRequest = context["request"]
     problem = describe(error)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("A search by API failed", exc_info=error)
+        log.error("An API request failed", exc_info=error)
         got_request_exception.send(sender=None, request=request)
     document: dict[str, Any] = {
         "type": "about:blank",
@@ -80,7 +82,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> JsonResponse:
 
 @singledispatch
 def describe(error: Exception) -> Problem:
-    """The problem that an exception stands for; register further types on it."""
+    """Return the problem that an exception stands for; `describe.register` adds types."""
     return Problem(status=500, detail=gettext("Something went wrong here. It has been recorded."))
 
 

@@ -1,4 +1,4 @@
-"""What drf-spectacular cannot see by itself, where it is installed."""
+"""What drf-spectacular, if it is installed, cannot find out by itself."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def documented(
     *, problems: Sequence[int], responses: Mapping[int, Any] | None = None, **options: Any
 ) -> Callable[[F], F]:
-    """Describe a method that answers with results, or with `responses`, or with `problems`.
+    """Describe the responses of a view's method: an answer, unless `responses` says otherwise.
 
-    `options` are further ones of `extend_schema`. Without drf-spectacular nothing happens.
+    `problems` are the statuses of problem documents, `options` go to `extend_schema`. Without
+    drf-spectacular the method is returned unchanged.
     """
     try:
         from drf_spectacular.utils import extend_schema

@@ -1,4 +1,4 @@
-"""Questions in, answers out: the shapes of the API."""
+"""The API's requests and responses."""
 
 from __future__ import annotations
 
@@ -19,30 +19,29 @@ from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, Answer, FilterS
 __all__ = ["AnswerSerializer", "PageQuestion", "PictureQuestion", "Question", "RerankStatus"]
 
 OWN = ("text", "like", "without", "limit", "rerank", "image")
-"""Fields that every shop has; a filter of such a name cannot be used by API."""
+"""Fields that every shop has; a filter with such a name cannot be used by API."""
 IGNORED = frozenset({"csrfmiddlewaretoken"})
-"""What a form of the shop's pages carries beside the question."""
+"""Fields that forms of the shop's pages send beside the query."""
 LARGEST = 2**63
-"""What databases and indexes can hold; NaN and infinity are not below it either."""
-_SHOWN = 10
-"""How many wrong names a problem document repeats."""
+"""Numbers must be below it: databases and indexes store no larger ones, nor NaN."""
+_MAX_WRONG_NAMES = 10
+"""How many unknown fields a problem document lists."""
 
 
 class FlagField(serializers.BooleanField):
-    """A boolean whose absence from a form means its default, as everywhere else."""
+    """A boolean that takes its default if it is missing from a form, as it does in JSON."""
 
     default_empty_html = empty
 
 
 class AnyOf(serializers.ListField):
-    """One value, or several of which any may match. The search checks them against the shop."""
+    """One value, or a list of which any may match. The search checks them against the shop."""
 
     default_error_messages = {  # noqa: RUF012 - DRF's own way
         "scalar": gettext_lazy("Give a text, a number or a boolean, or a list of them."),
     }
 
     def to_internal_value(self, data: Any) -> list[Any]:
-        """The values as they came, in a list."""
         values = data if isinstance(data, list) else [data]
         if len(values) > MAX_VALUES:
             self.fail("max_length", max_length=MAX_VALUES)
@@ -57,18 +56,15 @@ class AnyOf(serializers.ListField):
 
 
 class Question(serializers.Serializer[Any]):
-    """A question in JSON, without a picture.
+    """A query in JSON, without an image.
 
-    The shop's filters are fields of it: `<name>`, one value or several, and for numbers and
+    The shop's filters are fields of it: `<name>` with one value or several, and for numbers and
     dates `<name>__gte`, `__lte`, `__gt` and `__lt`.
     """
 
-    rerank = FlagField(
-        default=True, help_text="Whether a better order, where one can be had, is wanted later."
-    )
+    rerank = FlagField(default=True, help_text="Whether to offer a better order, if there is one.")
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        """The fields with the limits of the settings, and the filters of the sources."""
         settings = get_settings()
         words: dict[str, Any] = {
             "required": False,
@@ -81,7 +77,7 @@ class Question(serializers.Serializer[Any]):
                 required=False,
                 allow_blank=True,
                 max_length=MAX_VALUE_LENGTH,
-                help_text="Primary key of a product whose picture is the question.",
+                help_text="Primary key of a product: its image is searched for.",
             ),
             "without": serializers.CharField(**words, help_text="What is not wanted, in words."),
             "limit": serializers.IntegerField(
@@ -92,24 +88,25 @@ class Question(serializers.Serializer[Any]):
         }
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """The arguments of `search`, besides `rerank`. Null is the same as nothing."""
+        """Return the arguments of `search`, and `rerank`; null is the same as a missing field."""
         if not isinstance(data, QueryDict):
             data = {key: value for key, value in data.items() if value is not None}
         if unknown := sorted(set(data) - set(self.fields) - IGNORED):
-            raise ValidationError({name[:50]: [self._teach(name)] for name in unknown[:_SHOWN]})
+            shown = unknown[:_MAX_WRONG_NAMES]
+            raise ValidationError({name[:50]: [self._advise(name)] for name in shown})
         given = super().to_internal_value(data)
         filters = {name: given.pop(name) for name in list(given) if name not in OWN}
         return {**given, "filters": filters}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse a question that asks nothing."""
+        """Raise ValidationError unless there is something to search for."""
         names = [name for name in ("image", "text", "like") if name in self.fields]
         if not any(attrs.get(name) for name in names):
             sentence = gettext("Give at least one of %(names)s.") % {"names": ", ".join(names)}
             raise ValidationError({name: [sentence] for name in names})
         return attrs
 
-    def _teach(self, name: str) -> str:
+    def _advise(self, name: str) -> str:
         if name == "image":
             return gettext("Send pictures as multipart/form-data; JSON carries no picture bytes.")
         sentence = gettext("There is no field %(name)r; there are: %(names)s.")
@@ -117,7 +114,7 @@ class Question(serializers.Serializer[Any]):
 
 
 class PictureQuestion(Question):
-    """A question in a form, with or without a picture."""
+    """A query in a form, with or without an image."""
 
     image = serializers.FileField(
         required=False,
@@ -128,10 +125,9 @@ class PictureQuestion(Question):
 
 
 class PageQuestion(serializers.Serializer[Any]):
-    """Where a further page starts."""
+    """Where another page starts."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        """The offset, with the limit of the settings."""
         most = get_settings().MAX_OFFSET
         return {"offset": serializers.IntegerField(default=0, min_value=0, max_value=most)}
 
@@ -160,40 +156,41 @@ class Address(serializers.CharField):
     """An absolute URL, or ""."""
 
     def to_representation(self, value: str) -> str:
-        """Complete the address by scheme and host of the request."""
         request: Request = self.context["request"]
         return request.build_absolute_uri(value) if value else ""
 
 
 class HitSerializer(serializers.Serializer[Hit]):
-    """One product found. All texts are plain: escape them before they become HTML."""
+    """One product found. All texts are plain text: escape them in HTML."""
 
     product = serializers.JSONField(source="product.pk", help_text="Its primary key.")
-    image = serializers.JSONField(source="image.pk", help_text="Primary key of its best picture.")
+    image = serializers.JSONField(source="image.pk", help_text="Primary key of its best image.")
     score = serializers.FloatField(help_text="Cosine similarity, -1 to 1.")
     title = serializers.CharField()
     url = Address()
     image_url = Address()
-    reason = serializers.CharField(help_text="Why it is here, where a model says so.")
+    reason = serializers.CharField(help_text="Why it was found, if a model says so.")
 
 
 RerankStatus: TypeAlias = Literal["off", "pending", "done", "failed"]
 
 
 class Rerank(TypedDict):
-    """Whether a better order exists or can be had, and where; `notes` say why it failed."""
+    """Whether a better order exists or can be made, and where; if it failed, see `notes`."""
 
     status: RerankStatus
     url: str | None
 
 
 class AnswerSerializer(serializers.Serializer[Answer]):
-    """What was found. The context holds `request`, the `token` and the `rerank` status."""
+    """The results of a search."""
 
-    id = serializers.SerializerMethodField(help_text="Token of this search, good for minutes.")
+    # The context must have the `request`, the `token` and the `rerank` status.
+
+    id = serializers.SerializerMethodField(help_text="Token of this search, valid for minutes.")
     results = HitSerializer(source="hits", many=True)
     ranked_by = serializers.ChoiceField(choices=["index", "reranker"])
-    caption = serializers.CharField(help_text="What a model sees in the picture.")
+    caption = serializers.CharField(help_text="What a model sees in the image.")
     reason = serializers.CharField(help_text="Why a model ordered so.")
     rerank = serializers.SerializerMethodField()
     next = serializers.SerializerMethodField(help_text="Address of the next page.")
@@ -203,17 +200,16 @@ class AnswerSerializer(serializers.Serializer[Answer]):
     notes = serializers.ListField(child=serializers.CharField())
 
     def get_id(self, answer: Answer) -> str:
-        """The token."""
         token: str = self.context["token"]
         return token
 
     def get_rerank(self, answer: Answer) -> Rerank:
-        """Status, and the address of the better order while there is one."""
+        """Return the status and, unless it is "off", the address of the better order."""
         status = self.context["rerank"]
         return {"status": status, "url": None if status == "off" else self._address("rerank")}
 
     def get_next(self, answer: Answer) -> str | None:
-        """The next page goes on behind the hits of this one, as far as visitors may page."""
+        """Return the address of the next page, or None after the last one or `MAX_OFFSET`."""
         if not answer.more or answer.query is None:
             return None
         offset = answer.query.offset + len(answer.hits)

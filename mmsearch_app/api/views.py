@@ -1,7 +1,7 @@
-"""The endpoints: a search, its further pages, its late order, and the health of it all.
+"""The endpoints: a search, its further pages, its late order, and a health check.
 
 A shop that wants other rules subclasses a view, or routes it with other arguments:
-`SearchView.as_view(permission_classes=[IsAuthenticated], authentication_classes=[...])`.
+`SearchAPIView.as_view(permission_classes=[IsAuthenticated], authentication_classes=[...])`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ __all__ = ["HealthView", "PageView", "PublicView", "RerankView", "SearchAPIView"
 class PublicView(APIView):
     """JSON for anyone, whatever the project's defaults for DRF are.
 
-    A search changes nothing, so a POST without cookies needs no CSRF token: nobody is logged
-    in here and everyone sees what everyone may see. With `authentication_classes` set, the
-    sources' `visible_to` gets the user. No transaction is held while a model works.
+    A search changes nothing and nobody is logged in here, so a POST needs no CSRF token. With
+    `authentication_classes` set, the sources' `visible_to` gets the user. No transaction is open
+    while a model works.
     """
 
     authentication_classes = ()
@@ -54,16 +54,14 @@ class PublicView(APIView):
     versioning_class = None
 
     def get_exception_handler(self) -> Callable[..., Any]:
-        """Problem documents for everything."""
         return problems.handle
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep answers out of caches that several visitors share."""
+        """Keep answers out of shared caches."""
         response.headers.setdefault("Cache-Control", "private, no-store")
         return super().finalize_response(request, response, *args, **kwargs)
 
     def respond(self, found: Answer, *, token: str, rerank: RerankStatus) -> Response:
-        """The answer as JSON."""
         context = {"request": self.request, "token": token, "rerank": rerank}
         return Response(AnswerSerializer(found, context=context).data)
 
@@ -77,9 +75,10 @@ class SearchAPIView(PublicView):
         operation_id="search",
     )
     def post(self, request: Request) -> Response:
-        """Answer in the index's order at once; a better order can be had at `rerank.url`.
+        """Answer at once in the order of the index; `rerank.url` leads to a better order.
 
-        Where that was made before, for the same question and the same pictures, it is here.
+        If the better order is known, because the same query found the same images before, it
+        is returned at once.
         """
         asked = _read(request)
         wanted = asked.pop("rerank")
@@ -92,13 +91,13 @@ class SearchAPIView(PublicView):
 
 
 class PageView(PublicView):
-    """Further pages of a search, with an uploaded picture as well."""
+    """Further pages of a search, of one by an uploaded image as well."""
 
     @documented(
         problems=(400, 404, 410, 429, 503), operation_id="search_page", parameters=[PageQuestion]
     )
     def get(self, request: Request, token: str) -> Response:
-        """Answer the same question from `offset` on, in the index's order."""
+        """Answer the same query from `offset` on, in the order of the index."""
         asked = PageQuestion(data=request.query_params)
         asked.is_valid(raise_exception=True)
         offset = asked.validated_data["offset"]
@@ -112,10 +111,11 @@ class RerankView(PublicView):
 
     @documented(problems=(404, 410, 429, 503), operation_id="search_rerank")
     def get(self, request: Request, token: str) -> Response:
-        """Rank once, then always answer the same; without a reranker in the index's order.
+        """Rank the first time and answer the same afterwards.
 
-        Where the reranker fails, too, with the status "failed" and a note that says why: asking
-        again tries again. 503 with `Retry-After` where too many others wait for it.
+        Without a reranker the results are in the order of the index. So they are if it fails:
+        the status is then "failed", a note says why, and the next request tries again. 503 with
+        `Retry-After` if the reranker's queue is full.
         """
         found = tickets.rerank_late(token, user=request.user)
         status = _status(found)
@@ -129,7 +129,7 @@ class HealthView(PublicView):
 
     @documented(responses={200: HEALTH, 503: HEALTH}, problems=(), operation_id="search_health")
     def get(self, request: Request) -> Response:
-        """200, or 503 where it would not."""
+        """Return 200, or 503 if a search would fail."""
         health = examine()
         return Response(health.document(), status=200 if health.ok else 503)
 
@@ -141,7 +141,7 @@ def _status(found: Answer) -> RerankStatus:
 
 
 def _read(request: Request) -> dict[str, Any]:
-    """The arguments of `search` that a body holds. Raises ValidationError."""
+    """Return the arguments of `search` in the request's body. Raises ValidationError."""
     data = request.data
     question = (PictureQuestion if isinstance(data, QueryDict) else Question)(data=data)
     question.is_valid(raise_exception=True)

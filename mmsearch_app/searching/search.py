@@ -26,7 +26,7 @@ from mmsearch_app.searching.retrieve import Scope, retrieve, searchable
 from mmsearch_app.signals import searched
 from mmsearch_app.sources import registry
 
-__all__ = ["Clock", "send_searched", "answer", "search"]
+__all__ = ["Clock", "answer", "search", "with_signal"]
 
 log = logging.getLogger(__name__)
 _QUEUE_SECONDS = 2.0
@@ -62,7 +62,7 @@ def answer(query: Query) -> Answer:
 
     Raises InvalidQuery, and SearchUnavailable if the search has to be tried again later.
     """
-    return send_searched("search", lambda: _answer(query))
+    return with_signal("search", lambda: _answer(query))
 
 
 def _answer(query: Query) -> Answer:
@@ -155,7 +155,7 @@ class Clock:
             self.milliseconds[stage] = round((time.perf_counter() - start) * 1000, 1)
 
 
-def send_searched(request: Literal["search", "late"], work: Callable[[], Answer]) -> Answer:
+def with_signal(request: Literal["search", "late"], work: Callable[[], Answer]) -> Answer:
     """Return what `work` returns, and send `searched` with its answer or its error."""
     try:
         found = work()

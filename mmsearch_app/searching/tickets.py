@@ -26,7 +26,7 @@ from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import Answer, Hit, InvalidQuery, Query
 from mmsearch_app.searching.rerank import rerank, reranker_fingerprint
 from mmsearch_app.searching.retrieve import Scope, hydrate
-from mmsearch_app.searching.search import Clock, send_searched
+from mmsearch_app.searching.search import Clock, with_signal
 from mmsearch_app.sources import entry_key, key_of, registry
 
 __all__ = ["Expired", "Forged", "TicketError", "issue", "redeem", "rerank_late"]
@@ -114,7 +114,7 @@ def rerank_late(token: str, *, user: Any = None) -> Answer:
     are in the order of the index and a note says why. Raises Expired or Forged, and Busy if the
     reranker's queue is full.
     """
-    return send_searched("late", lambda: _rerank_late(token, user))
+    return with_signal("late", lambda: _rerank_late(token, user))
 
 
 def _rerank_late(token: str, user: Any) -> Answer:
