@@ -14,8 +14,9 @@ from mmsearch_app import backends
 from mmsearch_app.rerankers.chat import ChatVLM
 from mmsearch_app.rerankers.chat_abilities import Abilities
 from mmsearch_app.rerankers.local import LocalVLM
-from mmsearch_app.searching.guard import Guard
+from mmsearch_app.searching.guard import Guard, get_guard
 from tests.searching.reranking.guarding import fill, run
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
@@ -54,6 +55,16 @@ def test_a_guard_starts_empty_after_a_fork(gate: threading.Event, start: Any) ->
             )
         )
     assert guard.load().under_way == 2
+
+
+def test_a_child_can_rerank_while_all_calls_of_its_parent_hang(
+    gate: threading.Event, start: Any
+) -> None:
+    guard: Guard[Any] = get_guard()
+    fill(guard, start, gate, guard.places + guard.queue)
+    assert works_in_child(lambda: run(get_guard(), "a", lambda: 42) == 42)
+    gate.set()
+    until(lambda: not guard._calls)
 
 
 @pytest.mark.parametrize(
