@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["query_content", "query_vector"]
+__all__ = ["query_content", "query_vector", "read_image"]
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +109,17 @@ def _stored_vector(product: Model, generation: Generation) -> NDArray[np.float32
 
 def _own_image(product: Model) -> Image | None:
     """Return the product's first readable image, or None."""
-    for source, row in _rows(product):
-        file = source.get_file(row)
-        if file is None:
-            continue
-        try:
-            return images.open_image(file, **get_settings().stored_caps)
-        except Exception as error:  # storages raise anything
-            log.warning("%s of %r cannot be read: %s", file, product, in_english(error))
-    return None
+    opened = (read_image(source, row) for source, row in _rows(product))
+    return next((image for image in opened if image is not None), None)
+
+
+def read_image(source: ImageSource, row: Model) -> Image | None:
+    """Return the row's image for a model; None if there is none or it cannot be read."""
+    file = source.get_file(row)
+    if file is None:
+        return None
+    try:
+        return images.open_image(file, **get_settings().stored_caps)
+    except Exception as error:  # storages raise anything
+        log.warning("The image %s of %r cannot be read: %s", file, row, in_english(error))
+        return None

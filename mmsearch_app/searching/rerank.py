@@ -12,17 +12,16 @@ from functools import partial
 from django.db import connections
 from django.utils.translation import get_language, gettext, ngettext, override
 
-from mmsearch_app import images
 from mmsearch_app.backends import get_reranker
 from mmsearch_app.conf import get_settings
 from mmsearch_app.inference import Content
 from mmsearch_app.rerankers import Ranking, Reranker, clean, fuse, fuse_scores, trust
 from mmsearch_app.searching import cache
-from mmsearch_app.searching.embed import query_content
+from mmsearch_app.searching.embed import query_content, read_image
 from mmsearch_app.searching.guard import Busy, Resting, TooSlow, get_guard
 from mmsearch_app.searching.query import Answer, Hit, Query
 from mmsearch_app.sources import registry
-from mmsearch_app.translation import in_english, write_number
+from mmsearch_app.translation import write_number
 
 __all__ = ["apply_known", "is_offered", "rerank", "reranker_fingerprint"]
 
@@ -156,14 +155,8 @@ def _describe_hits(hits: Sequence[Hit], deadline: float) -> list[Content]:
 
 
 def _describe_hit(hit: Hit) -> Content:
-    file = registry.get(hit.source).get_file(hit.image)
-    if file is None:
-        return Content(text=hit.title)
-    try:
-        image = images.open_image(file, **get_settings().stored_caps)
-    except Exception as error:  # storages raise anything
-        reason = in_english(error)
-        log.warning("The image of %r cannot be read for the reranker: %s", hit.image, reason)
+    image = read_image(registry.get(hit.source), hit.image)
+    if image is None:
         return Content(text=hit.title)
     return Content(image=image, text=hit.title or None)
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from django.apps import apps
 from django.core import signing
 from django.utils.translation import get_language, gettext
@@ -50,14 +49,14 @@ class Forged(TicketError):
 class _Kept:
     """A query and its matches as the cache keeps them: plain data, no models."""
 
-    query: dict[str, Any]
+    query: Query
+    """The query without its user, its product and its image."""
     like: tuple[str, str] | None
     """Model label and primary key of the product."""
     picture: bytes | None
     """The canonical JPEG of the query's image."""
-    vector: bytes | None
     fingerprint: str
-    """The embedder that made the vector."""
+    """The embedder that made the query's vector."""
     matches: tuple[Match, ...]
     more: bool
 
@@ -83,16 +82,9 @@ def issue(answer: Answer) -> str:
         msg = "Only an answer that carries its query can be kept."
         raise ValueError(msg)
     kept = _Kept(
-        query={
-            "text": query.text,
-            "without": query.without,
-            "filters": dict(query.filters),
-            "limit": query.limit,
-            "offset": query.offset,
-        },
+        query=replace(query, user=None, like=None, image=None, rerank=True),
         like=(query.like._meta.label, key_of(query.like.pk)) if query.like else None,
         picture=cache.canonical_jpeg(query.image) if query.image else None,
-        vector=query.vector.tobytes() if query.vector is not None else None,
         fingerprint=get_embedder().fingerprint,
         matches=tuple(_match(hit) for hit in answer.hits),
         more=answer.more,
@@ -181,12 +173,12 @@ def _query(kept: _Kept, user: Any) -> Query:
             msg = gettext("The product that this search started from is no longer available.")
             raise Expired(msg)
     same_model = kept.fingerprint == get_embedder().fingerprint
-    vector = np.frombuffer(kept.vector, dtype=np.float32) if kept.vector and same_model else None
+    vector = kept.query.vector if same_model else None
     image = None
     if kept.picture:
         image = images.open_image(kept.picture, **get_settings().upload_caps)
         image = cache.remember_jpeg(image, kept.picture)
-    return Query(**kept.query, like=like, image=image, vector=vector, user=user)
+    return replace(kept.query, user=user, like=like, image=image, vector=vector)
 
 
 def _name(token: str) -> str:

@@ -1,5 +1,5 @@
-// The late, better order: asked for once the first answer is on the screen; then the cards move.
-// Without this file, its link leads to the same order. Nothing here writes inline styles, so
+// Requests the late, better order once the first answer is shown, then moves the cards.
+// Without this script a link leads to the same order. No inline style is written, so
 // "default-src 'self'" is enough.
 
 const ATTEMPTS = 3;
@@ -23,7 +23,7 @@ async function improve(section) {
   }
 }
 
-// The results of the page behind the link; where the shop is busy, after the time that it names.
+// Returns the results of the page behind the link; if the shop is busy, after the time it names.
 async function ask(address) {
   for (let attempt = 1; ; attempt += 1) {
     const response = await fetch(address, { headers: { Accept: "text/html" } });
@@ -55,7 +55,7 @@ function arrange(grid, better) {
   return moved;
 }
 
-// Gives a cell the better page's words. What did not change stays: pictures do not flicker.
+// Gives a cell the better page's content. An unchanged cell stays, so that images do not flicker.
 function renew(cell, next) {
   if (cell.innerHTML === next.innerHTML) return cell;
   const targets = [...cell.querySelectorAll("a, button")];
@@ -75,7 +75,7 @@ function slide(cells, before) {
   }
 }
 
-// A page that is only prepared for a visitor who may never come asks nothing.
+// A prerendered page requests nothing until a visitor sees it.
 if (document.prerendering) {
   await new Promise((done) => document.addEventListener("prerenderingchange", done, { once: true }));
 }

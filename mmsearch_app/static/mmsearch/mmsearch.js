@@ -1,6 +1,6 @@
-// The search box: drop, paste and preview a picture, and send it small.
-// Everything works without this file, and with it under "default-src 'self'": the preview is
-// painted on a canvas, because neither data: nor blob: addresses are needed for that.
+// The search box: drop, paste and preview an image, and shrink it before it is sent.
+// Everything works without this script. With it, "default-src 'self'" is enough: the preview is
+// painted on a canvas, which needs neither data: nor blob: addresses.
 
 const LONGEST = 1024;
 const LIGHT = 300_000;
@@ -97,7 +97,7 @@ function enhance(form) {
   return take;
 }
 
-// Without a picture the question is a plain link: shareable, and no redirect is needed.
+// Without an image the search is a plain link: it can be shared and needs no redirect.
 function link(form) {
   const url = new URL(form.action);
   for (const [name, value] of new FormData(form)) {
@@ -141,8 +141,8 @@ async function shrink(bitmap, file) {
 const forms = [...document.querySelectorAll("[data-mmsearch-box]")];
 const takers = new Map(forms.map((form) => [form, enhance(form)]));
 
-// A picture pasted anywhere goes to the box being used, or to the first one; but not where the
-// visitor writes something else, nor where words are on the clipboard with it.
+// An image pasted anywhere goes to the box in use, or to the first one. A paste into a field stays
+// there if the field belongs to something else, or if the clipboard has text as well.
 document.addEventListener("paste", (event) => {
   const file = pictureIn(event.clipboardData);
   const form = forms.find((each) => each.contains(document.activeElement)) ?? forms[0];
@@ -161,11 +161,11 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Back from a product: the page is as it was, ready to ask again.
+// Back from a product, the browser may show this page as it was left: make it ready again.
 addEventListener("pageshow", () => {
   for (const form of forms) form.ariaBusy = null;
 });
 
-// The answer to an upload gets the address that keeps its picture for some minutes.
+// Shows the answer to an upload under the address that keeps its image for some minutes.
 const address = document.querySelector("[data-mmsearch-address]")?.dataset.mmsearchAddress;
 if (address) history.replaceState(null, "", address);
