@@ -1,4 +1,4 @@
-"""Rerankers: models that look at the candidates, behind the protocol in `base`."""
+"""Rerankers: models that look at the candidates; the protocol is in `base`."""
 
 from mmsearch_app.rerankers.base import Ranking, Reranker
 from mmsearch_app.rerankers.fusion import fuse, fuse_scores, trust

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmsearch_app.inference import (
@@ -16,47 +17,51 @@ from mmsearch_app.inference import (
     ModelFailed,
     ServerError,
     last_moment,
+    renew_after_fork,
     require_at_least,
-    require_one_of,
+    turn,
 )
-from mmsearch_app.rerankers.chat_abilities import REFUSED, Abilities, status_of
-from mmsearch_app.rerankers.presets import VLM_PRESETS
+from mmsearch_app.rerankers.models import find_vlm_preset
 from mmsearch_app.rerankers.prompts import messages
 from mmsearch_app.rerankers.vlm import Capabilities, Prompt
 
 if TYPE_CHECKING:
     from mmsearch_app.rerankers.vlm import Form
 
-__all__ = ["ChatVLM"]
+__all__ = ["Abilities", "ChatVLM"]
 
 _VERSION = "chat-2"
-TOP = 20
-"""Most tokens whose log-probabilities a server reports: the usual limit."""
+_LOGPROBS = {"logprobs": True, "top_logprobs": 20}
+"""Log-probabilities of 20 tokens: the usual limit."""
 PROBED = 64
 """Tokens of a probe."""
+REFUSED = frozenset({400, 422, 501})
+"""Statuses by which a server says that it does not know a field, among other things."""
+FORGET_SECONDS = 600.0
+"""How long a no counts: it may have been bad luck, and servers are updated."""
 
 _T = TypeVar("_T")
 
 
 class ChatVLM:
-    """Asks by HTTP: one conversation of one user message a call, several calls at once.
+    """Asks by HTTP: one conversation of one user message per call, several calls at once.
 
     `base_url` ends before `/chat/completions`, as in "http://127.0.0.1:8000/v1". `preset`, a
-    name of `presets.PRESETS`, gives `model` and the limits of its pictures, where they are not
-    given. A picture travels inside the request as a JPEG without metadata, made smaller to
-    `max_pixels` and `max_bytes`; a prompt holds at most `max_images`. The server is given no
-    address to fetch.
+    key of `VLM_PRESETS`, gives `model` and the limits of its images unless they are given. An
+    image travels inside the request as a JPEG without metadata, scaled down to `max_pixels` and
+    `max_bytes`; a prompt contains at most `max_images`. The server gets no address to fetch.
 
-    Whether the server holds a reply to a JSON schema (`structured`) and reports
+    Whether the server keeps a reply to a JSON schema (`structured`) and reports
     log-probabilities (`logprobs`) is tried out and remembered, a no for ten minutes; True or
-    False says so beforehand. Nothing relies on it: what comes back is checked by whoever asked.
+    False skips the trial. Nothing relies on it: the caller checks every reply.
 
-    A prompt is given `timeout` seconds, all `attempts` included; none of a call goes on, or is
-    begun, once the time of the one who waits is over. `extra` is added to every request, None
-    in it takes a field away: {"max_tokens": None, "max_completion_tokens": 500}. The server's
-    weights cannot be seen from here: change `revision` when they change. The key (`api_key`, or
-    the environment variable `api_key_env`) appears in no message, log or fingerprint and follows
-    no redirect.
+    A prompt gets `timeout` seconds, all `attempts` included; no attempt goes on, or begins,
+    after the caller's deadline. `extra` is added to every request; None in it removes a field:
+    {"max_tokens": None, "max_completion_tokens": 500}. The server's weights cannot be seen from
+    here: change `revision` when they change. The key (`api_key`, or the environment variable
+    `api_key_env`) appears in no message, log or fingerprint and follows no redirect.
+
+    Raises ValueError for options that cannot work.
     """
 
     def __init__(
@@ -78,18 +83,14 @@ class ChatVLM:
         attempts: int = 3,
         timeout: float = 60.0,
     ) -> None:
-        if preset:
-            require_one_of("preset", preset, sorted(VLM_PRESETS))
-        known = VLM_PRESETS.get(preset)
+        known = find_vlm_preset(preset)
         self.endpoint = Endpoint(
             base_url.rstrip("/") + "/chat/completions", api_key=api_key, api_key_env=api_key_env
         )
-        self.model = model or (known.repository if known else "")
+        self.model = model or known.repository
         self.revision = revision
-        self.max_images = (known.max_images if known else 1) if max_images is None else max_images
-        self.max_pixels = (
-            (known.max_pixels if known else None) if max_pixels is None else max_pixels
-        )
+        self.max_images = known.max_images if max_images is None else max_images
+        self.max_pixels = known.max_pixels if max_pixels is None else max_pixels
         self.max_bytes = max_bytes
         self.extra = dict(extra or {})
         self.concurrency = concurrency
@@ -98,16 +99,16 @@ class ChatVLM:
         self._abilities = Abilities(structured=structured, logprobs=logprobs)
         self._check()
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """The address does not count: a server may move."""
+        """Model, revision and options; not the address: a server may move."""
         options = [self.extra, self.max_images, self.max_pixels, self.max_bytes]
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.model}@{self.revision}/{_VERSION}/{digest}"
 
     @property
     def capabilities(self) -> Capabilities:
-        """Asks the server once for log-probabilities. Raises ModelFailed when it is away."""
+        """Asks the server once for log-probabilities. Raises ModelFailed if it is unavailable."""
         return Capabilities(
             logits=self._abilities.has("logprobs", self._probe_logprobs),
             constrained=False,  # whatever a server promises
@@ -118,28 +119,31 @@ class ChatVLM:
     def generate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, form: Form | None = None
     ) -> list[str]:
-        """One reply a prompt, as the server gave it. Raises ModelFailed."""
-        wanted = form
+        """Return the server's reply to each prompt. Raises ModelFailed."""
         if form is not None and not self._abilities.has("structured", self._probe_structured):
-            wanted = None
-        return self._each(prompts, lambda p, end: self._generate(p, max_tokens, wanted, end))
+            form = None
+
+        def generate(prompt: Prompt, end: float) -> str:
+            return self._generate(prompt, max_tokens, form, end)
+
+        return self._each(prompts, generate)
 
     def score(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...]]:
         """Log-probabilities of each word's first token, among the 20 likeliest; else -inf.
 
-        Raises ModelFailed, and ValueError when two words are the same.
+        Raises ModelFailed, and ValueError if two words are the same.
         """
         if len(set(words)) < len(words):
             msg = f"Words must differ: {list(words)}."
             raise ValueError(msg)
-        asked = {"logprobs": True, "top_logprobs": TOP}
-        return self._each(
-            prompts,
-            lambda p, end: messages.read_scores(self._ask(p, 1, asked, end=end), words),
-        )
+
+        def score(prompt: Prompt, end: float) -> tuple[float, ...]:
+            return messages.read_scores(self._ask(prompt, 1, _LOGPROBS, end=end), words)
+
+        return self._each(prompts, score)
 
     def warm_up(self) -> None:
-        """Reach the server, try out what it can do, and have it answer once."""
+        """Reach the server, find out what it can do, and have it answer once."""
         self._abilities.has("structured", self._probe_structured)
         self._abilities.has("logprobs", self._probe_logprobs)
         self.generate([Prompt(parts=("Say hello.",))], max_tokens=8)
@@ -151,14 +155,14 @@ class ChatVLM:
         try:
             return messages.read_text(self._ask(prompt, max_tokens, wish, end=end))
         except ModelFailed as error:
-            if status_of(error) not in REFUSED:
+            if _status_of(error) not in REFUSED:
                 raise
         answer = self._ask(prompt, max_tokens, end=end)
-        self._abilities.refuse(form.name)  # it was the schema then, not the prompt
+        self._abilities.refuse(form.name)  # the schema was refused, not the prompt
         return messages.read_text(answer)
 
     def _probe_structured(self) -> bool:
-        """Whether a reply holds a word that only the schema names."""
+        """Whether a reply contains a word that only the schema names."""
         code = secrets.token_hex(4)
         schema = messages.alternatives([code])
         prompt = Prompt(parts=("Answer with a JSON object.",))
@@ -168,9 +172,7 @@ class ChatVLM:
 
     def _probe_logprobs(self) -> bool:
         prompt = Prompt(parts=("Answer with yes or no.",))
-        asked = {"logprobs": True, "top_logprobs": TOP}
-        end = self._end(last_moment())
-        return messages.has_scores(self._ask(prompt, 1, asked, end=end))
+        return messages.has_scores(self._ask(prompt, 1, _LOGPROBS, end=self._end(last_moment())))
 
     def _ask(
         self,
@@ -180,8 +182,9 @@ class ChatVLM:
         *,
         end: float,
     ) -> Any:
-        if len(prompt.pictures) > self.max_images:
-            msg = f"{len(prompt.pictures)} pictures in a prompt; max_images is {self.max_images}."
+        """The server's answer, by `end`, a time of `time.monotonic`. Raises ModelFailed."""
+        if len(prompt.images) > self.max_images:
+            msg = f"{len(prompt.images)} images in a prompt; max_images is {self.max_images}."
             raise ModelFailed(msg)
         body: dict[str, Any] = {
             "model": self.model,
@@ -191,8 +194,9 @@ class ChatVLM:
             "max_tokens": max_tokens,
             "temperature": 0,
             "stream": False,
+            **(more or {}),
+            **self.extra,
         }
-        body |= {**(more or {}), **self.extra}
         body = {name: value for name, value in body.items() if value is not None}
         if (seconds := end - time.monotonic()) <= 0:
             msg = "No time is left to ask the server."
@@ -203,18 +207,23 @@ class ChatVLM:
             raise ModelFailed(str(error)) from error
 
     def _end(self, deadline: float) -> float:
-        """Of a prompt whose turn it is now, a time of `time.monotonic`."""
+        """Until when a prompt that begins now may take, a time of `time.monotonic`."""
         return min(time.monotonic() + self.timeout, deadline)
 
     def _each(self, prompts: Sequence[Prompt], ask: Callable[[Prompt, float], _T]) -> list[_T]:
-        """What each prompt gets by its end, in order; the first failure ends the rest."""
-        deadline = last_moment()  # which the threads do not know
+        """Call `ask` with each prompt and its end; results in order. The first failure stops all.
+
+        A prompt's `timeout` begins when a thread takes it up.
+        """
+        deadline = last_moment()  # threads do not inherit it
+
+        def ask_now(prompt: Prompt) -> _T:
+            return ask(prompt, self._end(deadline))
+
         if len(prompts) < 2:
-            return [ask(prompt, self._end(deadline)) for prompt in prompts]
+            return [ask_now(prompt) for prompt in prompts]
         with ThreadPoolExecutor(min(self.concurrency, len(prompts))) as pool:
-            begun = [
-                pool.submit(lambda p: ask(p, self._end(deadline)), prompt) for prompt in prompts
-            ]
+            begun = [pool.submit(ask_now, prompt) for prompt in prompts]
             try:
                 return [future.result() for future in begun]
             except BaseException:
@@ -230,3 +239,57 @@ class ChatVLM:
         if self.timeout <= 0:
             msg = f"timeout must be above 0 seconds, not {self.timeout}."
             raise ValueError(msg)
+
+
+class Abilities:
+    """What a chat server can do, by name: given as True or False, or tried out once.
+
+    Of several threads one tries; the others wait for it, each until its own deadline.
+    """
+
+    def __init__(self, **given: bool | None) -> None:
+        self._able: set[str] = {name for name, able in given.items() if able}
+        self._unable = {name: math.inf for name, able in given.items() if able is False}
+        """Until when a no counts, a time of `time.monotonic`."""
+        self._reset()
+        renew_after_fork(self._reset)
+
+    def refused(self, name: str) -> bool:
+        """Whether a no is remembered."""
+        return self._unable.get(name, -math.inf) > time.monotonic()
+
+    def refuse(self, name: str) -> None:
+        """Remember a no for some minutes."""
+        self._unable[name] = time.monotonic() + FORGET_SECONDS
+
+    def has(self, name: str, probe: Callable[[], bool]) -> bool:
+        """Whether the server has the ability; calls `probe` if that is not known yet.
+
+        Raises ModelFailed if the server is unavailable, which says nothing about the ability, or
+        if another thread's probe takes too long.
+        """
+        with turn(self._lock, or_else="Whether the server can do it was not found out in time."):
+            return name in self._able or (not self.refused(name) and self._try(name, probe))
+
+    def _try(self, name: str, probe: Callable[[], bool]) -> bool:
+        try:
+            able = probe()
+        except ModelFailed as error:
+            if _status_of(error) == 500:  # some servers fail over it, others just fail
+                return False
+            if _status_of(error) not in REFUSED:
+                raise
+            able = False
+        if able:
+            self._able.add(name)
+        else:
+            self.refuse(name)
+        return able
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+
+
+def _status_of(error: ModelFailed) -> int | None:
+    """The HTTP status of the server's answer; None if it did not answer."""
+    return getattr(error.__cause__, "status", None)

@@ -12,8 +12,8 @@ from mmsearch_app.inference import require_share
 __all__ = ["fuse", "fuse_scores", "measure_agreement", "order_by", "trust"]
 
 _DAMPING = 2
-"""60 is for lists of a thousand: of nine it makes a sum of ranks, in which five of seven may
-pass the best of the index. On the oracle of the tests both gain the same."""
+"""The usual 60 is for lists of a thousand. With nine candidates it amounts to a sum of ranks, in
+which five of seven may pass the index's best; on the oracle of the tests it gains no more."""
 
 
 def fuse(order: Sequence[int], *, weight: float) -> tuple[int, ...]:
@@ -21,9 +21,9 @@ def fuse(order: Sequence[int], *, weight: float) -> tuple[int, ...]:
 
     `order` is a permutation of range(n), `weight` (0 to 1) the share of the reranker. Returns
     a permutation, best first; ties go to the index. With a weight of at most one half a confused
-    model cannot bury a strong match: the best of the index stays among the first four.
+    model cannot bury a strong match: the index's best stays among the first four.
     Source: Cormack, Clarke and Buettcher, SIGIR 2009, with a damping for short lists.
-    Raises ValueError when `order` is no permutation or the weight is out of range.
+    Raises ValueError if `order` is not a permutation or the weight is out of range.
     """
     if sorted(order) != list(range(len(order))):
         msg = f"order must be a permutation of range({len(order)}), not {tuple(order)}"
@@ -41,12 +41,12 @@ def fuse(order: Sequence[int], *, weight: float) -> tuple[int, ...]:
 def fuse_scores(
     scores: Sequence[float], grades: Sequence[float], *, weight: float
 ) -> tuple[int, ...]:
-    """The order of the weighted sum of standardised `grades` and `scores` of the index.
+    """Order by the weighted sum of standardised `grades` and `scores` of the index.
 
-    Both have one finite value a candidate, more is better; `weight` (0 to 1) is the share of
-    the grades. A clear winner counts for more than by its rank, and equal grades for nothing.
-    Returns a permutation, best first; ties go to the index. Raises ValueError when the
-    lengths differ or the weight is out of range.
+    Both have one finite value per candidate, more is better; `weight` (0 to 1) is the share of
+    the grades. A clear winner counts for more than by its rank, equal grades for nothing.
+    Returns a permutation, best first; ties go to the index. Raises ValueError if the lengths
+    differ or the weight is out of range.
     """
     require_share(weight=weight)
     pairs = zip(_standardise(scores), _standardise(grades), strict=True)
@@ -55,27 +55,27 @@ def fuse_scores(
 
 
 def order_by(grades: Sequence[float | None]) -> tuple[int, ...]:
-    """Places, the best grade first; ties stand as in the index, what has no grade behind."""
+    """Return places, best grade first, those without a grade last; ties stand as in the index."""
     return tuple(sorted(range(len(grades)), key=lambda place: (-_worth(grades[place]), place)))
 
 
 def measure_agreement(rounds: Sequence[Sequence[float | None]]) -> float:
-    """Kendall's tau-b, the mean over all pairs of rounds: 1 for equal, about 0 for unrelated.
+    """Return the mean Kendall's tau-b of all pairs of rounds: 1 if equal, about 0 if unrelated.
 
-    A round has a value for each candidate, more is better (None is worst); candidates with the
-    same are not ordered by it. One round, or rounds without any difference, agree: 1.
+    A round has one value per candidate, more is better, None is worst; equal values do not order
+    their candidates. One round, or rounds in which all values are equal, give 1.
     """
     taus = [_tau(one, other) for one, other in combinations(rounds, 2)]
     return fmean(taus) if taus else 1.0
 
 
 def trust(weight: float, agreement: float | None) -> float:
-    """The weight of a reranker that agrees so far with itself: none if it only guesses."""
+    """Return the weight scaled by how far a reranker agrees with itself: 0 if it only guesses."""
     return weight if agreement is None else weight * min(max(agreement, 0.0), 1.0)
 
 
 def _tau(one: Sequence[float | None], other: Sequence[float | None]) -> float:
-    """Source: Kendall, Biometrika 33, 1945. Where only one of the two has any difference, 0."""
+    """Kendall, Biometrika 33, 1945; 0 if all values of only one round are equal."""
     signs = [
         (_compare(one[a], one[b]), _compare(other[a], other[b]))
         for a, b in combinations(range(len(one)), 2)

@@ -7,7 +7,6 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -17,15 +16,12 @@ from django.utils.translation import get_language, get_language_info
 from mmsearch_app.inference import Content, ModelFailed, require_at_least
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.rerankers.fusion import measure_agreement, order_by
-from mmsearch_app.rerankers.models import look_up, reach
-from mmsearch_app.rerankers.modes import MODES
-from mmsearch_app.rerankers.modes.base import SENTENCE, Judgement, Mode
-from mmsearch_app.rerankers.modes.windows import judge_in_windows
-from mmsearch_app.rerankers.presets import VLM_PRESETS
+from mmsearch_app.rerankers.models import build_model, find_vlm_preset, look_up
+from mmsearch_app.rerankers.modes import MODES, SENTENCE, Mode, judge_in_windows
 from mmsearch_app.rerankers.prompts import words
-from mmsearch_app.rerankers.prompts.collage import GENERIC, LAYOUTS, Layout
+from mmsearch_app.rerankers.prompts.collage import LAYOUTS, Layout
 from mmsearch_app.rerankers.prompts.scene import Scene
-from mmsearch_app.rerankers.replies.parsing import clean
+from mmsearch_app.rerankers.replies.parsing import Judgement, clean
 from mmsearch_app.rerankers.replies.schemas import LABELS
 from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 
@@ -35,19 +31,21 @@ __all__ = ["VisionReranker"]
 class VisionReranker:
     """Asks a model for an order of all candidates; the order is complete whatever it replies.
 
-    `preset` is a name of `presets.PRESETS`. `model` says how to reach the model: nothing (the
-    preset's, in this process), a name of the hub, `{"BACKEND": dotted path, "OPTIONS": {…}}`,
-    or an object (see `vlm.VisionLanguageModel`). A backend is given of the preset what it takes
-    and is not told otherwise. What follows replaces what the preset says.
+    `preset` is a key of `VLM_PRESETS`. `model` says which model: None (the preset's, in this
+    process), a name of the hub, `{"BACKEND": dotted path, "OPTIONS": {…}}`, or an object (see
+    `vlm.VisionLanguageModel`). Other `options` belong to a model in this process (`LocalVLM`).
+    The preset fills in what a backend takes and the options leave out.
 
-    `mode` is a name of `modes.MODES`. `window` is how many candidates one prompt shows at
-    most, by the layout unless given; more are asked about in several. `caption` asks for a
-    caption of the query picture first; None leaves that to the mode. `reason` asks for a
-    reason where it costs extra. `language`, such as "German", is that of reason and caption:
-    the visitor's, unless given; "" leaves it to the model. `layout` is a name of `LAYOUTS`.
-    `rounds` asks so many times, the candidates shuffled, and reports the agreement. With
-    `good` (0 to 10), no candidate with at least that grade means that there is no good match,
-    provided that at least half of them got a grade.
+    `mode` is a key of `MODES`. `window` is how many candidates one prompt shows at most, by
+    default as many as the layout suggests; more candidates take several prompts. `caption` asks
+    for a caption of the query image first; None leaves that to the mode. `reason` asks for a
+    reason even if it takes another call. `language`, such as "German", is that of reason and
+    caption: None takes the visitor's, "" leaves it to the model. `layout` is a key of `LAYOUTS`.
+    `rounds` asks that many times, the candidates shuffled, and reports the agreement. If no
+    candidate has at least the grade `good` (0 to 10), there is no good match, provided that at
+    least half of the candidates got a grade.
+
+    Raises ValueError for a wrong option, TypeError for an unknown one.
     """
 
     def __init__(
@@ -65,12 +63,10 @@ class VisionReranker:
         good: float | None = None,
         **options: Any,
     ) -> None:
-        known = look_up("preset", preset, VLM_PRESETS) if preset else None
-        self.model = reach(model, preset, options)
-        chosen = mode or (known.mode if known else "grades")
-        self.mode: Mode = look_up("mode", chosen, MODES)()
-        usual = known.layout if known else GENERIC
-        self.layout: Layout = look_up("layout", layout, LAYOUTS) if layout else usual
+        known = find_vlm_preset(preset)
+        self.model = build_model(model, preset, options)
+        self.mode: Mode = look_up("mode", mode or known.mode, MODES)()
+        self.layout: Layout = look_up("layout", layout, LAYOUTS) if layout else known.layout
         self.caption = self.mode.captions if caption is None else caption
         self.reason = reason
         self.language = language
@@ -79,7 +75,7 @@ class VisionReranker:
         self.window = self.layout.window if window is None else window
         self._check()
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Model, mode, prompts and every option that changes a reply."""
         options = [self.caption, self.reason, self.language, self.rounds, self.good, self.window]
@@ -88,11 +84,11 @@ class VisionReranker:
         return f"{self.model.fingerprint}/{self.mode.name}-{words.VERSION}/{digest}"
 
     def rerank(self, query: Content, candidates: Sequence[Content]) -> Ranking:
-        """Order all candidates. Raises what the model raises, ModelFailed above all."""
+        """Order all candidates. Raises what the model raises, usually ModelFailed."""
         if not candidates:
             return Ranking(order=())
         self._require_logits()
-        language = _visitors_language() if self.language is None else self.language
+        language = _active_language() if self.language is None else self.language
         scene = Scene(
             query=query,
             candidates=tuple(candidates),
@@ -102,10 +98,10 @@ class VisionReranker:
         )
         if len(candidates) == 1 and not self.mode.graded:
             return Ranking(order=(0,), caption=scene.caption)
-        return self._conclude(scene, [self._ask(scene, turn) for turn in range(self.rounds)])
+        return self._conclude(scene, [self._ask(scene, number) for number in range(self.rounds)])
 
     def warm_up(self) -> None:
-        """Load or connect, and answer once."""
+        """Load or connect, and answer once. Raises what the model raises."""
         self.model.warm_up()
         self._require_logits()
 
@@ -115,17 +111,17 @@ class VisionReranker:
         prompt = Prompt(parts=(query.image, words.ask_for_caption(language=language)))
         return clean(self.model.generate([prompt], max_tokens=SENTENCE)[0])
 
-    def _ask(self, scene: Scene, turn: int) -> Judgement:
-        """The judgement of one round, by the places of the scene. Round 0 is not shuffled."""
+    def _ask(self, scene: Scene, number: int) -> Judgement:
+        """The judgement of one round, by the places in the scene. Round 0 is not shuffled."""
         shuffled = list(range(len(scene.candidates)))
-        if turn:
-            random.Random(turn).shuffle(shuffled)  # noqa: S311 - the same each time, so cacheable
+        if number:
+            random.Random(number).shuffle(shuffled)  # noqa: S311 - the same each time: cacheable
         found = judge_in_windows(
             self.mode,
             self.model,
             scene.of(shuffled),
             size=self.window,
-            reason=self.reason and not turn,
+            reason=self.reason and number == 0,
         )
         grades = None
         if found.grades is not None:
@@ -154,22 +150,28 @@ class VisionReranker:
 
     def _require_logits(self) -> None:
         if self.mode.needs_logits and not self.model.capabilities.logits:
-            msg = f"Mode {self.mode.name!r} reads logits, which this model does not give: "
-            raise ModelFailed(msg + "take mode 'grades'.")
+            msg = (
+                f"Mode {self.mode.name!r} reads logits, which this model does not give: "
+                "take mode 'grades'."
+            )
+            raise ModelFailed(msg)
 
     def _check(self) -> None:
         most = min(self.layout.capacity, len(LABELS)) if self.mode.collages else len(LABELS)
         if not 2 <= self.window <= most:
-            msg = f"window must be from 2 to {most} with layout {self.layout.name!r}, not "
-            raise ValueError(f"{msg}{self.window}.")
+            msg = (
+                f"window must be from 2 to {most} with layout {self.layout.name!r}, "
+                f"not {self.window}."
+            )
+            raise ValueError(msg)
         require_at_least(1, rounds=self.rounds)
         if self.good is not None and not self.mode.graded:
             msg = f"good needs grades, which mode {self.mode.name!r} does not give."
             raise ValueError(msg)
 
 
-def _visitors_language() -> str:
-    """The English name of the language that is active; "" for none, as outside of Django."""
+def _active_language() -> str:
+    """The English name of Django's active language; "" if there is none."""
     try:
         return str(get_language_info(get_language() or "")["name"])
     except (KeyError, ImproperlyConfigured):
@@ -182,7 +184,7 @@ def _mean(grades: Sequence[float | None]) -> float | None:
 
 
 def _combine(rounds: Sequence[Judgement], grades: Sequence[float | None]) -> tuple[int, ...]:
-    """By mean grade, else by mean rank (Borda's count); ties stand as in the index."""
+    """Order by mean grade, or by mean rank (Borda count); ties stand as in the index."""
     if any(judgement.grades for judgement in rounds):
         return order_by(grades)
     ranks = [_ranks(judgement) for judgement in rounds]
@@ -194,12 +196,12 @@ def _agree(rounds: Sequence[Judgement]) -> float:
 
 
 def _ranks(judgement: Judgement) -> list[float]:
-    """By candidate: 0 for the best, -1 for the second."""
+    """By candidate: 0 for the best, -1 for the second, …"""
     order = judgement.order
     return [-float(order.index(place)) for place in range(len(order))]
 
 
 def _reason_for(winner: int, rounds: Sequence[Judgement]) -> str:
-    """The reason of a round that had the same winner; a reason for another one would mislead."""
-    fitting = (j.reason for j in rounds if j.order[0] == winner and j.reason)
+    """The reason of a round with the same winner: a reason for another one would mislead."""
+    fitting = (found.reason for found in rounds if found.order[0] == winner and found.reason)
     return next(fitting, "")

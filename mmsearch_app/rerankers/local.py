@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, get_args
@@ -40,14 +39,16 @@ class LocalVLM:
     """A model of the hub or, by `path`, of a folder; code that comes with a model is never run.
 
     Nothing is loaded and torch is not imported before the first call or `warm_up`. The model
-    loads once, under a lock, and answers one call at a time; a failed attempt is repeated by
-    the next call. Only `warm_up` downloads anything, unless `local_files_only`.
+    loads once, under a lock, and answers one call at a time; the next call repeats a failed
+    attempt. Only `warm_up` downloads anything, unless `local_files_only`.
 
     `device` is "auto" (the GPU if there is one) or a name that torch knows; `attention` an
     implementation that transformers knows, None lets it choose. `batch_size` prompts go
-    through the model together. `temperature` 0 is greedy; above, replies are sampled, which
-    are then no longer the same each time. `max_images` is how many pictures a prompt may have;
-    `processing` goes to the model's processor, for instance the size at which it sees pictures.
+    through the model together. `temperature` 0 is greedy; above 0 replies are sampled and differ
+    each time. `max_images` is how many images a prompt may have; `processing` goes to the
+    model's processor, for instance the size at which it sees images.
+
+    Raises ValueError for options that cannot work.
     """
 
     def __init__(
@@ -82,14 +83,18 @@ class LocalVLM:
         self.temperature = temperature
         self.processing = dict(processing or {})
         self.capabilities = Capabilities(logits=True, constrained=True, max_images=max_images)
+        self._digest = ""
         self._model: LoadedModel | None = None
         self._reset()
         renew_after_fork(self._reset)
 
     @property
     def fingerprint(self) -> str:
-        """Of a folder the content counts, not the place."""
-        origin = self.release.name if self.path is None else self._digest
+        """Repository and revision, or the content of the folder, and the options."""
+        if self.path is not None and not self._digest:
+            files = {file for pattern in _FILES for file in self.path.glob(pattern)}
+            self._digest = digest_files(sorted(files))
+        origin = self._digest or self.release.name
         most = self.capabilities.max_images
         options = [self.temperature, self.dtype, self.processing, most, self.attention]
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
@@ -98,10 +103,10 @@ class LocalVLM:
     def generate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, form: Form | None = None
     ) -> list[str]:
-        """One reply a prompt; with a form, complete whenever `max_tokens` leaves room for it.
+        """Return one reply per prompt; with a form, complete if `max_tokens` leaves room for it.
 
-        Raises ModelFailed when it is not its turn by the deadline of the one who waits, or when
-        the grace behind that (`deadline.until`) is over: no reply is given in part.
+        Raises ModelFailed if the model is still busy at the caller's deadline, or if the grace
+        period after it (`inference.until`) ends: no reply is returned in part.
         """
         grammar = None if form is None else form.grammar
         replies: list[str] = []
@@ -113,7 +118,10 @@ class LocalVLM:
         return replies
 
     def score(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...]]:
-        """The logits of the words' first tokens, one row a prompt. Raises as `generate`."""
+        """Return the logits of the words' first tokens, one row per prompt.
+
+        Raises ModelFailed as `generate` does, and ValueError if two words begin alike.
+        """
         rows: list[tuple[float, ...]] = []
         with self._turn() as model:
             for batch in self._batches(prompts):
@@ -121,13 +129,12 @@ class LocalVLM:
         return rows
 
     def warm_up(self) -> None:
-        """Download what is missing, load, and answer once."""
+        """Download what is missing, load, and answer once.
+
+        Raises MissingWeights, InvalidWeights, ModelFailed, or ImportError naming the extra.
+        """
         with self._lock:
             self._loaded(download=not self.local_files_only).warm_up()
-
-    @cached_property
-    def _digest(self) -> str:
-        return digest_files(_files(self.path)) if self.path else ""
 
     def _reset(self) -> None:
         self._lock = Lock()
@@ -140,8 +147,11 @@ class LocalVLM:
             yield self._loaded(download=False)
 
     def _batches(self, prompts: Sequence[Prompt]) -> list[Sequence[Prompt]]:
-        """Prompts with as many pictures each: some processors take no others together."""
-        alike = len({len(prompt.pictures) for prompt in prompts}) == 1
+        """Split into batches, of one prompt each if they differ in their number of images.
+
+        Some processors refuse such prompts in one batch.
+        """
+        alike = len({len(prompt.images) for prompt in prompts}) == 1
         size = self.batch_size if alike else 1
         return [prompts[start : start + size] for start in range(0, len(prompts), size)]
 
@@ -161,8 +171,3 @@ class LocalVLM:
                 processing=self.processing,
             )
         return self._model
-
-
-def _files(folder: Path) -> list[Path]:
-    """What decides about the replies, in a fixed order."""
-    return sorted({file for pattern in _FILES for file in folder.glob(pattern)})

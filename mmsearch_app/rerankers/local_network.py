@@ -29,11 +29,11 @@ from mmsearch_app.rerankers.vlm import Prompt
 __all__ = ["LoadedModel", "load_local"]
 
 PACKAGES = ("torchvision", "num2words")
-"""What some processors need that no extra brings: there is no torchvision for every torch."""
+"""What some processors need. No extra installs it: not every torch has a torchvision."""
 
 
 class LoadedModel:
-    """A network of transformers, or one that is used like it; for one thread at a time."""
+    """A network of transformers, or one with the same interface; for one thread at a time."""
 
     def __init__(self, network: Any, processor: Any, *, device: torch.device) -> None:
         self.network = network
@@ -46,9 +46,9 @@ class LoadedModel:
         self._marks = find_marks(self.tokenizer)
 
     def warm_up(self) -> None:
-        """Look at one picture, and go through all tokens that a reason may have (seconds)."""
-        picture = Image.new("RGB", (336, 336), "grey")
-        self.score([Prompt(parts=(picture, "Is this grey?"))], ["yes", "no"])
+        """Look at one image, and find the tokens that a reason may contain (takes seconds)."""
+        image = Image.new("RGB", (336, 336), "grey")
+        self.score([Prompt(parts=(image, "Is this grey?"))], ["yes", "no"])
         grammar = grades_form(1).grammar
         if (state := grammar.read(b'{"A": 0, "reason": "')) is not None:
             self.vocabulary.allowed(grammar, state)
@@ -62,22 +62,29 @@ class LoadedModel:
         grammar: Grammar | None,
         temperature: float,
     ) -> list[str]:
-        """One reply a prompt, by `grammar` where there is one."""
+        """Return one reply per prompt; with a grammar, complete unless `max_tokens` cuts it.
+
+        Raises ModelFailed if the grace period after the deadline ends.
+        """
         require_time()
         inputs = self.prepare(prompts)
-        held: list[Any] = [_watch_time]
-        held += [] if grammar is None else [Constraint(grammar, self.vocabulary, self.stops)]
+        processors: list[Any] = [_watch_time]
+        if grammar is not None:
+            processors.append(Constraint(grammar, self.vocabulary, self.stops))
         ids = self.network.generate(
             **inputs,
             generation_config=self._settings(max_tokens, temperature),
-            logits_processor=held,
+            logits_processor=processors,
         )
         rows: list[list[int]] = ids[:, inputs["input_ids"].shape[1] :].tolist()
         return [self._decode(row, exactly=grammar is not None) for row in rows]
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...]]:
-        """The logits of the words as beginnings of the reply, one row a prompt."""
+        """Return the logits of each word as the beginning of the reply, one row per prompt.
+
+        Raises ValueError if two words begin with the same token.
+        """
         require_time()
         tokens = self._first_tokens(words)
         inputs = self.prepare(prompts)
@@ -88,22 +95,19 @@ class LoadedModel:
         return [tuple(row) for row in rows]
 
     def prepare(self, prompts: Sequence[Prompt]) -> Any:
-        """What the network takes, on its device, short prompts padded at the left."""
+        """Prompts as inputs of the network, on its device, short ones padded on the left."""
         texts = [
             self.processor.apply_chat_template(self._converse(prompt), add_generation_prompt=True)
             for prompt in prompts
         ]
-        pictures = [list(prompt.pictures) for prompt in prompts]
-        shown = pictures if any(pictures) else None
-        return self._process(texts, shown).to(self.device)
-
-    def _process(self, texts: list[str], pictures: Any) -> Any:
+        images = [list(prompt.images) for prompt in prompts]
         options: dict[str, Any] = {"return_tensors": "pt"}
-        if hasattr(self.processor, "image_processor"):
+        if hasattr(self.processor, "image_processor"):  # that of Phi-3 Vision takes no options
             begin = self.tokenizer.bos_token
             begun = bool(begin) and texts[0].startswith(begin)
             options |= {"padding": True, "add_special_tokens": not begun}
-        return self.processor(text=texts, images=pictures, **options)
+        shown = images if any(images) else None
+        return self.processor(text=texts, images=shown, **options).to(self.device)
 
     def _converse(self, prompt: Prompt) -> list[dict[str, Any]]:
         parts = [
@@ -112,11 +116,13 @@ class LoadedModel:
             else {"type": "image"}
             for part in prompt.parts
         ]
-        system = {"role": "system", "content": [{"type": "text", "text": prompt.system}]}
-        return [system] * bool(prompt.system) + [{"role": "user", "content": parts}]
+        user = {"role": "user", "content": parts}
+        if not prompt.system:
+            return [user]
+        return [{"role": "system", "content": [{"type": "text", "text": prompt.system}]}, user]
 
     def _settings(self, max_tokens: int, temperature: float) -> Any:
-        """Our own: a model's defaults, such as a penalty for repetition, would bend grades."""
+        """Our own: a model's defaults, such as a repetition penalty, would distort grades."""
         settings: Any = GenerationConfig
         sampled = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
         return settings(
@@ -152,38 +158,30 @@ def load_local(
     attention: str | None,
     processing: Mapping[str, Any],
 ) -> LoadedModel:
-    """The model in that folder. Raises MissingWeights, InvalidWeights or ModelFailed."""
+    """Load the model in a folder. Raises MissingWeights, InvalidWeights or ModelFailed."""
     config = folder / "config.json"
     if not config.is_file():
         msg = f"There is no model in {folder}: it has no config.json."
         raise MissingWeights(msg)
-    model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    build = _load_phi3_vision if model_type == "phi3_v" else _load_native
-    network, processor = build(folder, device, dtype, attention, processing)
-    return LoadedModel(network, processor, device=choose_device(device))
+    where = choose_device(device)
+    if json.loads(config.read_text(encoding="utf-8")).get("model_type") == "phi3_v":
+        from mmsearch_app.rerankers.phi3_vision.model import Phi3Vision
+        from mmsearch_app.rerankers.phi3_vision.processor import Phi3VisionProcessor
 
-
-def _load_phi3_vision(
-    folder: Path,
-    device: str,
-    dtype: Precision,
-    attention: str | None,
-    processing: Mapping[str, Any],
-) -> tuple[Any, Any]:
-    from mmsearch_app.rerankers.phi3_vision.model import Phi3Vision
-    from mmsearch_app.rerankers.phi3_vision.processor import Phi3VisionProcessor
-
-    network = Phi3Vision.from_pretrained(folder, dtype=dtype, device=device, attention=attention)
-    return network, Phi3VisionProcessor.from_pretrained(folder, **processing)
+        network: Any = Phi3Vision.from_pretrained(
+            folder, dtype=dtype, device=device, attention=attention
+        )
+        processor: Any = Phi3VisionProcessor.from_pretrained(folder, **processing)
+    else:
+        network, processor = _load_native(folder, dtype, attention, processing)
+        network = network.to(where).eval()
+    return LoadedModel(network, processor, device=where)
 
 
 def _load_native(
-    folder: Path,
-    device: str,
-    dtype: Precision,
-    attention: str | None,
-    processing: Mapping[str, Any],
+    folder: Path, dtype: Precision, attention: str | None, processing: Mapping[str, Any]
 ) -> tuple[Any, Any]:
+    """Network and processor of a family that transformers knows, on the CPU."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     options: dict[str, Any] = {"attn_implementation": attention} if attention else {}
@@ -197,13 +195,13 @@ def _load_native(
         msg = f"The model in {folder} cannot be loaded: {_name_packages(error) or error}"
         raise ModelFailed(msg) from error
     if not getattr(processor, "chat_template", None):
-        msg = f"The processor in {folder} has no chat template: take a model that was taught one."
+        msg = f"The processor in {folder} has no chat template: take a model trained with one."
         raise ModelFailed(msg)
-    return network.to(choose_device(device)).eval(), processor
+    return network, processor
 
 
 def _name_packages(error: Exception) -> str:
-    """What to install, where that is all that is wrong: what transformers says fills a screen."""
+    """What to install if a package is missing, else "": transformers' error fills a screen."""
     lacking = [name for name in PACKAGES if name in str(error).lower()]
     if not isinstance(error, ImportError) or not lacking:
         return ""
@@ -211,13 +209,13 @@ def _name_packages(error: Exception) -> str:
 
 
 def _watch_time(input_ids: Tensor, scores: Tensor) -> Tensor:
-    """As a processor of logits, asked at each token: raises ModelFailed when time is up."""
+    """A logits processor, called at each token. Raises ModelFailed if time is up."""
     require_time()
     return scores
 
 
 def _find_stops(network: Any, tokenizer: Any) -> list[int]:
-    """What ends a reply: all that the model's settings and its tokenizer name."""
+    """The ids that end a reply, of the model's generation config and its tokenizer."""
     configured = network.generation_config.eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
     found = dict.fromkeys([*listed, tokenizer.eos_token_id])

@@ -1,4 +1,4 @@
-"""What a mode of asking needs of a vision-language model, wherever the model runs."""
+"""The protocol between the reranker and a vision-language model, wherever the model runs."""
 
 from __future__ import annotations
 
@@ -21,27 +21,26 @@ class Prompt:
     """One question to the model: a single turn of the user, after which the model answers."""
 
     parts: tuple[PromptPart, ...]
-    """Words and RGB pictures in the order in which the model reads them. Words are plain: a
-    model's own control tokens in them mean nothing and an implementation sees to that."""
+    """Words and RGB images in the order in which the model reads them. Words are plain text: an
+    implementation makes sure that the model's control tokens in them have no effect."""
     system: str = ""
-    """Who the model is to be; only where a model was trained with a system turn."""
+    """The system turn, for a model that was trained with one."""
 
     @property
-    def pictures(self) -> tuple[Image.Image, ...]:
-        """The pictures alone, in order."""
+    def images(self) -> tuple[Image.Image, ...]:
         return tuple(part for part in self.parts if not isinstance(part, str))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What a reply must look like, said twice: for a chat server and for this process."""
+    """What a reply must look like: once for a chat server, once for a model in this process."""
 
     name: str
     """A word that a server wants as the name of the schema."""
     schema: Mapping[str, Any]
-    """JSON schema: an object, every key required, nothing else allowed."""
+    """JSON schema: an object, every key required, no other key allowed."""
     grammar: Grammar
-    """Accepts exactly the complete replies, written in one way, as UTF-8 bytes."""
+    """Accepts the complete replies and nothing else, as UTF-8 bytes with fixed spaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,52 +48,50 @@ class Capabilities:
     """What a model can be asked for. A mode refuses a model that lacks what it needs."""
 
     logits: bool
-    """Whether `score` answers."""
+    """Whether `score` works."""
     constrained: bool
-    """Whether a reply of `generate` with a `Form` is complete by construction. If not, the
-    form is at most a wish: whoever reads the reply validates and repairs it (which the modes
-    do in any case)."""
+    """Whether a reply of `generate` with a `Form` is complete by construction. If not, the form
+    may be ignored. The modes validate and repair every reply in any case."""
     max_images: int
-    """Pictures in one prompt, at least 1; a mode that shows more draws a collage."""
+    """Images in one prompt, at least 1; a mode that shows more draws a collage."""
     max_pixels: int | None = None
-    """Width × height of one picture; None: the model or its processor scales by itself. A
-    model that has a limit scales a larger picture down by itself; a mode lays out collages
-    below it."""
+    """Width × height of one image; None: the model or its processor scales by itself. A model
+    with a limit scales a larger image down itself; collages are drawn below the limit."""
 
 
 @runtime_checkable
 class VisionLanguageModel(Protocol):
-    """A model that reads words and pictures. Called from several threads; guards itself.
+    """A model that reads words and images. Called from several threads; guards itself.
 
     Constructing one is cheap: weights load, or the server is asked, at the first call.
     """
 
     @property
     def fingerprint(self) -> str:
-        """Model and revision and all options that change a reply."""
+        """Model, revision and every option that changes a reply."""
         ...
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do; asking for it may not load weights, but may ask a server once."""
+        """What the model can do. Must not load weights; may ask a server once."""
         ...
 
     def generate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, form: Form | None = None
     ) -> list[str]:
-        """One reply a prompt, without the prompt and without control tokens.
+        """Return one reply per prompt, without the prompt and without control tokens.
 
         A reply has at most `max_tokens` tokens and may be cut there. Raises ModelFailed.
         """
         ...
 
     def score(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...]]:
-        """How much the model wants to begin its reply with each word, one row a prompt.
+        """Return how likely the reply begins with each word, one row per prompt.
 
         The values of a row are logits or log-probabilities of the words' first tokens: only
         their differences mean something; -inf for a word that the model does not report. A
         word may stand with or without a space before it: the likelier way counts. Raises
-        ModelFailed, and ValueError when two words begin with the same token.
+        ModelFailed, and ValueError if two words begin with the same token.
         """
         ...
 

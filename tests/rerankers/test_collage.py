@@ -66,7 +66,7 @@ def test_nothing_covers_an_image() -> None:
 
 
 def test_the_cells_of_the_phi3_vision_collage_are_its_crops() -> None:
-    from mmsearch_app.rerankers.phi3_vision.pictures import CROP, count_tokens, fit
+    from mmsearch_app.rerankers.phi3_vision.crops import CROP, count_tokens, fit
 
     grid = PHI3_VISION.choose(12)
     assert grid == Grid(columns=4, rows=3, cell=CROP)

@@ -148,7 +148,7 @@ def test_candidates_are_separate_images_if_the_model_accepts_enough_images(
 
     VisionReranker(model=model).rerank(QUERIES["both"], titled(3))
 
-    assert len(model.asked[0].pictures) == pictures
+    assert len(model.asked[0].images) == pictures
 
 
 def test_no_image_is_larger_than_the_model_accepts() -> None:
@@ -156,7 +156,7 @@ def test_no_image_is_larger_than_the_model_accepts() -> None:
 
     VisionReranker(model=model).rerank(QUERIES["both"], titled(9))
 
-    width, height = model.asked[0].pictures[0].size
+    width, height = model.asked[0].images[0].size
     assert width * height <= 300_000
 
 

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from mmsearch_app.backends import _build
 from mmsearch_app.conf import Part
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.presets import VLM_PRESETS
+from mmsearch_app.rerankers.models import VLM_PRESETS
 from tests.rerankers.scripted import Scripted
 
 

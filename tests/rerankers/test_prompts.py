@@ -26,9 +26,9 @@ COMMANDS = (
 MODES = ("grades", "listwise", "pairs", "letters", "trained-pairs")
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_untrusted_words_stay_one_quoted_string_on_one_line(words: str) -> None:
-    quoted = words.quote_words(words)
+@pytest.mark.parametrize("said", COMMANDS)
+def test_untrusted_words_stay_one_quoted_string_on_one_line(said: str) -> None:
+    quoted = words.quote_words(said)
 
     assert "\n" not in quoted
     assert isinstance(json.loads(quoted), str)

@@ -104,5 +104,5 @@ def test_the_cells_for_gemma_are_as_large_as_possible() -> None:
     reranker.rerank(QUERIES["both"], [product(number) for number in range(8)])
 
     assert reranker.window == 8
-    assert [picture.size for prompt in model.asked for picture in prompt.pictures] == [(894, 894)]
+    assert [picture.size for prompt in model.asked for picture in prompt.images] == [(894, 894)]
     assert VisionReranker(preset="gemma3", model=model, window=12).window == 12

@@ -1,19 +1,31 @@
-"""What a release says of its model, and the tensors in it."""
+"""A release of Phi-3 Vision: where it is, what it says about its model, and its tensors."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmsearch_app.inference import InvalidWeights, MissingWeights
+from mmsearch_app.inference import InvalidWeights, MissingWeights, Release, fetch
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Phi3Architecture", "read_architecture", "read_layout", "read_tensors"]
+__all__ = [
+    "Phi3Architecture",
+    "find_shards",
+    "locate",
+    "locate_weights",
+    "read_architecture",
+    "read_layout",
+    "read_tensors",
+]
+
+_WEIGHTS = "model.safetensors"
+_INDEX = f"{_WEIGHTS}.index.json"
 
 LANGUAGE = (
     "bos_token_id",
@@ -30,14 +42,15 @@ LANGUAGE = (
     "rms_norm_eps",
     "vocab_size",
 )
-"""What `Phi3Config` takes from the file as it is. A window is left out: it spans the context."""
+"""The keys that `Phi3Config` takes as they are. The attention window is left out: it spans the
+whole context."""
 SPLICE = {
     "hd_transform_order": "sub_glb",
     "projection_cls": "mlp",
     "use_hd_transform": True,
     "with_learnable_separator": True,
 }
-"""The one way of several that the released model puts pictures in."""
+"""How the released model puts images among the words; its code knows other ways too."""
 CLIP_LARGE_336 = {
     "hidden_act": "quick_gelu",
     "hidden_size": 1024,
@@ -49,7 +62,7 @@ CLIP_LARGE_336 = {
     "patch_size": 14,
     "projection_dim": 768,
 }
-"""The tower of the release, whose configuration only names it."""
+"""The vision tower of the release, whose configuration only names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +75,53 @@ class Phi3Architecture:
     """What `CLIPVisionConfig` takes."""
 
 
+def locate(place: str | os.PathLike[str], *, revision: str, download: bool) -> Path:
+    """The folder with the files of the processor, downloaded if allowed. Raises MissingWeights."""
+    if Path(place).is_dir():
+        return Path(place)
+    return _fetch(place, revision=revision, download=download)
+
+
+def locate_weights(place: str | os.PathLike[str], *, revision: str, download: bool) -> Path:
+    """The folder with the weights as well, in one or more files. Raises MissingWeights."""
+    if Path(place).is_dir():
+        return Path(place)
+    try:
+        indexed = _fetch(place, _INDEX, revision=revision, download=download)
+        names = _listed(indexed / _INDEX)
+    except MissingWeights:
+        names = [_WEIGHTS]
+    return _fetch(place, *names, revision=revision, download=download)
+
+
+def find_shards(folder: Path) -> list[Path]:
+    """The weight files of a folder. Raises MissingWeights."""
+    index = folder / _INDEX
+    shards = [folder / name for name in (_listed(index) if index.is_file() else [_WEIGHTS])]
+    if missing := [shard.name for shard in shards if not shard.is_file()]:
+        msg = f"{folder} contains no {', '.join(missing)}."
+        raise MissingWeights(msg)
+    return shards
+
+
+def _listed(index: Path) -> list[str]:
+    """The weight files that an index names, without folders: they lie beside the index."""
+    files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return sorted(Path(name).name for name in files)
+
+
+def _fetch(place: str | os.PathLike[str], *more: str, revision: str, download: bool) -> Path:
+    release = Release(
+        repository=str(place),
+        revision=revision,
+        required=("config.json", "tokenizer.json", *more),
+        optional=("preprocessor_config.json",),
+    )
+    return fetch(release, download=download)
+
+
 def read_architecture(folder: Path) -> Phi3Architecture:
-    """What `config.json` says. Raises MissingWeights, or InvalidWeights for another model."""
+    """Read `config.json`. Raises MissingWeights, or InvalidWeights for another model."""
     path = folder / "config.json"
     if not path.is_file():
         msg = f"There is no {path}."
@@ -84,7 +142,7 @@ def read_architecture(folder: Path) -> Phi3Architecture:
 
 
 def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The positions as transformers 5 has them."""
+    """The position settings in the form of transformers 5."""
     factors = {key: config["rope_scaling"][key] for key in ("short_factor", "long_factor")}
     return factors | {
         "rope_type": "longrope",
@@ -94,7 +152,7 @@ def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_layout(shards: Sequence[Path]) -> dict[str, tuple[int, ...]]:
-    """Every key with its shape; no tensor is read. Raises InvalidWeights."""
+    """Return every key with its shape, without reading a tensor. Raises InvalidWeights."""
     from safetensors import SafetensorError, safe_open
 
     layout: dict[str, tuple[int, ...]] = {}
@@ -104,7 +162,7 @@ def read_layout(shards: Sequence[Path]) -> dict[str, tuple[int, ...]]:
                 keys: list[str] = file.keys()
                 layout |= {key: tuple(file.get_slice(key).get_shape()) for key in keys}
         except SafetensorError as error:
-            msg = f"{shard} is no file of safetensors: {error}"
+            msg = f"{shard} is not a safetensors file: {error}"
             raise InvalidWeights(msg) from error
     return layout
 
@@ -112,10 +170,10 @@ def read_layout(shards: Sequence[Path]) -> dict[str, tuple[int, ...]]:
 def read_tensors(
     shards: Sequence[Path], names: Mapping[str, str], *, device: torch.device, dtype: torch.dtype
 ) -> dict[str, torch.Tensor]:
-    """The tensors that `names` has, under the name that it gives them.
+    """Read the tensors whose keys are in `names`, under their new names.
 
-    One after the other, straight to the device. On the CPU those that have the dtype stay in the
-    file, mapped: processes share them, and pages are read when they are first used.
+    One after the other, straight to the device. On the CPU, tensors that already have the dtype
+    stay memory-mapped: processes share them, and pages are read when they are first used.
     """
     from safetensors import safe_open
 

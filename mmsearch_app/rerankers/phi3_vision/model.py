@@ -1,25 +1,27 @@
-"""Phi-3 Vision: the Phi-3 of transformers, given pictures. Imports torch."""
+"""Phi-3 Vision: the Phi-3 of transformers with images. Imports torch."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from math import log, sqrt
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Phi3Config, Phi3ForCausalLM
 
 from mmsearch_app.inference import Precision, check_layout, choose_device, choose_dtype, shapes_of
 from mmsearch_app.rerankers.phi3_vision.checkpoint import (
     Phi3Architecture,
+    find_shards,
+    locate_weights,
     read_architecture,
     read_layout,
     read_tensors,
 )
-from mmsearch_app.rerankers.phi3_vision.release import find_shards, locate_weights
-from mmsearch_app.rerankers.phi3_vision.rope import LongRope
 from mmsearch_app.rerankers.phi3_vision.tokens import read_stops
-from mmsearch_app.rerankers.phi3_vision.vision import PictureTokens
+from mmsearch_app.rerankers.phi3_vision.vision import ImageTokens
 
 __all__ = ["Phi3Vision", "build_phi3_vision", "released_phi3_layout"]
 
@@ -27,22 +29,18 @@ TOWER = "model.vision_embed_tokens.img_processor."
 
 
 class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
-    """A causal language model that takes what `Phi3VisionProcessor` makes.
+    """A causal language model whose inputs come from `Phi3VisionProcessor`. Thread-safe.
 
     `generate` is that of transformers: with a cache, greedy or sampled, with logits processors
     and `prefix_allowed_tokens_fn`; it stops at `<|end|>` and `<|endoftext|>` and returns the
-    prompt's ids before the answer's. Those of pictures are negative: a logits processor that
-    looks the prompt's ids up (as the repetition penalty does) must be told to leave it out.
-
-    Called from several threads it changes nothing.
+    prompt's ids before the answer's. Ids of images are negative: a logits processor that looks
+    up the prompt's ids (as the repetition penalty does) must skip the prompt.
     """
 
     def __init__(self, config: Any, architecture: Phi3Architecture) -> None:
         super().__init__(config)
         self.model.rotary_emb = LongRope(architecture.language)
-        self.model.vision_embed_tokens = PictureTokens(
-            architecture.vision, width=config.hidden_size
-        )
+        self.model.vision_embed_tokens = ImageTokens(architecture.vision, width=config.hidden_size)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -55,7 +53,7 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         attention: str | None = None,
         local_files_only: bool = False,
     ) -> Phi3Vision:
-        """The model of a folder in the release's layout, or of a repository of the hub.
+        """Load a folder in the release's layout, or a repository of the hub.
 
         `device` "auto" is the GPU if there is one. `attention` is an implementation that
         transformers knows; None lets it choose. Raises MissingWeights or InvalidWeights.
@@ -86,8 +84,8 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
     ) -> Any:
         """As `Phi3ForCausalLM`; `.logits` is (rows, length or `logits_to_keep`, vocabulary).
 
-        `pixel_values` and `image_sizes` are all rows' pictures, in order. Rows padded at the
-        left get the positions that they have alone.
+        `pixel_values` and `image_sizes` are the images of all rows, in order. Rows padded on the
+        left get the same positions as without padding.
         """
         if position_ids is None and past_key_values is None and attention_mask is not None:
             position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
@@ -106,29 +104,29 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         pixel_values: Tensor | None = None,
         image_sizes: Tensor | None = None,
     ) -> Tensor:
-        """Words and pictures as the language model takes them, (rows, length, width).
+        """Embed words and images for the language model, (rows, length, width).
 
-        Pictures fill the negative ids in the order in which they are given, whatever the
-        numbers. Raises ValueError when the ids leave room for another number of tokens.
+        Images fill the negative ids in the order in which they are given, whatever the numbers.
+        Raises ValueError if the ids leave room for another number of tokens.
         """
         spots = input_ids < 0
         words: Tensor = self.model.embed_tokens(input_ids.masked_fill(spots, 0))
-        if input_ids.shape[1] == 1:  # a step of an answer; asking would make the CPU wait
+        if input_ids.shape[1] == 1:  # a step of an answer: counting would make the CPU wait
             return words
         room, tokens = int(spots.sum()), words.new_empty(0, words.shape[-1])
         if pixel_values is not None and image_sizes is not None:
             tokens = self.model.vision_embed_tokens(pixel_values, image_sizes)
         if len(tokens) != room:
             msg = (
-                f"The ids have room for {room} tokens of pictures, the pictures make "
-                f"{len(tokens)}: give what one call of the processor returned."
+                f"The ids have room for {room} tokens of images, the images make "
+                f"{len(tokens)}: pass what one call of the processor returned."
             )
             raise ValueError(msg)
         return words.masked_scatter(spots.unsqueeze(-1), tokens)
 
     @torch.inference_mode()
     def next_logits(self, **inputs: Any) -> Tensor:
-        """The logits of each row's first new token, float32 (rows, vocabulary)."""
+        """Return the logits of each row's first new token, float32 (rows, vocabulary)."""
         logits: Tensor = self(**inputs, logits_to_keep=1, use_cache=False).logits
         return logits[:, -1].float()
 
@@ -161,7 +159,7 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         return inputs
 
     def _outgrows(self, input_ids: Tensor, attention_mask: Tensor | None, added: int) -> bool:
-        """Whether the last `added` tokens make a row longer than the original context."""
+        """Whether the last `added` tokens take a row beyond the original context."""
         limit: int = self.config.original_max_position_embeddings
         if (length := input_ids.shape[1]) <= limit:
             return False
@@ -171,10 +169,47 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         return bool(((lengths > limit) & (lengths - added <= limit)).any())
 
 
+class LongRope(nn.Module):
+    """Rotary positions of a long context (LongRoPE, arXiv 2402.13753).
+
+    A row that is longer than the original context has the long factors, any other the short.
+    The class of transformers writes the factors of a call's longest row into the shared model:
+    two threads with a short and a long prompt get each other's, and a row's answer depends on
+    its neighbours.
+    """
+
+    def __init__(self, language: Mapping[str, Any]) -> None:
+        super().__init__()
+        rope = language["rope_parameters"]
+        self.original_length: int = language["original_max_position_embeddings"]
+        growth = max(rope["factor"], 1.0)
+        self.scale = sqrt(1 + log(growth) / log(self.original_length))
+        self.short = _frequencies(rope["short_factor"], rope["rope_theta"])
+        self.long = _frequencies(rope["long_factor"], rope["rope_theta"])
+
+    def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosines and sines, (rows, length, head width), in the dtype of `x`.
+
+        `position_ids` is (rows, length); its maximum is a row's length minus 1.
+        """
+        long = position_ids.amax(-1, keepdim=True) >= self.original_length
+        frequencies = torch.where(long, self.long, self.short)
+        angles = position_ids[:, :, None].float() * frequencies[:, None]
+        both = torch.cat([angles, angles], dim=-1)
+        return (both.cos() * self.scale).to(x.dtype), (both.sin() * self.scale).to(x.dtype)
+
+
+def _frequencies(factors: Sequence[float], theta: float) -> nn.Buffer:
+    """On the CPU even if the model is built on the meta device: no file contains them."""
+    places = torch.arange(len(factors), device="cpu").float() / len(factors)
+    scaled = torch.tensor(factors, device="cpu") * theta**places
+    return nn.Buffer(1.0 / scaled, persistent=False)
+
+
 def build_phi3_vision(
     architecture: Phi3Architecture, *, attention: str | None = None
 ) -> Phi3Vision:
-    """A network whose weights take no memory yet."""
+    """Build the network on the meta device: its weights take no memory yet."""
     chosen: dict[str, Any] = {"attn_implementation": attention}
     config = Phi3Config(**architecture.language, **chosen)
     with torch.device("meta"):
@@ -182,7 +217,7 @@ def build_phi3_vision(
 
 
 def released_name(key: str) -> str:
-    """The released file's name of a key: transformers 5 dropped a level of the tower's names."""
+    """The name of a key in the released file: transformers 5 dropped a level of the tower's."""
     rest = key.removeprefix(TOWER)
     if rest == key or rest.startswith("vision_model."):
         return key
@@ -190,7 +225,7 @@ def released_name(key: str) -> str:
 
 
 def released_phi3_layout(network: Phi3Vision) -> dict[str, tuple[int, ...]]:
-    """Every key of the released file with its shape, the tower's unused last layer included."""
+    """Return every key of the released file with its shape, with the tower's unused last layer."""
     layout = {released_name(key): shape for key, shape in shapes_of(network.state_dict()).items()}
     last = f"encoder.layers.{network.model.vision_embed_tokens.layers}."
     first = "encoder.layers.0."

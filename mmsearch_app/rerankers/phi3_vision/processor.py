@@ -1,4 +1,4 @@
-"""A prompt and its pictures as tensors for Phi-3 Vision."""
+"""A prompt and its images as tensors for Phi-3 Vision."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from PIL import Image
 
 from mmsearch_app.inference import require_at_least
-from mmsearch_app.rerankers.phi3_vision.pictures import count_tokens, cut, fit
-from mmsearch_app.rerankers.phi3_vision.release import locate
+from mmsearch_app.rerankers.phi3_vision.checkpoint import locate
+from mmsearch_app.rerankers.phi3_vision.crops import count_tokens, cut, fit
 from mmsearch_app.rerankers.phi3_vision.tokens import encode, read_tokenizer, write_prompt
 
 __all__ = ["Phi3VisionProcessor"]
@@ -21,10 +21,10 @@ NUM_CROPS = 16
 
 
 class Phi3VisionProcessor:
-    """Used as a processor of transformers is; called from several threads it changes nothing.
+    """Has the interface of a transformers processor. Thread-safe.
 
-    `num_crops` bounds how finely a picture is seen and what it costs: 16 crops are about 2,000
-    tokens, 4 crops 757 at most. `tokenizer` is the fast tokenizer of transformers.
+    `num_crops` bounds how finely an image is seen and what it costs: 16 crops are about 2,000
+    tokens, 4 crops 757 at most. `tokenizer` is a fast tokenizer of transformers.
     """
 
     def __init__(self, tokenizer: Any, *, num_crops: int = NUM_CROPS) -> None:
@@ -41,7 +41,7 @@ class Phi3VisionProcessor:
         num_crops: int | None = None,
         local_files_only: bool = False,
     ) -> Phi3VisionProcessor:
-        """Of a folder in the release's layout, or of a repository of the hub.
+        """Load a folder in the release's layout, or a repository of the hub.
 
         `num_crops` None takes the folder's own, 16 in the release. Raises MissingWeights.
         """
@@ -52,11 +52,11 @@ class Phi3VisionProcessor:
     def apply_chat_template(
         self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = False
     ) -> str:
-        """A conversation as a prompt; see `tokens.write_prompt`. Words in it are quoted."""
+        """Write a conversation as a prompt; see `tokens.write_prompt`."""
         return write_prompt(messages, add_generation_prompt=add_generation_prompt)
 
     def count_tokens(self, image: Image.Image) -> int:
-        """How many tokens the picture will take."""
+        """How many tokens the image will take."""
         return count_tokens(*fit(image, num_crops=self.num_crops).size)
 
     def __call__(
@@ -66,15 +66,15 @@ class Phi3VisionProcessor:
         *,
         return_tensors: str = "pt",
     ) -> Any:
-        """What `Phi3Vision` takes, on the CPU; a `BatchFeature`, so it can be moved with `to`.
+        """Return the inputs of `Phi3Vision`, on the CPU, as a `BatchFeature` (with `to`).
 
         `text` is a prompt with one tag `<|image_N|>` for each of its `images`, numbered from 1,
-        or several prompts with a list of pictures each. `input_ids` and `attention_mask` are
-        int64 (rows, length), short rows padded at the left; picture N is the id -N as often as
-        it has tokens. If there are pictures, `pixel_values` is float32 (pictures, num_crops + 1,
-        3, 336, 336) and `image_sizes` int64 (pictures, 2), height and width after padding.
+        or several prompts with a list of images each. `input_ids` and `attention_mask` are
+        int64 (rows, length), short rows padded on the left; image N is the id -N as often as it
+        has tokens. If there are images, `pixel_values` is float32 (images, num_crops + 1, 3,
+        336, 336) and `image_sizes` int64 (images, 2), height and width after padding.
 
-        Raises ValueError when tags and pictures do not match.
+        Raises ValueError if tags and images do not match.
         """
         import torch
         from transformers import BatchFeature
@@ -89,14 +89,14 @@ class Phi3VisionProcessor:
             for prompt, row in zip(prompts, fitted, strict=True)
         ]
         found = self._pad(rows)
-        if pictures := [image for row in fitted for image in row]:
-            crops = [cut(image, num_crops=self.num_crops) for image in pictures]
+        if every := [image for row in fitted for image in row]:
+            crops = [cut(image, num_crops=self.num_crops) for image in every]
             found["pixel_values"] = torch.stack(crops)
-            found["image_sizes"] = torch.tensor([(p.height, p.width) for p in pictures])
+            found["image_sizes"] = torch.tensor([(image.height, image.width) for image in every])
         return BatchFeature(found)
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
-        """The words of ids; those of pictures are left out."""
+        """Return the words of ids, without those of images."""
         words = [int(token) for token in ids if token >= 0]
         text: str = self.tokenizer.decode(words, skip_special_tokens=skip_special_tokens)
         return text
@@ -104,7 +104,6 @@ class Phi3VisionProcessor:
     def batch_decode(
         self, rows: Iterable[Iterable[int]], *, skip_special_tokens: bool = True
     ) -> list[str]:
-        """The words of each row."""
         return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
@@ -126,7 +125,7 @@ def _rows(
         return [text], [images or []]
     shown = [[] for _ in text] if images is None else images
     if not text or len(shown) != len(text):
-        msg = f"{len(text)} prompts need as many lists of pictures, not {len(shown)}."
+        msg = f"{len(text)} prompts need as many lists of images, not {len(shown)}."
         raise ValueError(msg)
     return text, shown
 

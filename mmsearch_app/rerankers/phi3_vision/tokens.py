@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -25,25 +25,25 @@ SPECIAL = {
 }
 TAG = re.compile(r"<\|image_(\d+)\|>")
 CONTROL = re.compile(r"<(?=\|\w*\|>|/?s>|unk>)")
-"""The first character of everything that the tokenizer takes for a command."""
+"""The first character of everything that the tokenizer takes for a control token."""
 
 
 def defuse_markers(text: str) -> str:
-    """The text with a space after the "<" of every control token and picture tag.
+    """Put a space after the "<" of every control token and image tag.
 
-    So words of a visitor neither end a turn nor begin one nor stand for a picture.
+    So a visitor's words cannot end or begin a turn, or stand for an image.
     """
     return CONTROL.sub("< ", text)
 
 
 def write_prompt(messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
-    """A conversation as the model was trained on it.
+    """Write a conversation in the form on which the model was trained.
 
     A message has a `role` and a `content`: words, or a list of parts `{"type": "image"}` and
-    `{"type": "text", "text": …}`. Pictures are numbered as they come; words are quoted.
-    Raises ValueError for another role or part.
+    `{"type": "text", "text": …}`. Images are numbered in order; control tokens in words lose
+    their effect (`defuse_markers`). Raises ValueError for another role or part.
     """
-    pictures = 0
+    images = 0
     turns = []
     for message in messages:
         if message["role"] not in ROLES:
@@ -52,8 +52,8 @@ def write_prompt(messages: Sequence[Mapping[str, Any]], *, add_generation_prompt
         said = []
         for part in _parts(message["content"]):
             if part["type"] == "image":
-                pictures += 1
-                said.append(f"<|image_{pictures}|>\n")
+                images += 1
+                said.append(f"<|image_{images}|>\n")
             else:
                 said.append(defuse_markers(part["text"]))
         turns.append(f"<|{message['role']}|>\n{''.join(said)}<|end|>\n")
@@ -70,10 +70,10 @@ def _parts(content: str | Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, 
 
 
 def encode(tokenizer: Any, prompt: str, lengths: Sequence[int]) -> list[int]:
-    """The ids of a prompt whose picture N takes `lengths[N - 1]` tokens: that often the id -N.
+    """Return the ids of a prompt; image N is the id -N, `lengths[N - 1]` times.
 
     The words between the tags are encoded one by one, each with its own `<s>`, as upstream does.
-    Raises ValueError unless there is exactly one tag for each picture.
+    Raises ValueError unless there is exactly one tag for each image.
     """
     pieces = TAG.split(prompt)
     _check_tags([int(number) for number in pieces[1::2]], len(lengths))
@@ -85,25 +85,30 @@ def encode(tokenizer: Any, prompt: str, lengths: Sequence[int]) -> list[int]:
     return ids
 
 
-def _check_tags(numbers: Sequence[int], pictures: int) -> None:
-    if sorted(numbers) != list(range(1, pictures + 1)):
-        found = ", ".join(f"<|image_{number}|>" for number in numbers) or "no tag"
-        right = ", ".join(f"<|image_{number}|>" for number in range(1, pictures + 1)) or "no tag"
-        msg = f"A prompt for {pictures} pictures has {right}, each once; this one has {found}."
+def _check_tags(numbers: Sequence[int], images: int) -> None:
+    if sorted(numbers) != list(range(1, images + 1)):
+        found = _list_tags(numbers) or "no tag"
+        tags = _list_tags(range(1, images + 1))
+        right = f"{tags}, each once" if tags else "no tag"
+        msg = f"A prompt for {images} images needs {right}; this one has {found}."
         raise ValueError(msg)
     if list(numbers) != sorted(numbers):
         warnings.warn(
-            "The tags of the pictures do not ascend; the model shows the pictures in the order "
-            "in which they are given, whatever number a tag has.",
+            "The image tags do not ascend; the model sees the images in the order in which they "
+            "are given, whatever number a tag has.",
             stacklevel=4,
         )
 
 
-def read_tokenizer(folder: Path) -> Any:
-    """The fast tokenizer of `tokenizer.json`, exactly as it is written there.
+def _list_tags(numbers: Iterable[int]) -> str:
+    return ", ".join(f"<|image_{number}|>" for number in numbers)
 
-    Raises MissingWeights. (`LlamaTokenizer`, the class that the release names, is rebuilt from
-    the vocabulary by transformers 5 and would depend on its version.)
+
+def read_tokenizer(folder: Path) -> Any:
+    """Read the fast tokenizer of `tokenizer.json`, exactly as it is written there.
+
+    transformers 5 would rebuild `LlamaTokenizer`, the class that the release names, from the
+    vocabulary, with results that depend on its version. Raises MissingWeights.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -112,17 +117,17 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def read_stops(folder: Path) -> list[int]:
-    """The ids that end an answer. Raises MissingWeights, or InvalidWeights if there are none."""
+    """Return the ids that end an answer. Raises MissingWeights, or InvalidWeights without them."""
     added = json.loads(_find(folder).read_text(encoding="utf-8"))["added_tokens"]
     ids = {token["content"]: token["id"] for token in added}
     if missing := [name for name in STOPS if name not in ids]:
-        msg = f"{folder} holds the tokenizer of another model: it lacks {', '.join(missing)}."
+        msg = f"{folder} contains the tokenizer of another model: it lacks {', '.join(missing)}."
         raise InvalidWeights(msg)
     return [ids[name] for name in STOPS]
 
 
 def _find(folder: Path) -> Path:
     if not (found := folder / "tokenizer.json").is_file():
-        msg = f"{folder} holds no tokenizer.json."
+        msg = f"{folder} contains no tokenizer.json."
         raise MissingWeights(msg)
     return found

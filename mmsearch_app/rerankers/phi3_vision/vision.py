@@ -1,4 +1,4 @@
-"""Pictures as tokens of the language model. Imports torch."""
+"""Images as tokens of the language model. Imports torch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
 from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings
 
-from mmsearch_app.rerankers.phi3_vision.pictures import CROP
+from mmsearch_app.rerankers.phi3_vision.crops import CROP
 
-__all__ = ["PictureTokens"]
+__all__ = ["ImageTokens"]
 
 
-class PictureTokens(nn.Module):
+class ImageTokens(nn.Module):
     """A CLIP tower, patches merged two by two, learned separators and a projection.
 
-    Attributes are named as in the released file. The tower lacks its last layer: what is read
-    is the states before it (`hidden_states[-2]` of the whole tower).
+    Attributes are named as in the released file. The tower is built without its last layer:
+    only the states before it are used (`hidden_states[-2]` of the whole tower).
     """
 
     def __init__(self, vision: Mapping[str, Any], *, width: int) -> None:
@@ -36,16 +36,16 @@ class PictureTokens(nn.Module):
         self.sub_GN = nn.Parameter(torch.zeros(1, 1, 1, merged))
         self.glb_GN = nn.Parameter(torch.zeros(1, 1, merged))
         for module in self.img_processor.modules():
-            if isinstance(module, CLIPVisionEmbeddings):  # no file holds these: never on "meta"
+            if isinstance(module, CLIPVisionEmbeddings):  # no file contains these: never on "meta"
                 places = torch.arange(module.num_positions, device="cpu")
                 module.position_ids = nn.Buffer(places.expand(1, -1), persistent=False)
 
     def forward(self, pixel_values: Tensor, image_sizes: Tensor) -> Tensor:
-        """The tokens of all pictures one after the other, (tokens, width).
+        """Return the tokens of all images in sequence, (tokens, width).
 
-        `pixel_values` is (pictures, crops + 1, 3, 336, 336), `image_sizes` (pictures, 2) the
-        height and width after padding. Crops that only fill up are not looked at. Pictures go
-        through the tower one by one: none depends on its neighbours, and memory stays small.
+        `pixel_values` is (images, crops + 1, 3, 336, 336), `image_sizes` (images, 2) the height
+        and width after padding. Crops that are only filler are skipped. Images go through the
+        tower one by one: none depends on its neighbours, and memory stays small.
         """
         return torch.cat(list(self._each(pixel_values, image_sizes)))
 
@@ -67,12 +67,12 @@ class PictureTokens(nn.Module):
         return grid.transpose(2, 3).flatten(3)
 
     def _separate(self, features: Tensor) -> Tensor:
-        """Put the separator after every row of (rows, columns, n) and string them together."""
+        """Put the separator after every row of (rows, columns, n); return all in sequence."""
         ends = self.sub_GN[0].expand(len(features), -1, -1)
         return torch.cat([features, ends], dim=1).flatten(0, 1)
 
 
 def _tile(features: Tensor, rows: int) -> Tensor:
-    """Lay (rows × columns, side, side, n) out as one picture (rows × side, columns × side, n)."""
+    """Lay (rows × columns, side, side, n) out as one image (rows × side, columns × side, n)."""
     tiles = features.reshape(rows, -1, *features.shape[1:]).transpose(1, 2)
     return tiles.flatten(2, 3).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""The query and its candidates as one picture, laid out for the eyes of a model."""
+"""The query and its candidates as one image, in a layout that suits the model."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ BLUE = (0, 70, 200)
 DARK = (30, 30, 30)
 LINE = (190, 190, 190)
 BAND = 9
-"""A cell's height divided by that of the band with its label."""
+"""A cell's height divided by the height of the band with its label."""
 MIN_BAND = 32
-"""Pixels of a band: less than two patches of 14 and a letter is a blur to the model."""
+"""Pixels: in a band of less than two patches of 14 a letter is a blur to the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Square cells in rows; the sizes of a canvas are columns × cell and rows × cell."""
+    """Square cells in rows and columns."""
 
     columns: int
     rows: int
     cell: int
-    """Pixels of a side."""
+    """Side of a cell in pixels."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -50,33 +50,33 @@ class Grid:
 
     @property
     def places(self) -> int:
-        """How many pictures it takes, the query's included."""
+        """How many images it takes, the query's included."""
         return self.columns * self.rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Grids for one family of models, the one with the fewest places first."""
+    """Grids for one family of models, those with the fewest places first."""
 
     name: str
     grids: tuple[Grid, ...]
     window: int = 9
-    """How many candidates are shown at once, unless a setting says otherwise."""
+    """How many candidates are shown at once by default."""
 
     @property
     def capacity(self) -> int:
-        """How many candidates fit beside a query picture."""
+        """How many candidates fit beside a query image."""
         return self.grids[-1].places - 1
 
-    def choose(self, pictures: int, *, max_pixels: int | None = None) -> Grid:
-        """The grid with the largest cells for so many pictures, scaled down to `max_pixels`.
+    def choose(self, images: int, *, max_pixels: int | None = None) -> Grid:
+        """The grid with the largest cells for that many images, scaled down to `max_pixels`.
 
-        Raises ValueError when there are more pictures than places.
+        Raises ValueError if there are more images than places.
         """
         for grid in self.grids:
-            if grid.places >= pictures:
+            if grid.places >= images:
                 return _shrink(grid, max_pixels)
-        msg = f"The layout {self.name!r} has {self.grids[-1].places} places, not {pictures}."
+        msg = f"The layout {self.name!r} has {self.grids[-1].places} places, not {images}."
         raise ValueError(msg)
 
 
@@ -86,15 +86,15 @@ def _grids(name: str, *sizes: tuple[int, int, int], window: int = 9) -> Layout:
 
 
 PHI3_VISION = _grids("phi3-vision", (2, 2, 672), (4, 3, 336), (4, 4, 336))
-"""The crops that Phi-3 Vision cuts are the cells (or quarters of them): nothing is cut."""
+"""The crops of Phi-3 Vision are the cells, or quarters of them: no image is cut."""
 IDEFICS = _grids("idefics3", (2, 2, 728), (4, 3, 364), (4, 4, 364))
-"""Idefics3 cuts its picture of 1456 pixels into tiles of 364."""
+"""Idefics3 cuts an image of 1456 pixels into tiles of 364."""
 SMOL = _grids("smolvlm2", (2, 2, 768), (4, 3, 384), (4, 4, 384))
 """SmolVLM2 2.2B: 1536 pixels in tiles of 384."""
 GEMMA = _grids("gemma3", (2, 2, 448), (3, 3, 298), (4, 4, 224), window=8)
-"""Gemma 3 sees one square of 896 pixels; a tenth picture would make all cells a quarter less."""
+"""Gemma 3 sees one square of 896 pixels; a tenth image would make all cells a quarter smaller."""
 GENERIC = _grids("generic", (2, 2, 512), (3, 3, 352), (4, 3, 320), (4, 4, 320), (5, 5, 256))
-"""Models that scale pictures by themselves, in multiples of 32 (Qwen-VL)."""
+"""For models that scale images themselves, in multiples of 32 (Qwen-VL)."""
 LAYOUTS = {layout.name: layout for layout in (PHI3_VISION, IDEFICS, SMOL, GEMMA, GENERIC)}
 
 
@@ -105,42 +105,42 @@ def draw(
     labels: Sequence[str],
     grid: Grid,
 ) -> Image.Image:
-    """A canvas of `grid.size`, RGB: the query first, in a blue frame, then the candidates.
+    """Draw an RGB image of `grid.size`: the query first, in a blue frame, then the candidates.
 
-    Each picture is fitted into its cell below a band with its label; never stretched, cut or
-    covered. A candidate without a picture says so; without a query picture the candidates
-    begin at the first place. `labels` has one label a candidate.
+    Each image is fitted into its cell below a band with its label; never stretched, cut or
+    covered. The cell of a candidate without an image says so; without a query image the
+    candidates begin at the first place. `labels` has one label per candidate.
     """
     canvas = Image.new("RGB", grid.size, "white")
     cells: list[tuple[str, Image.Image | None]] = [(QUERY, query)] if query is not None else []
     cells += list(zip(labels, candidates, strict=True))
-    for place, (label, picture) in enumerate(cells):
+    for place, (label, image) in enumerate(cells):
         row, column = divmod(place, grid.columns)
-        asks = query is not None and place == 0
-        cell = _draw_cell(label, picture, side=grid.cell, asks=asks)
+        is_query = query is not None and place == 0
+        cell = _draw_cell(label, image, side=grid.cell, is_query=is_query)
         canvas.paste(cell, (column * grid.cell, row * grid.cell))
     return canvas
 
 
-def _draw_cell(label: str, picture: Image.Image | None, *, side: int, asks: bool) -> Image.Image:
+def _draw_cell(label: str, image: Image.Image | None, *, side: int, is_query: bool) -> Image.Image:
     cell = Image.new("RGB", (side, side), "white")
     pen = ImageDraw.Draw(cell)
-    band, colour = max(side // BAND, min(MIN_BAND, side // 3)), BLUE if asks else DARK
-    frame = max(2, side // 64) if asks else 1
+    band = max(side // BAND, min(MIN_BAND, side // 3))
+    frame = max(2, side // 64) if is_query else 1
     inside = (frame + 1, band + 1, side - frame - 1, side - frame - 1)
-    if picture is None:
+    if image is None:
         _write(pen, "no picture", ((0, band), (side, side)), height=side // 12, colour=DARK)
     else:
-        _fit(cell, picture, inside)
-    pen.rectangle((0, 0, side - 1, side - 1), outline=BLUE if asks else LINE, width=frame)
-    pen.rectangle((0, 0, side - 1, band - 1), fill=colour)
+        _fit(cell, image, inside)
+    pen.rectangle((0, 0, side - 1, side - 1), outline=BLUE if is_query else LINE, width=frame)
+    pen.rectangle((0, 0, side - 1, band - 1), fill=BLUE if is_query else DARK)
     _write(pen, label, ((0, 0), (side, band)), height=band, colour=(255, 255, 255))
     return cell
 
 
-def _fit(cell: Image.Image, picture: Image.Image, box: tuple[int, int, int, int]) -> None:
+def _fit(cell: Image.Image, image: Image.Image, box: tuple[int, int, int, int]) -> None:
     left, top, right, bottom = box
-    fitted = ImageOps.contain(picture, (right - left, bottom - top), Image.Resampling.LANCZOS)
+    fitted = ImageOps.contain(image, (right - left, bottom - top), Image.Resampling.LANCZOS)
     spare = (right - left - fitted.width, bottom - top - fitted.height)
     cell.paste(fitted, (left + spare[0] // 2, top + spare[1] // 2))
 
@@ -153,7 +153,7 @@ def _write(
     height: int,
     colour: tuple[int, int, int],
 ) -> None:
-    """Words in the middle of a box, letters about two thirds of `height` high."""
+    """Write in the middle of a box, in letters about two thirds of `height` high."""
     (left, top), (right, bottom) = box
     font: FreeTypeFont | BitmapFont = ImageFont.load_default(max(8, height * 9 // 10))
     middle = ((left + right) / 2, (top + bottom) / 2)

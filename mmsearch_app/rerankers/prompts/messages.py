@@ -1,4 +1,4 @@
-"""Chat messages: prompts as an OpenAI-compatible server takes them, and its replies read."""
+"""Chat messages: writing prompts for an OpenAI-compatible server, and reading its answers."""
 
 from __future__ import annotations
 
@@ -27,35 +27,38 @@ __all__ = [
 ]
 
 QUALITIES = (92, 85, 75, 60)
-"""Of JPEG, the best one first; below the last the picture itself is made smaller."""
+"""JPEG qualities, tried in turn; if even the last is too large, the image is made smaller."""
 _MARK = re.compile(r"<(?!(?:Instruct|Query|Document)>)(?=[|/\w｜])|\[(?=/?[A-Z_]{2,}\])")
-"""Not those three words, on which Qwen3-VL-Reranker was trained: no tokenizer has them."""
+"""Leaves three words alone on which Qwen3-VL-Reranker was trained: no tokenizer has them."""
 _THOUGHT = re.compile(r"^.*?</think>", re.S)
 _BEFORE = " \t\n▁Ġ"
+"""What may stand before a word in its token."""
 
 
 def write(prompt: Prompt, *, max_pixels: int | None, max_bytes: int) -> list[dict[str, Any]]:
-    """The messages of a request: the system's, where there is one, and the user's."""
+    """The messages of a request: the system's, if there is one, and the user's."""
     content = [
         {"type": "text", "text": defuse(part)}
         if isinstance(part, str)
-        else _picture(part, max_pixels=max_pixels, max_bytes=max_bytes)
+        else _write_image(part, max_pixels=max_pixels, max_bytes=max_bytes)
         for part in prompt.parts
     ]
-    told = [{"role": "system", "content": defuse(prompt.system)}] if prompt.system else []
-    return [*told, {"role": "user", "content": content}]
+    user = {"role": "user", "content": content}
+    if not prompt.system:
+        return [user]
+    return [{"role": "system", "content": defuse(prompt.system)}, user]
 
 
 def defuse(words: str) -> str:
-    """The same words with a space in what a server's tokenizer could take for a control token.
+    """Put a space into whatever a server's tokenizer could take for a control token.
 
-    "<|end|>", "<image>" and "[INST]" in a title would end the turn or stand for a picture.
+    "<|end|>", "<image>" or "[INST]" in a title would end the turn or stand for an image.
     """
     return _MARK.sub(r"\g<0> ", words).encode("utf-8", "replace").decode()
 
 
 def shrink(image: Image.Image, *, max_pixels: int | None) -> Image.Image:
-    """The picture with at most so many pixels, in its proportions; the same one if it fits."""
+    """Scale down to at most `max_pixels`, keeping proportions; the same object if it fits."""
     pixels = image.width * image.height
     if max_pixels is None or pixels <= max_pixels:
         return image
@@ -65,13 +68,13 @@ def shrink(image: Image.Image, *, max_pixels: int | None) -> Image.Image:
 
 
 def response_format(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The nested form: llama.cpp silently ignores the flat one."""
+    """The field of that name, nested: llama.cpp silently ignores the flat form."""
     described = {"name": name, "strict": True, "schema": dict(schema)}
     return {"type": "json_schema", "json_schema": described}
 
 
 def alternatives(words: Sequence[str]) -> dict[str, Any]:
-    """A schema of objects with one key, `answer`."""
+    """A schema of an object with one key, `answer`, and one of the words."""
     return {
         "type": "object",
         "properties": {"answer": {"type": "string", "enum": list(words)}},
@@ -81,9 +84,9 @@ def alternatives(words: Sequence[str]) -> dict[str, Any]:
 
 
 def read_text(answer: Any) -> str:
-    """The words of the first choice, without what the model thought before them.
+    """The text of the first choice, without the thoughts before it.
 
-    Raises ModelFailed for an answer that has none.
+    Raises ModelFailed if the answer contains no text.
     """
     try:
         content = answer["choices"][0]["message"]["content"]
@@ -92,7 +95,7 @@ def read_text(answer: Any) -> str:
     except (TypeError, KeyError, IndexError, AttributeError):
         content = None
     if not isinstance(content, str):
-        msg = "The model server's answer holds no text."
+        msg = "The model server's answer contains no text."
         raise ModelFailed(msg)
     return _THOUGHT.sub("", content).strip()
 
@@ -106,10 +109,10 @@ def has_scores(answer: Any) -> bool:
 
 
 def read_scores(answer: Any, words: Sequence[str]) -> tuple[float, ...]:
-    """The likeliest way to begin each word, with or without a space before it.
+    """The log-probability of each word's likeliest first token, with or without a space before it.
 
-    A token that begins several of the words counts for none. Raises ModelFailed for an answer
-    without log-probabilities.
+    A token that begins several of the words counts for none; -inf for a word without a token.
+    Raises ModelFailed if the answer contains no log-probabilities.
     """
     scores = dict.fromkeys(words, -math.inf)
     for token, score in _first_tokens(answer):
@@ -131,12 +134,12 @@ def _first_tokens(answer: Any) -> list[tuple[str, float]]:
         found = []
     found = [(token, score) for token, score in found if not math.isnan(score)]
     if not found:
-        msg = "The model server's answer holds no log-probabilities."
+        msg = "The model server's answer contains no log-probabilities."
         raise ModelFailed(msg)
     return found
 
 
-def _picture(image: Image.Image, *, max_pixels: int | None, max_bytes: int) -> dict[str, Any]:
+def _write_image(image: Image.Image, *, max_pixels: int | None, max_bytes: int) -> dict[str, Any]:
     jpeg = _encode(shrink(image, max_pixels=max_pixels), max_bytes=max_bytes)
     uri = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
     return {"type": "image_url", "image_url": {"url": uri}}

@@ -1,10 +1,10 @@
-"""What a model is told. Whoever changes a word here changes VERSION."""
+"""The words of the prompts. Change VERSION whenever a word changes: orders are cached by it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
+from mmsearch_app.rerankers.prompts.scene import Scene
 from mmsearch_app.rerankers.replies.parsing import clean
 from mmsearch_app.rerankers.replies.schemas import HIGHEST
 
@@ -22,7 +22,7 @@ __all__ = [
 
 VERSION = "1"
 WORDS = 200
-"""Characters of a title, or of a visitor's words, that the model reads."""
+"""Characters of a title, or of a visitor's words, that are put into a prompt."""
 
 _CAPTION = (
     "Describe the product in this picture in one short sentence: what it is, its colours, its "
@@ -58,107 +58,110 @@ _MARKS = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "{": "(", "}": "
 
 
 def flatten(words: str) -> str:
-    """Foreign words on one line, capped.
+    """Strangers' words on one line, capped, with round brackets instead of other ones.
 
-    Brackets become round ones, so that no control token and no tag of a picture is left.
+    So no control token and no tag of an image is left in them.
     """
     return clean(words, limit=WORDS).translate(_MARKS)
 
 
 def quote_words(words: str) -> str:
-    """Foreign words flattened, as one quoted string; nothing in them ends the quote."""
+    """Strangers' words flattened, as one quoted string; nothing in them ends the quote."""
     return json.dumps(flatten(words), ensure_ascii=False)
 
 
 def ask_for_caption(*, language: str) -> str:
-    """One sentence about the query picture."""
+    """One sentence about the query image."""
     return f"{_CAPTION}{_in(language)}."
 
 
-def ask_for_ranking(
-    words: str, titles: Sequence[str], labels: str, *, caption: str, pictured: bool, language: str
-) -> str:
-    """For `forms.ranking_form`; as in the original, with a caption, an example and a reason."""
+def ask_for_ranking(scene: Scene) -> str:
+    """Ask for a reply of `schemas.ranking_form`."""
     example = json.dumps({"ranking": ["B", "A", "C"], "reason": "A blue bag without studs."})
+    labels = scene.labels
     return _join(
-        *_open(pictured=pictured, example=example),
-        *_scene(words, titles, labels, caption=caption, pictured=pictured),
+        *_open(scene, example=example),
+        *_describe(scene),
         f"Rank the candidates {labels[0]} to {labels[-1]} from the most to the least suitable, "
-        f"every letter once, then {_REASON}{_in(language)}.",
+        f"every letter once, then {_REASON}{_in(scene.language)}.",
         "Answer with JSON alone, as in the example.",
     )
 
 
-def ask_for_grades(
-    words: str, titles: Sequence[str], labels: str, *, caption: str, pictured: bool, language: str
-) -> str:
-    """For `forms.grades_form`."""
+def ask_for_grades(scene: Scene) -> str:
+    """Ask for a reply of `schemas.grades_form`."""
     example = json.dumps({"A": 5, "B": 10, "C": 1, "reason": "A blue bag without studs."})
+    labels = scene.labels
     return _join(
-        *_open(pictured=pictured, example=example),
-        *_scene(words, titles, labels, caption=caption, pictured=pictured),
+        *_open(scene, example=example),
+        *_describe(scene),
         f"Grade every candidate from {labels[0]} to {labels[-1]}: {HIGHEST} is exactly what the "
         "visitor asks for, 5 fits in part, 0 is something else altogether. Use the whole range. "
-        f"Then {_REASON}{_in(language)}.",
+        f"Then {_REASON}{_in(scene.language)}.",
         "Answer with JSON alone, as in the example.",
     )
 
 
-def ask_for_letter(
-    words: str, titles: Sequence[str], labels: str, *, caption: str, pictured: bool
-) -> str:
-    """The reply begins with a label, whose logits are read."""
+def ask_for_letter(scene: Scene) -> str:
+    """Ask for a reply that begins with a label, whose logits are read."""
+    labels = scene.labels
     return _join(
-        *_open(pictured=pictured, example=""),
-        *_scene(words, titles, labels, caption=caption, pictured=pictured),
+        *_open(scene),
+        *_describe(scene),
         f"Which candidate from {labels[0]} to {labels[-1]} is best? Answer with one letter alone.",
     )
 
 
-def ask_for_match(words: str, title: str, *, pictured: bool) -> str:
-    """The reply begins with yes or no, whose logits are read; one candidate, without a label."""
-    wish = f"The visitor's words: {quote_words(words)}." if words else ""
+def ask_for_match(scene: Scene, place: int) -> str:
+    """Ask about one candidate, for a reply that begins with yes or no, whose logits are read."""
+    title = scene.titles[place]
     return _join(
-        _ROLE if pictured else _ROLE_WORDS,
+        _role(scene),
         _DATA,
-        "The query picture is marked QUERY, the candidate CANDIDATE." if pictured else "",
-        wish,
+        "The query picture is marked QUERY, the candidate CANDIDATE." if scene.has_image else "",
+        _wish(scene),
         f"The candidate's title: {quote_words(title)}." if title else "",
         "Is the candidate what the visitor asks for? Answer with yes or no alone.",
     )
 
 
-def ask_for_reason(words: str, title: str, *, pictured: bool, language: str) -> str:
-    """One sentence about the winner."""
-    wish = f"The visitor's words: {quote_words(words)}." if words else ""
+def ask_for_reason(scene: Scene, place: int) -> str:
+    """Ask for one sentence about the candidate that won."""
+    title = scene.titles[place]
     return _join(
-        _ROLE if pictured else _ROLE_WORDS,
+        _role(scene),
         _DATA,
-        wish,
+        _wish(scene),
         f"The shop proposes this candidate: {quote_words(title)}." if title else "",
         "Say in one short sentence to the visitor why it fits, and name what does not"
-        f"{_in(language)}. Write the sentence alone.",
+        f"{_in(scene.language)}. Write the sentence alone.",
     )
 
 
-def _open(*, pictured: bool, example: str) -> tuple[str, ...]:
+def _open(scene: Scene, *, example: str = "") -> tuple[str, ...]:
     shown = f"{_EXAMPLE} The answer would be: {example}" if example else _EXAMPLE
-    return _ROLE if pictured else _ROLE_WORDS, _DATA, shown
+    return _role(scene), _DATA, shown
 
 
-def _scene(
-    words: str, titles: Sequence[str], labels: str, *, caption: str, pictured: bool
-) -> tuple[str, ...]:
-    """The question at hand: what is shown, what is said, what the candidates are called."""
-    named = [f"{a}: {quote_words(title)}" for a, title in zip(labels, titles, strict=True) if title]
+def _describe(scene: Scene) -> tuple[str, ...]:
+    """The question at hand: which images are shown, what is asked for, the candidates' titles."""
+    labels = scene.labels
+    named = [f"{a}: {quote_words(t)}" for a, t in zip(labels, scene.titles, strict=True) if t]
+    marked = " The query picture is marked QUERY." if scene.has_image else ""
     return (
-        "Now the real task."
-        + (" The query picture is marked QUERY." if pictured else "")
-        + f" The candidates are marked {labels[0]} to {labels[-1]}.",
-        f"The query picture shows: {quote_words(caption)}." if caption else "",
-        f"The visitor's words: {quote_words(words)}." if words else "The visitor gives no words.",
+        f"Now the real task.{marked} The candidates are marked {labels[0]} to {labels[-1]}.",
+        f"The query picture shows: {quote_words(scene.caption)}." if scene.caption else "",
+        _wish(scene) or "The visitor gives no words.",
         "Titles of the candidates: " + "; ".join(named) + "." if named else "",
     )
+
+
+def _role(scene: Scene) -> str:
+    return _ROLE if scene.has_image else _ROLE_WORDS
+
+
+def _wish(scene: Scene) -> str:
+    return f"The visitor's words: {quote_words(scene.words)}." if scene.words else ""
 
 
 def _in(language: str) -> str:

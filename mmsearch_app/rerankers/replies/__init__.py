@@ -1,1 +1,1 @@
-"""What a vision-language model may reply, and how a reply is read."""
+"""What replies must look like, and how they are read."""

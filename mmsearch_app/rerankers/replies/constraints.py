@@ -1,4 +1,4 @@
-"""Holding a model to a grammar while it generates. Imports torch."""
+"""Constraining a model to a grammar while it generates. Imports torch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ from mmsearch_app.rerankers.replies.grammar import SLACK, Grammar, GrammarState
 __all__ = ["Constraint", "Vocabulary"]
 
 KEPT = 4096
+"""States whose allowed tokens are cached."""
 PLACED = 128
+"""Of them, those that are cached on the model's device."""
 
 
 class Vocabulary:
-    """What each token of a tokenizer writes, as bytes, sorted; built once a tokenizer."""
+    """What each token of a tokenizer writes, as sorted bytes; build it once per tokenizer.
+
+    Raises ModelFailed for a tokenizer that does not say what its tokens write.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
         pieces = dict(_read_pieces(tokenizer))
@@ -36,7 +41,7 @@ class Vocabulary:
         self._placed: OrderedDict[Hashable, Tensor] = OrderedDict()
 
     def allowed(self, grammar: Grammar, state: GrammarState) -> Tensor:
-        """Ids after which what is written is still the beginning of a complete reply, int64."""
+        """The ids (int64) after which the text is still the beginning of a complete reply."""
         settled = grammar.settle(state)
 
         def walk() -> Tensor:
@@ -45,8 +50,10 @@ class Vocabulary:
         return _recall(self._found, grammar.name(settled), walk, most=KEPT)
 
     def allowed_of(self, scores: Tensor, grammar: Grammar, state: GrammarState) -> Tensor:
-        """Those that `scores` (rows, vocabulary) have, on their device, where they are kept: a
-        reason may go on with a megabyte of ids at each of its tokens."""
+        """Those of `allowed` that `scores` (rows, vocabulary) has, on its device.
+
+        Cached there: at each token of a reason these may be a megabyte of ids.
+        """
         name = (grammar.name(grammar.settle(state)), scores.shape[1], scores.device)
 
         def place() -> Tensor:
@@ -58,7 +65,7 @@ class Vocabulary:
     def beginnings(self, word: str) -> list[int]:
         """Tokens that write the word with or without a space before it.
 
-        Where no single token does, the one that writes the longest beginning of it.
+        If no single token does, those that write its longest beginning.
         """
         for length in range(len(word.encode()), 0, -1):
             begun = word.encode()[:length]
@@ -80,7 +87,7 @@ class Vocabulary:
     def _walk_range(
         self, grammar: Grammar, states: list[GrammarState], place: int, end: int
     ) -> Iterator[int]:
-        """Sorted pieces of one first byte; `states[d]` is that after d bytes of `read`."""
+        """Walk sorted pieces with the same first byte; `states[d]` is the state after d bytes."""
         read = self._sorted[place][:1]
         while place < end:
             piece = self._sorted[place]
@@ -101,9 +108,10 @@ class Vocabulary:
 
 
 class Constraint(LogitsProcessor):
-    """Only tokens that keep a reply the beginning of a complete one; then only the end.
+    """Allows only tokens that lead to a complete reply, and after it only its end.
 
-    Every row of a batch by itself, and after each token anew: rows may be reordered.
+    Looks each row of the batch up from its start at every token: rows may be reordered.
+    Raises ValueError if no token can go on with the reply.
     """
 
     def __init__(self, grammar: Grammar, vocabulary: Vocabulary, stops: Sequence[int]) -> None:
@@ -114,7 +122,7 @@ class Constraint(LogitsProcessor):
         self._states: dict[tuple[int, ...], GrammarState | None] = {(): grammar.start}
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """`scores` (rows, vocabulary) with -inf for what is not allowed, finite otherwise."""
+        """Return `scores` (rows, vocabulary): finite if allowed, else -inf."""
         if self._begun is None:
             self._begun = input_ids.shape[1]
         masked = torch.full_like(scores, -torch.inf)
@@ -137,7 +145,7 @@ class Constraint(LogitsProcessor):
         return found
 
     def _state(self, written: tuple[int, ...]) -> GrammarState | None:
-        """None after the end, where a shorter row is filled up."""
+        """The state after these ids; None behind a reply's end, where a shorter row is padded."""
         if written not in self._states:
             before = self._state(written[:-1])
             piece = self.vocabulary.pieces.get(written[-1])
@@ -149,7 +157,7 @@ class Constraint(LogitsProcessor):
 def _recall(
     kept: OrderedDict[Hashable, Tensor], name: Hashable, make: Callable[[], Tensor], *, most: int
 ) -> Tensor:
-    """What is kept under that name, else what `make` makes; the longest unused goes."""
+    """What is cached under the name, else what `make` returns; the least recently used goes."""
     if name not in kept:
         kept[name] = make()
         if len(kept) > most:
@@ -168,13 +176,13 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def _after(prefix: bytes) -> bytes:
-    """The least byte string behind all that begin with the prefix."""
+    """The first byte string, in order, behind all that begin with the prefix."""
     kept = prefix.rstrip(b"\xff")
     return kept[:-1] + bytes([kept[-1] + 1]) if kept else b"\xff" * (SLACK + 1)
 
 
 def _read_pieces(tokenizer: Any) -> Iterable[tuple[int, bytes]]:
-    """Token ids with what they write; control tokens write nothing and are left out."""
+    """Token ids and what they write; control tokens write nothing and are left out."""
     if not hasattr(tokenizer, "backend_tokenizer"):
         msg = f"{type(tokenizer).__name__} is no fast tokenizer: the model needs a tokenizer.json."
         raise ModelFailed(msg)
@@ -195,7 +203,7 @@ def _read_pieces(tokenizer: Any) -> Iterable[tuple[int, bytes]]:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """The letter that a byte-level tokenizer writes for each byte (GPT-2), turned round."""
+    """The byte of each letter with which a byte-level tokenizer (GPT-2) stands for bytes."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
     letters = {chr(byte): byte for byte in plain}

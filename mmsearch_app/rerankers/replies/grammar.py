@@ -1,4 +1,4 @@
-"""Replies that are complete whatever a model wants to say: small automata over bytes."""
+"""Grammars of complete replies: small automata over bytes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Choice", "Grammar", "Permutation", "Segment", "Text", "exactly"]
 
 GrammarState: TypeAlias = tuple[int, Any]
 SLACK = 32
-"""Bytes at the end of a text that are given up; no token of a reply is longer."""
+"""Bytes: no token of a reply is longer, and so many are unused at the end of a text."""
 _SECOND = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF4: (0x80, 0x8F)}
-"""Second bytes of a character, where not all are allowed (RFC 3629)."""
+"""First bytes of a character after which not every second byte is allowed (RFC 3629)."""
 _FORBIDDEN = frozenset({*range(0x20), 0x22, 0x5C, 0x7F})
 
 
 class Segment(Protocol):
-    """A stretch of a reply. Its states are hashable values; None is no state."""
+    """A part of a reply. Its states are hashable values other than None."""
 
     @property
     def start(self) -> Any:
@@ -26,11 +26,11 @@ class Segment(Protocol):
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest way to write it."""
+        """Length in bytes of the longest text."""
         ...
 
     def advance(self, state: Any, byte: int) -> Any:
-        """The state after one more byte, None where no complete reply goes on like that."""
+        """The state after one more byte; None if no complete reply goes on like that."""
         ...
 
     def done(self, state: Any) -> bool:
@@ -38,13 +38,13 @@ class Segment(Protocol):
         ...
 
     def settle(self, state: Any) -> Any:
-        """An equivalent state for a whole token, so that many states share one answer."""
+        """A state that allows the same tokens; one of few, so that they share a cached answer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of several byte strings; the state is what is written of it."""
+    """One of several byte strings; the state is what is written so far."""
 
     options: tuple[bytes, ...]
     start: bytes = b""
@@ -65,7 +65,6 @@ class Choice:
 
 
 def exactly(text: str) -> Choice:
-    """Exactly these words."""
     return Choice((text.encode(),))
 
 
@@ -107,8 +106,8 @@ class Permutation:
 class Text:
     """UTF-8 inside a JSON string, on one line, without quotation marks and backslashes.
 
-    The state is how many bytes are left, how many more the character at hand needs, and its
-    first byte where that narrows the second one.
+    The state is how many bytes are left, how many more the current character needs, and its
+    first byte if that restricts the second one.
     """
 
     limit: int
@@ -135,7 +134,7 @@ class Text:
         return state[1] == 0
 
     def settle(self, state: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Near the limit the text must end; far from it, how far makes no difference."""
+        """Near the limit the text must end; farther from it, the distance makes no difference."""
         left, needed, first = state
         if left >= SLACK:
             return SLACK, needed, first
@@ -143,26 +142,28 @@ class Text:
 
 
 def _needed(first: int) -> int | None:
-    """How many bytes a character has after its first one; None where none begins like that."""
+    """How many bytes follow the first one of a character; None if no character begins with it."""
     if first < 0x80:
         return None if first in _FORBIDDEN else 0
     if not 0xC2 <= first <= 0xF4:
         return None
-    return 1 if first < 0xE0 else 2 if first < 0xF0 else 3
+    if first < 0xE0:
+        return 1
+    return 2 if first < 0xF0 else 3
 
 
 class Grammar:
-    """Segments one after the other. Immutable; a state is a hashable value."""
+    """Segments in sequence. Immutable; a state is a hashable value."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = tuple(segments)
         self.start: GrammarState = (0, self.segments[0].start)
         self.longest = sum(segment.longest for segment in self.segments)
-        """Bytes of the longest reply, and so a bound for its tokens."""
+        """Length in bytes of the longest reply, and so a bound for its tokens."""
         self._rests = [self.segments[place:] for place in range(len(self.segments))]
 
     def advance(self, state: GrammarState, byte: int) -> GrammarState | None:
-        """The state after one more byte; None where no complete reply goes on like that."""
+        """The state after one more byte; None if no complete reply goes on like that."""
         place, inner = state
         following = self.segments[place].advance(inner, byte)
         while following is None:
@@ -174,7 +175,7 @@ class Grammar:
         return place, following
 
     def read(self, written: bytes, state: GrammarState | None = None) -> GrammarState | None:
-        """The state after these bytes, from `state` or the start."""
+        """The state after these bytes, from `state` or the start; None as `advance`."""
         found = self.start if state is None else state
         for byte in written:
             following = self.advance(found, byte)
@@ -190,11 +191,11 @@ class Grammar:
         return self.segments[place].done(inner) and all(s.done(s.start) for s in rest)
 
     def settle(self, state: GrammarState) -> GrammarState:
-        """A state that allows the same tokens; one of few, so that the answer can be kept."""
+        """A state that allows the same tokens; one of few, so that the answer can be cached."""
         place, inner = state
         return place, self.segments[place].settle(inner)
 
     def name(self, state: GrammarState) -> Hashable:
-        """What goes on from a state; grammars that end alike share their last states' names."""
+        """A key for what may follow a state. Grammars with the same ending share its keys."""
         place, inner = state
         return self._rests[place], inner

@@ -1,4 +1,4 @@
-"""What replies look like: one form a mode and number of candidates."""
+"""What replies must look like: a form for every way to ask and number of candidates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REASON: dict[str, Any] = {"type": "string", "maxLength": REASON_BYTES}
 
 
 def labels_for(count: int) -> str:
-    """The labels of so many candidates. Raises ValueError for more than 26."""
+    """One label per candidate. Raises ValueError for more than 26."""
     if count > len(LABELS):
         msg = f"One prompt takes at most {len(LABELS)} candidates, not {count}."
         raise ValueError(msg)
@@ -41,8 +41,7 @@ def grades_form(count: int) -> Form:
     grades = tuple(str(grade).encode() for grade in range(HIGHEST + 1))
     segments: list[Segment] = [_SPACE]
     for place, label in enumerate(labels):
-        segments += [exactly(f'{"," if place else "{"}{" " * bool(place)}"{label}": ')]
-        segments += [Choice(grades)]
+        segments += [exactly(f'{", " if place else "{"}"{label}": '), Choice(grades)]
     segments += [exactly(', "reason": "'), Text(REASON_BYTES), exactly('"}')]
     grade = {"type": "integer", "enum": list(range(HIGHEST + 1))}
     properties = dict.fromkeys(labels, grade) | {"reason": _REASON}
@@ -51,7 +50,7 @@ def grades_form(count: int) -> Form:
 
 @lru_cache(maxsize=64)
 def ranking_form(count: int) -> Form:
-    """`{"ranking": ["B", "A"], "reason": "…"}`: every label once, the best first."""
+    """`{"ranking": ["B", "A"], "reason": "…"}`: every label once, best first."""
     labels = labels_for(count)
     segments: list[Segment] = [_SPACE, exactly('{"ranking": ['), Permutation(labels)]
     segments += [exactly('], "reason": "'), Text(REASON_BYTES), exactly('"}')]

@@ -162,7 +162,7 @@ def test_pictures_that_do_not_belong_to_the_ids_are_refused(model: Any) -> None:
     given = inputs("img_640x480")
     others = inputs("img_300x900")
     pixels = {key: others[key] for key in ("pixel_values", "image_sizes")}
-    with pytest.raises(ValueError, match="room for 757 tokens of pictures, the pictures make 625"):
+    with pytest.raises(ValueError, match="room for 757 tokens of images, the images make 625"):
         model(input_ids=given["input_ids"], **pixels)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch_app.rerankers.phi3_vision.pictures import CROP, fit
+from mmsearch_app.rerankers.phi3_vision.crops import CROP, fit
 from mmsearch_app.rerankers.phi3_vision.tokens import defuse_markers
 from tests import fresh
 from tests.rerankers.phi3_vision.kit import DESCRIPTION, picture, processor
@@ -113,13 +113,13 @@ def test_an_unknown_part_is_refused(process: Any) -> None:
 def test_tags_that_do_not_match_the_pictures_are_refused(
     process: Any, prompt: str, said: str
 ) -> None:
-    right = re.escape("for 2 pictures has <|image_1|>, <|image_2|>")
+    right = re.escape("for 2 images needs <|image_1|>, <|image_2|>")
     with pytest.raises(ValueError, match=f"{right}.*{re.escape(said)}"):
         process(prompt, [picture("square_336x336")] * 2)
 
 
 def test_a_tag_without_a_picture_is_refused(process: Any) -> None:
-    with pytest.raises(ValueError, match=r"for 0 pictures has no tag"):
+    with pytest.raises(ValueError, match=r"for 0 images needs no tag; this one has <\|image_1\|>"):
         process("<|image_1|>")
 
 
@@ -129,7 +129,7 @@ def test_tags_out_of_order_are_warned_of(process: Any) -> None:
 
 
 def test_as_many_lists_of_pictures_as_prompts_are_needed(process: Any) -> None:
-    with pytest.raises(ValueError, match="2 prompts need as many lists of pictures, not 1"):
+    with pytest.raises(ValueError, match="2 prompts need as many lists of images, not 1"):
         process(["a", "b"], [[]])
 
 

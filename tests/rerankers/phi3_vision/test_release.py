@@ -84,7 +84,7 @@ def test_weights_in_several_files_are_read(folder: Path) -> None:
 def test_a_missing_file_of_several_is_named(folder: Path) -> None:
     split(folder)
     (folder / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(MissingWeights, match=r"holds no model-00002-of-00002\.safetensors"):
+    with pytest.raises(MissingWeights, match=r"contains no model-00002-of-00002\.safetensors"):
         type(load()).from_pretrained(folder)
 
 
@@ -122,7 +122,7 @@ def test_other_weights_are_refused(folder: Path, problem: str) -> None:
 
 def test_a_damaged_file_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"no weights at all")
-    with pytest.raises(InvalidWeights, match="is no file of safetensors"):
+    with pytest.raises(InvalidWeights, match="is not a safetensors file"):
         type(load()).from_pretrained(folder)
 
 

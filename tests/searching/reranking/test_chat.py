@@ -11,7 +11,7 @@ from PIL import Image
 from mmsearch_app.inference.content import Content, ModelFailed
 from mmsearch_app.rerankers.chat import ChatVLM
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.modes.pairs import TrainedPairs
+from mmsearch_app.rerankers.modes import TrainedPairs
 from mmsearch_app.rerankers.prompts.messages import defuse, shrink
 from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 from tests.model_server import status

@@ -90,7 +90,7 @@ def test_a_negative_probe_expires_after_some_minutes(
     monkeypatch: pytest.MonkeyPatch,
     structured: bool | None,
 ) -> None:
-    monkeypatch.setattr("mmsearch_app.rerankers.chat_abilities.FORGET_SECONDS", 0.0)
+    monkeypatch.setattr("mmsearch_app.rerankers.chat.FORGET_SECONDS", 0.0)
     model = connect(structured=structured)
     server.script.append(status(400))
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_a_negative_probe_expires_after_some_minutes(
 def test_a_configured_negative_does_not_expire(
     server: ChatServer, connect: Callable[..., ChatVLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsearch_app.rerankers.chat_abilities.FORGET_SECONDS", 0.0)
+    monkeypatch.setattr("mmsearch_app.rerankers.chat.FORGET_SECONDS", 0.0)
     connect(structured=False).generate([HELLO], max_tokens=8, form=grades_form(3))
     assert not any("response_format" in body for body in server.requests)
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from mmsearch_app import backends
-from mmsearch_app.rerankers.chat import ChatVLM
-from mmsearch_app.rerankers.chat_abilities import Abilities
+from mmsearch_app.rerankers.chat import Abilities, ChatVLM
 from mmsearch_app.rerankers.local import LocalVLM
 from mmsearch_app.searching.guard import Guard, get_guard
 from tests.searching.reranking.guarding import fill, run

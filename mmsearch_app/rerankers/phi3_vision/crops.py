@@ -1,4 +1,4 @@
-"""The "HD transform": a picture as up to 16 crops of 336 × 336 and one view of the whole."""
+"""The "HD transform": an image as up to 16 crops of 336 × 336 and one view of the whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CROP", "count_tokens", "cut", "fit"]
 
 CROP = 336
-"""Side of a crop, in pixels. A picture of a × b crops is cut along multiples of it."""
+"""Side of a crop in pixels."""
 CROP_TOKENS = 12
 """Tokens along the side of a crop."""
 
@@ -23,8 +23,8 @@ CROP_TOKENS = 12
 def fit(image: Image.Image, *, num_crops: int) -> Image.Image:
     """Scale to as many crops as are allowed, and pad with white to whole crops, in RGB.
 
-    Wider than high, the picture becomes as wide as possible and is padded above and below; higher
-    than wide, the same on its side. 1344 × 1008 stays as it is with 16 crops.
+    A landscape image becomes as wide as possible and is padded above and below; a portrait image
+    as high as possible, padded left and right. 1344 × 1008 is unchanged with 16 crops.
     """
     image = image.convert("RGB")
     if image.width < image.height:
@@ -47,9 +47,9 @@ def _fit_wide(image: Image.Image, num_crops: int) -> Image.Image:
 
 
 def count_tokens(width: int, height: int) -> int:
-    """How many tokens a fitted picture takes; both sides are multiples of `CROP`.
+    """How many tokens an image takes whose sides are multiples of `CROP`.
 
-    The tokens of all crops laid out as one picture, with a separator after every row, one
+    Those of all crops laid out as one image, with a separator after every row, one separator
     between, and the same for the view of the whole.
     """
     columns, rows = width // CROP * CROP_TOKENS, height // CROP * CROP_TOKENS
@@ -57,10 +57,10 @@ def count_tokens(width: int, height: int) -> int:
 
 
 def cut(fitted: Image.Image, *, num_crops: int) -> torch.Tensor:
-    """Normalised float32 (num_crops + 1, 3, 336, 336): the whole, the crops by row, then zeros.
+    """Return float32 (num_crops + 1, 3, 336, 336): the whole, the crops by row, then zeros.
 
-    The view of the whole is made of the normalised picture, bicubic and without antialiasing,
-    as upstream makes it.
+    The view of the whole is scaled from the normalised image, bicubic and without antialiasing,
+    as upstream does.
     """
     import numpy as np
     import torch
