@@ -164,7 +164,12 @@ class ChatVLM:
     def _probe_structured(self) -> bool:
         """Whether a reply contains a word that only the schema names."""
         code = secrets.token_hex(4)
-        schema = messages.alternatives([code])
+        schema = {
+            "type": "object",
+            "properties": {"answer": {"type": "string", "enum": [code]}},
+            "required": ["answer"],
+            "additionalProperties": False,
+        }
         prompt = Prompt(parts=("Answer with a JSON object.",))
         wish = {"response_format": messages.response_format("probe", schema)}
         answer = self._ask(prompt, PROBED, wish, end=self._end(last_moment()))
@@ -268,7 +273,7 @@ class Abilities:
         Raises ModelFailed if the server is unavailable, which says nothing about the ability, or
         if another thread's probe takes too long.
         """
-        with turn(self._lock, or_else="Whether the server can do it was not found out in time."):
+        with turn(self._lock, or_else="What the server can do was not found out in time."):
             return name in self._able or (not self.refused(name) and self._try(name, probe))
 
     def _try(self, name: str, probe: Callable[[], bool]) -> bool:

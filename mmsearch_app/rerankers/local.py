@@ -142,7 +142,7 @@ class LocalVLM:
     @contextmanager
     def _turn(self) -> Iterator[LoadedModel]:
         """The model, for one call at a time."""
-        with turn(self._lock, or_else="The model was busy with others until the deadline."):
+        with turn(self._lock, or_else="The model was busy until the deadline."):
             require_time()
             yield self._loaded(download=False)
 

@@ -89,7 +89,10 @@ def build_model(
     leaves out. Raises ValueError, or TypeError for an option that does not belong.
     """
     if options and model is not None and not isinstance(model, str):
-        msg = f"{', '.join(sorted(options))}: such options belong to the model, not beside it."
+        msg = (
+            f"VisionReranker has no option {', '.join(sorted(options))}; options of the model "
+            "belong in model['OPTIONS']."
+        )
         raise TypeError(msg)
     if isinstance(model, Mapping):
         backend, given = _read(model)
@@ -109,7 +112,7 @@ def _read(model: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     path = str(model.get("BACKEND"))
     if set(model) - {"OPTIONS"} != {"BACKEND"} or not isinstance(given, Mapping):
         msg = (
-            "model must be the name of one, or a dict with BACKEND (a dotted path) and, where "
+            "model must be the name of one, or a dict with BACKEND (a dotted path) and, if "
             f"needed, OPTIONS (a dict), not one with {', '.join(sorted(map(str, model)))}."
         )
         raise ValueError(msg)

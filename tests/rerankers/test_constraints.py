@@ -193,7 +193,7 @@ def test_a_tokenizer_whose_bytes_are_unknown_is_refused() -> None:
 
     from mmsearch_app.rerankers.replies.constraints import Vocabulary
 
-    with pytest.raises(ModelFailed, match=r"CanineTokenizer is no fast tokenizer: .*tokenizer"):
+    with pytest.raises(ModelFailed, match=r"CanineTokenizer is not a fast tokenizer: .*tokenizer"):
         Vocabulary(CanineTokenizer())
 
 

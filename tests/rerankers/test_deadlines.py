@@ -96,7 +96,7 @@ def test_a_waiting_call_gives_up_at_the_deadline(model: LocalVLM, passes: list[f
         thread.start()
         assert ended.wait(60)
     thread.join()
-    assert "busy with others" in str(found[0])
+    assert "busy until the deadline" in str(found[0])
     assert passes == []
 
 

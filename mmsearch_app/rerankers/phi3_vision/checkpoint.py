@@ -1,15 +1,14 @@
-"""A release of Phi-3 Vision: where it is, what it says about its model, and its tensors."""
+"""The files of a Phi-3 Vision: what they say about the model, and its tensors."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmsearch_app.inference import InvalidWeights, MissingWeights, Release, fetch
+from mmsearch_app.inference import InvalidWeights, MissingWeights
 
 if TYPE_CHECKING:
     import torch
@@ -17,15 +16,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Phi3Architecture",
     "find_shards",
-    "locate",
-    "locate_weights",
     "read_architecture",
     "read_layout",
     "read_tensors",
 ]
-
-_WEIGHTS = "model.safetensors"
-_INDEX = f"{_WEIGHTS}.index.json"
 
 LANGUAGE = (
     "bos_token_id",
@@ -75,49 +69,17 @@ class Phi3Architecture:
     """What `CLIPVisionConfig` takes."""
 
 
-def locate(place: str | os.PathLike[str], *, revision: str, download: bool) -> Path:
-    """The folder with the files of the processor, downloaded if allowed. Raises MissingWeights."""
-    if Path(place).is_dir():
-        return Path(place)
-    return _fetch(place, revision=revision, download=download)
-
-
-def locate_weights(place: str | os.PathLike[str], *, revision: str, download: bool) -> Path:
-    """The folder with the weights as well, in one or more files. Raises MissingWeights."""
-    if Path(place).is_dir():
-        return Path(place)
-    try:
-        indexed = _fetch(place, _INDEX, revision=revision, download=download)
-        names = _listed(indexed / _INDEX)
-    except MissingWeights:
-        names = [_WEIGHTS]
-    return _fetch(place, *names, revision=revision, download=download)
-
-
 def find_shards(folder: Path) -> list[Path]:
-    """The weight files of a folder. Raises MissingWeights."""
-    index = folder / _INDEX
-    shards = [folder / name for name in (_listed(index) if index.is_file() else [_WEIGHTS])]
-    if missing := [shard.name for shard in shards if not shard.is_file()]:
+    """The weight files of a folder, one or more. Raises MissingWeights."""
+    names = {"model.safetensors"}
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():  # its names may begin with a folder, but the files lie beside it
+        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        names = {Path(name).name for name in named}
+    if missing := sorted(name for name in names if not (folder / name).is_file()):
         msg = f"{folder} contains no {', '.join(missing)}."
         raise MissingWeights(msg)
-    return shards
-
-
-def _listed(index: Path) -> list[str]:
-    """The weight files that an index names, without folders: they lie beside the index."""
-    files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return sorted(Path(name).name for name in files)
-
-
-def _fetch(place: str | os.PathLike[str], *more: str, revision: str, download: bool) -> Path:
-    release = Release(
-        repository=str(place),
-        revision=revision,
-        required=("config.json", "tokenizer.json", *more),
-        optional=("preprocessor_config.json",),
-    )
-    return fetch(release, download=download)
+    return sorted(folder / name for name in names)
 
 
 def read_architecture(folder: Path) -> Phi3Architecture:

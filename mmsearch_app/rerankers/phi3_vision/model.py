@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from math import log, sqrt
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from mmsearch_app.inference import Precision, check_layout, choose_device, choos
 from mmsearch_app.rerankers.phi3_vision.checkpoint import (
     Phi3Architecture,
     find_shards,
-    locate_weights,
     read_architecture,
     read_layout,
     read_tensors,
@@ -45,20 +44,17 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
     @classmethod
     def from_pretrained(  # type: ignore[override]
         cls,
-        place: str | os.PathLike[str],
+        folder: Path,
         *,
-        revision: str = "main",
         dtype: Precision = "bfloat16",
         device: str = "auto",
         attention: str | None = None,
-        local_files_only: bool = False,
     ) -> Phi3Vision:
-        """Load a folder in the release's layout, or a repository of the hub.
+        """Load a folder in the release's layout.
 
         `device` "auto" is the GPU if there is one. `attention` is an implementation that
         transformers knows; None lets it choose. Raises MissingWeights or InvalidWeights.
         """
-        folder = locate_weights(place, revision=revision, download=not local_files_only)
         network: Any = build_phi3_vision(read_architecture(folder), attention=attention)
         shards = find_shards(folder)
         check_layout(read_layout(shards), released_phi3_layout(network), origin=folder)

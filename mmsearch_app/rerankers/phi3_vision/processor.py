@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from mmsearch_app.inference import require_at_least
-from mmsearch_app.rerankers.phi3_vision.checkpoint import locate
 from mmsearch_app.rerankers.phi3_vision.crops import count_tokens, cut, fit
 from mmsearch_app.rerankers.phi3_vision.tokens import encode, read_tokenizer, write_prompt
 
@@ -33,19 +31,11 @@ class Phi3VisionProcessor:
         self.num_crops = num_crops
 
     @classmethod
-    def from_pretrained(
-        cls,
-        place: str | os.PathLike[str],
-        *,
-        revision: str = "main",
-        num_crops: int | None = None,
-        local_files_only: bool = False,
-    ) -> Phi3VisionProcessor:
-        """Load a folder in the release's layout, or a repository of the hub.
+    def from_pretrained(cls, folder: Path, *, num_crops: int | None = None) -> Phi3VisionProcessor:
+        """Load a folder in the release's layout.
 
         `num_crops` None takes the folder's own, 16 in the release. Raises MissingWeights.
         """
-        folder = locate(place, revision=revision, download=not local_files_only)
         crops = _read_num_crops(folder) if num_crops is None else num_crops
         return cls(read_tokenizer(folder), num_crops=crops)
 
@@ -94,17 +84,6 @@ class Phi3VisionProcessor:
             found["pixel_values"] = torch.stack(crops)
             found["image_sizes"] = torch.tensor([(image.height, image.width) for image in every])
         return BatchFeature(found)
-
-    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
-        """Return the words of ids, without those of images."""
-        words = [int(token) for token in ids if token >= 0]
-        text: str = self.tokenizer.decode(words, skip_special_tokens=skip_special_tokens)
-        return text
-
-    def batch_decode(
-        self, rows: Iterable[Iterable[int]], *, skip_special_tokens: bool = True
-    ) -> list[str]:
-        return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
         import torch

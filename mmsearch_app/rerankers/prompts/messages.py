@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "alternatives",
     "defuse",
     "has_scores",
     "read_scores",
@@ -71,16 +70,6 @@ def response_format(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The field of that name, nested: llama.cpp silently ignores the flat form."""
     described = {"name": name, "strict": True, "schema": dict(schema)}
     return {"type": "json_schema", "json_schema": described}
-
-
-def alternatives(words: Sequence[str]) -> dict[str, Any]:
-    """A schema of an object with one key, `answer`, and one of the words."""
-    return {
-        "type": "object",
-        "properties": {"answer": {"type": "string", "enum": list(words)}},
-        "required": ["answer"],
-        "additionalProperties": False,
-    }
 
 
 def read_text(answer: Any) -> str:

@@ -184,7 +184,7 @@ def _after(prefix: bytes) -> bytes:
 def _read_pieces(tokenizer: Any) -> Iterable[tuple[int, bytes]]:
     """Token ids and what they write; control tokens write nothing and are left out."""
     if not hasattr(tokenizer, "backend_tokenizer"):
-        msg = f"{type(tokenizer).__name__} is no fast tokenizer: the model needs a tokenizer.json."
+        msg = f"{type(tokenizer).__name__} is not a fast tokenizer: add a tokenizer.json."
         raise ModelFailed(msg)
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     byte_level = "ByteLevel" in json.dumps([backend["decoder"], backend["pre_tokenizer"]])

@@ -109,12 +109,13 @@ def read_grades(reply: str, labels: str) -> Judgement:
     """
     text = _normalise(reply)
     found = _find_json(text, "{[", lambda value: _count_graded(value, labels))
-    entries = list(_entries(found, labels))
-    in_prose = [_Entry(match[1], match[2]) for match in _GRADE.finditer(text) if not entries]
-    given = entries or in_prose
-    places, numbered = _find_places([entry.name for entry in given], labels)
-    grades, reasons, repairs = _settle(places, given)
-    repairs += len(labels) - len(grades) + (numbered or bool(in_prose))
+    entries, in_prose = list(_entries(found, labels)), False
+    if not entries:
+        entries = [_Entry(match[1], match[2]) for match in _GRADE.finditer(text)]
+        in_prose = bool(entries)
+    places, numbered = _find_places([entry.name for entry in entries], labels)
+    grades, reasons, repairs = _settle(places, entries)
+    repairs += len(labels) - len(grades) + (numbered or in_prose)
     complete = tuple(grades.get(place) for place in range(len(labels)))
     order = order_by(complete)
     reason = _reason(found, text) or clean(reasons.get(order[0], "") if order else "")
@@ -175,9 +176,9 @@ def _ids_in_prose(text: str) -> list[str]:
 
 
 def _find_places(names: Sequence[str], labels: str) -> tuple[list[int | None], bool]:
-    """Each candidate's place in the index, None for an unknown name; whether any is a number.
+    """The place of the candidate with each name, None if unknown; whether any name is a number.
 
-    Numbers count from 1, or from 0 if there is a 0 and not the number of all candidates.
+    Numbers count from 1; from 0 if there is a 0 and none as high as the number of candidates.
     """
     found = [_ID.fullmatch(name.strip().strip("\"'`*()[].")) for name in names]
     ids = [match[1].upper() if match else "" for match in found]

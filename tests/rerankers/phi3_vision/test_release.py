@@ -12,8 +12,6 @@ from mmsearch_app.inference.weights import InvalidWeights, MissingWeights
 from tests.rerankers.phi3_vision.kit import CASES, FOLDER, NUMBERS, TINY, answer, inputs, load
 
 torch = pytest.importorskip("torch")
-COMMIT = "1" * 40
-NAME = "microsoft/Phi-3-vision-128k-instruct"
 
 
 @pytest.fixture
@@ -151,43 +149,3 @@ def test_a_folder_without_a_needed_file_is_refused(folder: Path, name: str) -> N
     (folder / name).unlink()
     with pytest.raises(MissingWeights, match=name.replace(".", r"\.")):
         type(load()).from_pretrained(folder)
-
-
-@pytest.fixture
-def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty snapshot of the release in a cache of the hub, in its real layout."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    held = tmp_path / f"models--{NAME.replace('/', '--')}" / "snapshots" / COMMIT
-    held.mkdir(parents=True)
-    return held
-
-
-@pytest.mark.parametrize("files", [1, 2])
-def test_a_pinned_revision_in_the_hubs_cache_is_used(
-    snapshot: Path, folder: Path, files: int
-) -> None:
-    from mmsearch_app.rerankers.phi3_vision.processor import Phi3VisionProcessor
-
-    if files == 2:
-        split(folder)
-    shutil.copytree(folder, snapshot, dirs_exist_ok=True)
-    pinned = {"revision": COMMIT, "local_files_only": True}
-    model = type(load()).from_pretrained(NAME, dtype="float32", device="cpu", **pinned)
-    made = Phi3VisionProcessor.from_pretrained(NAME, **pinned)(CASES["text"]["prompt"])
-    assert answer(model, made) == [CASES["text"]["greedy12"]]
-
-
-def test_an_incomplete_download_is_not_used(snapshot: Path, folder: Path) -> None:
-    split(folder)
-    (folder / "model-00002-of-00002.safetensors").unlink()
-    shutil.copytree(folder, snapshot, dirs_exist_ok=True)
-    with pytest.raises(MissingWeights, match=r"model-00002-of-00002\.safetensors"):
-        type(load()).from_pretrained(NAME, revision=COMMIT)
-
-
-def test_weights_that_are_nowhere_say_so(snapshot: Path) -> None:
-    with pytest.raises(MissingWeights, match=f"{NAME} at revision {COMMIT} is not on this machine"):
-        type(load()).from_pretrained(NAME, revision=COMMIT)
