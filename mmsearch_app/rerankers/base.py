@@ -24,7 +24,7 @@ class Ranking:
     reason: str = ""
     """Plain text written by a model: escape it."""
     caption: str = ""
-    """What the model sees in the query picture; plain text written by a model."""
+    """What the model sees in the query image; plain text written by a model."""
     repairs: int = 0
     """How many corrections it took to make the model's reply complete."""
     agreement: float | None = None

@@ -55,7 +55,7 @@ def fuse_scores(
 
 
 def order_by(grades: Sequence[float | None]) -> tuple[int, ...]:
-    """Return places, best grade first, those without a grade last; ties stand as in the index."""
+    """Return places, best grade first, those without one last; ties keep the index's order."""
     return tuple(sorted(range(len(grades)), key=lambda place: (-_worth(grades[place]), place)))
 
 

@@ -184,7 +184,7 @@ def _mean(grades: Sequence[float | None]) -> float | None:
 
 
 def _combine(rounds: Sequence[Judgement], grades: Sequence[float | None]) -> tuple[int, ...]:
-    """Order by mean grade, or by mean rank (Borda count); ties stand as in the index."""
+    """Order by mean grade, or by mean rank (Borda count); ties keep the index's order."""
     if any(judgement.grades for judgement in rounds):
         return order_by(grades)
     ranks = [_ranks(judgement) for judgement in rounds]

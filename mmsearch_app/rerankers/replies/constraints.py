@@ -203,7 +203,7 @@ def _read_pieces(tokenizer: Any) -> Iterable[tuple[int, bytes]]:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """The byte of each letter with which a byte-level tokenizer (GPT-2) stands for bytes."""
+    """The byte that each letter of a byte-level tokenizer (GPT-2) stands for."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
     letters = {chr(byte): byte for byte in plain}

@@ -10,7 +10,7 @@ __all__ = ["Choice", "Grammar", "Permutation", "Segment", "Text", "exactly"]
 
 GrammarState: TypeAlias = tuple[int, Any]
 SLACK = 32
-"""Bytes: no token of a reply is longer, and so many are unused at the end of a text."""
+"""Bytes: the longest token of a reply, and what remains unused at the end of a text."""
 _SECOND = {0xE0: (0xA0, 0xBF), 0xED: (0x80, 0x9F), 0xF0: (0x90, 0xBF), 0xF4: (0x80, 0x8F)}
 """First bytes of a character after which not every second byte is allowed (RFC 3629)."""
 _FORBIDDEN = frozenset({*range(0x20), 0x22, 0x5C, 0x7F})

@@ -37,7 +37,7 @@ _NUMBER = re.compile(r"\s*([+-]?\d{1,6}(?:[.,]\d{1,6})?)\s*(?:/\s*10|out of 10)?
 _LIST = re.compile(r"\[([^\[\]]*)")
 _BULLET = re.compile(r"^\s{0,3}\d{1,2}[.)]\s{1,3}(?=\S)", re.M)
 _WORD = re.compile(r"\b[AI](?='|\u2019|\s+(?!(?:and|or|then|is|over)\b)[a-z])")
-"""The article or pronoun of an English sentence, which is no label: "A red mug", "I would"."""
+"""An article or pronoun that looks like a label: "A red mug", "I would"."""
 _REASON_OPEN = re.compile(r'"reasons?"\s*:\s*"((?:[^"\\]|\\.)*)', re.I)
 _REASON_PROSE = re.compile(
     r"\b(?:reasons?|explanation)\b[*_`]{0,4}\s{0,3}[:=-][*_`]{0,4}\s{0,3}(.+)", re.I | re.S
@@ -104,8 +104,7 @@ def read_ranking(reply: str, labels: str) -> Judgement:
 def read_grades(reply: str, labels: str) -> Judgement:
     """Read grades from a reply that should be `{"A": 7, …, "reason": "…"}`, and their order.
 
-    Ties stand in the order of the index, candidates without a grade behind all others.
-    Never raises.
+    Ties keep the order of the index; candidates without a grade come last. Never raises.
     """
     text = _normalise(reply)
     found = _find_json(text, "{[", lambda value: _count_graded(value, labels))
