@@ -50,19 +50,22 @@ PROGRAMS = frozenset({"celery", "git", "gunicorn", "sphinx-build", "uvicorn", "v
 
 def fill_shop() -> None:
     """Make the database, some products with pictures, and the index."""
-    from catalogue.models import Category, Lamp, Photo, Poster, Product, ProductImage
-
     call_command("migrate", run_syncdb=True, verbosity=0)
-    shelf = Category.objects.create(name="Mugs")
+    shelf = make("Category", name="Mugs")
     for colour in ("red", "blue", "green"):
-        product = Product.objects.create(title=f"{colour} mug")
+        product = make("Product", title=f"{colour} mug")
         product.categories.add(shelf)
-        ProductImage.objects.create(product=product, original=draw(colour))
-        Poster.objects.create(title=f"{colour} poster", picture=draw(colour))
-        Lamp.objects.create(title=f"{colour} lamp", photo=Photo.objects.create(file=draw(colour)))
+        make("ProductImage", product=product, original=draw(colour))
+        make("Poster", title=f"{colour} poster", picture=draw(colour))
+        make("Lamp", title=f"{colour} lamp", photo=make("Photo", file=draw(colour)))
     get_user_model().objects.create_superuser("editor")
     index_everything()
     (settings.BASE_DIR / "mug.jpg").write_bytes(draw("red").read())
+
+
+def make(model: str, **values: Any) -> Any:
+    """A new row of the shop."""
+    return apps.get_model("catalogue", model)._default_manager.create(**values)
 
 
 def draw(colour: str) -> ContentFile[bytes]:
@@ -76,12 +79,11 @@ class Page:
     """Runs the blocks of one page."""
 
     def __init__(self) -> None:
-        from catalogue.models import Product
-
-        request = RequestFactory().get("/")
+        products = apps.get_model("catalogue.Product")._default_manager
+        request: Any = RequestFactory().get("/")
         request.user = get_user_model().objects.get()
         self.names: dict[str, Any] = {
-            "product": Product.objects.get(title="blue mug"),
+            "product": products.get(title="blue mug"),
             "request": request,
             "__name__": "snippet",
         }
