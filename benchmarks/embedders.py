@@ -1,7 +1,7 @@
 """Measure the speed of the models, the overhead around them, and the gain of batching queries.
 
     python -m benchmarks.embedders [--models bge-vl-base visualized-bge-base …]
-        [--dtypes float32 bfloat16] [--batches 1 4] [--pictures 4] [--visitors 1 4 16] [--turns 3]
+        [--dtypes float32 bfloat16] [--batches 1 4] [--images 4] [--visitors 1 4 16] [--turns 3]
 
 The architectures are those of the released models at full size; random weights do not change the
 speed. Every model and dtype runs in its own process, so that the peak memory is its own. Calls
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["bge-vl-base"])
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--pictures", type=int, default=4)
+    parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--visitors", type=int, nargs="*", default=[1, 4, 16])
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
@@ -58,24 +58,24 @@ def measure(model: str, dtype: Any, options: argparse.Namespace) -> None:
 
     embedder = build(model, dtype)
     network: Any = embedder._network
-    pictures = [make_jpeg(number) for number in range(options.pictures)]
+    images = [make_jpeg(number) for number in range(options.images)]
     device = network_device(network)
     print(f"\n{model}, {dtype}, {device}, {torch.get_num_threads()} threads, random weights")
     print(f"{'':<10}{'batch':>6}{'bare/s':>10}{'embed/s':>10}{'of bare':>9}{'+ decode':>9}")
     with torch.inference_mode():
         for batch in options.batches:
             embedder.batch_size = batch
-            print_speeds("pictures", batch, *time_pictures(embedder, pictures, turns=options.turns))
+            print_speeds("images", batch, *time_images(embedder, images, turns=options.turns))
         for batch in options.batches:
             embedder.batch_size = batch
-            count = 4 * options.pictures
+            count = 4 * options.images
             print_speeds("words", batch, *time_words(embedder, count, turns=options.turns))
     embedder.batch_size = 32
     if options.visitors:
         print(
             f"{'queries':<10}{'visitors':>9}{'alone/s':>10}{'joined/s':>10}{'gain':>7}{'median':>18}"
         )
-    for kind, contents in queries(pictures).items():
+    for kind, contents in queries(images).items():
         for visitors in options.visitors:
             print_visitors(embedder, kind, contents, visitors=visitors, turns=options.turns)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -117,12 +117,12 @@ def quickest(calls: Sequence[Callable[[], Any]], device: Any, *, turns: int) -> 
     return best
 
 
-def time_pictures(embedder: TorchEmbedder, jpegs: Sequence[bytes], *, turns: int) -> list[float]:
+def time_images(embedder: TorchEmbedder, jpegs: Sequence[bytes], *, turns: int) -> list[float]:
     """Images per second: the bare network, the embedder, the embedder after decoding."""
     network: Any = embedder._network
     batch = min(embedder.batch_size, len(jpegs))
     contents = [Content(image=decode(data)) for data in jpegs]
-    forward = bare(network, batch, pictures=True)
+    forward = bare(network, batch, images=True)
     calls = [
         lambda: [forward() for _ in range(0, len(jpegs), batch)],
         lambda: embedder.embed_documents(contents),
@@ -137,7 +137,7 @@ def time_words(embedder: TorchEmbedder, count: int, *, turns: int) -> list[float
     network: Any = embedder._network
     batch = min(embedder.batch_size, count)
     contents = [Content(text=TEXTS[number % 4]) for number in range(count)]
-    forward = bare(network, batch, pictures=False)
+    forward = bare(network, batch, images=False)
     calls = [
         lambda: [forward() for _ in range(0, count, batch)],
         lambda: embedder.embed_queries(contents),

@@ -80,19 +80,19 @@ def make_tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=UNKNOWN)
 
 
-def bare(network: Any, count: int, *, pictures: bool) -> Callable[[], Any]:
+def bare(network: Any, count: int, *, images: bool) -> Callable[[], Any]:
     """The forward pass alone, on tensors that are on the device already."""
     import torch
 
     module = network_module(network)
     first = next(module.parameters())
     pixels = torch.rand(count, 3, 224, 224, device=first.device, dtype=first.dtype)
-    texts = [""] * count if pictures else [TEXTS[number % 4] for number in range(count)]
+    texts = [""] * count if images else [TEXTS[number % 4] for number in range(count)]
     ids, mask = network.words(texts, limit=77, device=first.device)
     if hasattr(module, "get_image_features"):
-        if pictures:
+        if images:
             return lambda: module.get_image_features(pixel_values=pixels)
         return lambda: module.get_text_features(input_ids=ids, attention_mask=mask)
     if hasattr(module, "fusion"):
         return lambda: module(pixels, ids)
-    return lambda: module(pixels if pictures else None, ids, mask)
+    return lambda: module(pixels if images else None, ids, mask)

@@ -146,11 +146,11 @@ def write_model(folder: Path, size: str, *, dtype: str) -> float:
     )
     network = Idefics3ForConditionalGeneration(config).to(getattr(torch, dtype))
     network.save_pretrained(folder)
-    pictures = Idefics3ImageProcessorPil(
+    processor = Idefics3ImageProcessorPil(
         size={"longest_edge": 4 * TILE}, max_image_size={"longest_edge": TILE}
     )
     Idefics3Processor(
-        image_processor=pictures,
+        image_processor=processor,
         tokenizer=tokenizer,
         image_seq_len=(side // scale) ** 2,
         chat_template=TEMPLATE,

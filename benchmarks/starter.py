@@ -125,13 +125,13 @@ def photographs(embedder: StarterEmbedder, folder: Path) -> None:
 def compare(embedder: StarterEmbedder, *, each: int) -> None:
     """Print the tables about the catalogue."""
     goods = items()
-    pictures = [
+    images = [
         draw(item, view=view, size=SIDE)
         for view in range(VIEWS)
         for item in tqdm(goods, leave=False)
     ]
     asked = questions(goods, each=each)
-    shown = [None if q.like is None else pictures[q.like] for q in asked]
+    shown = [None if q.like is None else images[q.like] for q in asked]
     ways = {
         "composed": [Content(image=i, text=q.text) for i, q in zip(shown, asked, strict=True)],
         "its picture alone": [Content(image=i) for i in shown],
@@ -140,8 +140,8 @@ def compare(embedder: StarterEmbedder, *, each: int) -> None:
     queries = {way: embed(embedder.embed_queries, contents) for way, contents in ways.items()}
     for titles in (True, False):
         contents = [
-            Content(image=picture, text=goods[at % len(goods)].title if titles else None)
-            for at, picture in enumerate(pictures)
+            Content(image=image, text=goods[at % len(goods)].title if titles else None)
+            for at, image in enumerate(images)
         ]
         documents = embed(embedder.embed_documents, contents)
         head(f"{'with' if titles else 'without'} titles")

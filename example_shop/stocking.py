@@ -14,19 +14,19 @@ from example_shop.catalogue import VIEWS, Item, draw_leopard
 from example_shop.drawing import SIZE, Task, encode
 from example_shop.models import Category, Product, ProductImage
 
-__all__ = ["missing_pictures", "pin_inspiration", "save_picture", "stock"]
+__all__ = ["missing_images", "pin_inspiration", "save_image", "stock"]
 
 GIFT = 20
 """Products below this price are listed in the gifts category too."""
 
 
-def missing_pictures(chosen: Sequence[Item]) -> list[Task]:
+def missing_images(chosen: Sequence[Item]) -> list[Task]:
     """The images that are not in the storage yet."""
     tasks = [(item.sku, view) for item in chosen for view in range(VIEWS)]
     return [task for task in tasks if not default_storage.exists(_name(*task))]
 
 
-def save_picture(task: Task, data: bytes) -> str:
+def save_image(task: Task, data: bytes) -> str:
     """Store the image unless it is stored already; returns its name."""
     name = _name(*task)
     if default_storage.exists(name):
@@ -108,7 +108,7 @@ def pin_inspiration() -> bool:
         },
     )
     if created:
-        name = save_picture((sku, 0), encode(draw_leopard(SIZE)))
+        name = save_image((sku, 0), encode(draw_leopard(SIZE)))
         _shelve({product: ["Inspiration"]})
         ProductImage.objects.bulk_create([ProductImage(product=product, original=name)])
     return created

@@ -24,4 +24,4 @@ def draw(item: Item, *, view: int, size: int = 640) -> Image.Image:
     if view not in range(VIEWS):
         raise ValueError(f"view = {view!r}: a product has the views 0 and 1.")
     cloth = Cloth(colour=item.colour, accent=item.accent, pattern=item.pattern)
-    return DRAWINGS[item.kind](cloth, view=view, size=size).picture()
+    return DRAWINGS[item.kind](cloth, view=view, size=size).image()

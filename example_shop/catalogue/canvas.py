@@ -144,7 +144,7 @@ class Canvas:
             moved = [o + np.array((dx, dy)) * far * self.scale for o in shape]
             self.shade(self._mask(moved, blur=blurred, within=None, line=None), strength * share)
 
-    def picture(self) -> Image.Image:
+    def image(self) -> Image.Image:
         """The finished image, RGB, size by size."""
         out = np.clip(self.rgb[:, : self.size, : self.size] * 255 + 0.5, 0, 255).astype(np.uint8)
         return Image.fromarray(np.ascontiguousarray(out.transpose(1, 2, 0)))

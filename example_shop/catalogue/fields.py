@@ -30,8 +30,8 @@ def box_blur(field: Field, radius: int) -> Field:
 
 def resize(field: Field, width: int, height: int) -> Field:
     """Resample the field to `height` rows and `width` columns."""
-    picture = Image.fromarray(np.ascontiguousarray(field))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+    image = Image.fromarray(np.ascontiguousarray(field))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def smoothstep(low: float, high: float, x: Field) -> Field:

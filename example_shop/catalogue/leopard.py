@@ -45,7 +45,7 @@ def draw_leopard(size: int = 640) -> Image.Image:
     _legs(canvas)
     _head(canvas, body)
     _grass(canvas)
-    return canvas.picture()
+    return canvas.image()
 
 
 def _savannah(canvas: Canvas) -> None:

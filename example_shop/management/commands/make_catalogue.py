@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from example_shop.catalogue import items
 from example_shop.drawing import draw_all
-from example_shop.stocking import missing_pictures, pin_inspiration, save_picture, stock
+from example_shop.stocking import missing_images, pin_inspiration, save_image, stock
 
 
 class Command(BaseCommand):
@@ -28,12 +28,12 @@ class Command(BaseCommand):
         chosen = items()
         if limit is not None:
             chosen = chosen[:: max(1, len(chosen) // limit)][:limit] if limit > 0 else []
-        tasks = missing_pictures(chosen)
+        tasks = missing_images(chosen)
         with closing(draw_all(tasks, jobs=jobs or os.cpu_count() or 1)) as drawn:
             for task, data in tqdm(
                 drawn, total=len(tasks), desc="Drawing", unit=" images", disable=None
             ):
-                save_picture(task, data)
+                save_image(task, data)
         new = stock(chosen)
         if pin_inspiration():
             new += 1
