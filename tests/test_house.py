@@ -56,7 +56,7 @@ DOORS = {
 }
 """Modules that may be imported from outside their room by their own name."""
 DJANGOS_NAMES = {"Command", "app_name", "log", "register", "urlpatterns"}
-QUEUES = {"drain", "poke", "reconcile", "shifts"}
+QUEUES = {"drain", "reconcile", "shifts", "wake"}
 """What the two task queues call their tasks alike."""
 
 
