@@ -55,7 +55,6 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
-add_module_names = False
 toc_object_entries = False
 
 html_theme = "furo"

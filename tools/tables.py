@@ -84,14 +84,18 @@ def _render_command(name: str) -> str:
 
     command, recorder = load_command_class("mmsearch_app", name), Recorder()
     command.add_arguments(recorder)  # type: ignore[arg-type]
-    lines = [f"## {name}", "", command.help]
+    lines = [f"## {name}", "", _mark_code(command.help)]
     if recorder.found:
         lines += ["", "| argument | meaning |", "| --- | --- |"]
     for names, options in recorder.found:
-        meaning = [str(options["help"])] if "help" in options else []
+        meaning = [_mark_code(str(options["help"]))] if "help" in options else []
         meaning += [f"default: `{value}`"] if (value := _default(names, options)) else []
         lines.append(f"| {_spell(names, options)} | {'; '.join(meaning)} |")
     return "\n".join(lines)
+
+
+def _mark_code(text: str) -> str:
+    return re.sub(r"\{[^{}]*\}|'mmsearch\[[^']*'", r"`\g<0>`", text)
 
 
 def _default(names: tuple[str, ...], options: Mapping[str, Any]) -> str:
