@@ -106,6 +106,16 @@ def test_every_way_to_a_reranker_is_documented(option: str) -> None:
     assert [name for name in listed.split(", ") if f"`{name}`" not in text] == []
 
 
+def test_messages_are_quoted_as_the_app_writes_them() -> None:
+    sources = [*APP.rglob("*.py"), *APP.rglob("*.html")]
+    written = "\n".join(path.read_text("utf-8") for path in sources)
+    written = re.sub(r'"\s*\n\s*f?"', "", written)  # one text over several lines
+    table = read("docs/operate.md").partition("## What to do when")[2]
+    quoted = re.findall(r"“([^”]+)”", table)
+    assert len(quoted) > 2
+    assert [message for message in quoted if message.rstrip(" …") not in written] == []
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_relative_links_lead_to_files(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
