@@ -1,4 +1,4 @@
-"""What an embedder is: images and text in, vectors of length 1 out."""
+"""The protocol of embedders: images and texts in, vectors of length 1 out."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ __all__ = ["Content", "Embedder", "check_vectors"]
 
 @runtime_checkable
 class Embedder(Protocol):
-    """A model that puts pictures and words into one vector space.
+    """A model that maps images and texts to one vector space.
 
-    Constructing one is cheap: weights load at the first call and once per process.
-    An embedder is called from several threads and guards itself.
+    Constructing one must be cheap: load weights at the first call, once per process. Threads
+    call it at the same time.
 
-    Three members are optional. `warm_up()` downloads what is missing and loads it, which a query
-    never does. `batches_itself = True` says that queries of several threads gain nothing from
-    being embedded together, as with a model server that sees to that. `settled = False` says
-    that the fingerprint is not known before documents were embedded once.
+    Three members are optional. `warm_up()` downloads what is missing, which a query never does,
+    and loads the model. `batches_itself = True` says that joining the queries of several threads
+    gains nothing, for example because a model server does that. `settled = False` says that the
+    fingerprint is not final until documents have been embedded once.
     """
 
     dimension: int
-    """Length of every vector."""
+    """Number of components of every vector."""
 
     fingerprint: str
-    """Names model, revision, preprocessing and dimension: vectors of two never mix."""
+    """Names model, revision, preprocessing and dimension.
+
+    Vectors are only compared with vectors of the same fingerprint.
+    """
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """Embed what is searched; shape (n, dimension), finite, rows of length 1."""
+        """Embed what is searched; return finite rows of length 1, shape (n, dimension)."""
         ...
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """Embed what is asked; the same shape. Picture, words, or both composed."""
+        """Embed queries: an image, a text, or both composed. Same shape as documents."""
         ...
 
 
 def check_vectors(vectors: NDArray[np.float32], count: int, *, embedder: Embedder) -> None:
-    """Check that `embedder` returned `count` finite vectors of its dimension.
-
-    Raises ValueError.
-    """
+    """Raise ValueError unless `vectors` are `count` finite vectors of the embedder's dimension."""
     import numpy as np
 
     expected, name = (count, embedder.dimension), type(embedder).__name__

@@ -1,9 +1,9 @@
-"""Queries that meet at the embedder go through it together.
+"""Embedding queries of several threads together.
 
-As databases commit in groups: who finds the embedder idle runs it at once, alone. Who comes while
-it runs waits for the end of that run, and then all who wait go together, in the thread of the
-one who came first. A lone query waits for nobody, there is no window to tune and no thread to
-keep alive, and the busier it gets, the larger the batches are.
+Works like the group commit of databases. A caller who finds the embedder idle runs it at once,
+alone. Callers who arrive during that run wait for its end, and then all go together, in the
+thread of the first of them. A lone query never waits, there is no time window to tune and no
+background thread, and batches grow with the load.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One caller's queries, and what became of them."""
+    """One caller's queries and their vectors."""
 
     contents: Sequence[Content]
     woken: threading.Event = field(default_factory=threading.Event)
-    """Set when there is an answer, when it is this caller's turn, or when it must go alone."""
+    """Set when the vectors are there, when this caller leads, or when it must go alone."""
     vectors: NDArray[np.float32] | None = None
 
 
 class Batcher:
-    """Embeds queries of several threads, at most `most` of them in one run.
+    """Embeds queries of several threads together, at most `most` in one run.
 
-    `seconds` is how long a query waits for others; a run in its own thread takes what it takes.
-    When a run fails, each of its callers tries again alone, so that an error reaches exactly the
-    one who caused it. An embedder with `batches_itself` is called directly.
+    A caller waits at most `seconds` for the runs of others; its own run has no limit. If a run of
+    several callers fails, each of them tries again alone, so that an error reaches only the caller
+    who caused it. An embedder with `batches_itself` is called directly.
     """
 
     def __init__(self, embedder: Embedder, *, most: int, seconds: float) -> None:
@@ -54,10 +54,10 @@ class Batcher:
         renew_after_fork(self._reset)
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """Shape (n, dimension), float32, rows of length 1, in the order given.
+        """Return float32 rows of length 1, shape (n, dimension), in the given order.
 
-        Raises whatever the embedder raises for these queries, and TimeoutError when it was busy
-        with others for too long.
+        Raises what the embedder raises for these queries, and TimeoutError if it was busy with
+        other queries for too long.
         """
         if self._direct or not contents:
             return self.embedder.embed_queries(contents)
@@ -77,10 +77,10 @@ class Batcher:
         self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
         self._leader: _Call | None = None
-        """Whose thread runs the embedder; the first of `_waiting` until its run begins."""
+        """The call whose thread runs the embedder; the first of `_waiting` until its run begins."""
 
     def _join(self, call: _Call) -> bool:
-        """Get into line; whether it is the caller's turn at once."""
+        """Queue up. Return whether this call leads at once."""
         with self._lock:
             self._waiting.append(call)
             if self._leader is None:
@@ -93,15 +93,15 @@ class Batcher:
             raise TimeoutError(msg)
 
     def _lead(self) -> None:
-        """Run the embedder for all who wait, up to `most` queries, and tell them."""
-        batch: list[_Call] = []
+        """Run the embedder for the waiting calls, up to `most` queries, and wake them."""
+        batch = self._take()
         try:
-            batch += self._take()
             self._run(batch)
         except Exception:
             if len(batch) == 1:
                 raise
-            log.warning("A run of %d queries failed; each goes alone", len(batch), exc_info=True)
+            msg = "Embedding the queries of %d callers together failed; each is tried again alone"
+            log.warning(msg, len(batch), exc_info=True)
         finally:
             for call in batch:
                 call.woken.set()
@@ -127,7 +127,7 @@ class Batcher:
             start += len(call.contents)
 
     def _leave(self, call: _Call) -> None:
-        """Get out of line, and pass on the lead if it is this caller's."""
+        """Leave the queue, and pass on the lead if this call has it."""
         with self._lock:
             if call in self._waiting:
                 self._waiting.remove(call)

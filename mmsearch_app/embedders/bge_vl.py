@@ -1,23 +1,19 @@
-"""BGE-VL (MegaPairs, arXiv 2412.14475): CLIP trained to compose pictures with words."""
+"""BGE-VL (MegaPairs, arXiv 2412.14475): CLIP trained to compose images with texts."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack
 
-from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
+from mmsearch_app.embedders.runtime import HubEmbedder, Network, TorchOptions, read_dimension
 from mmsearch_app.inference import (
     TOKENIZER_FILES,
     InvalidWeights,
-    MissingWeights,
     Release,
     WordTokenizer,
     crop_square,
-    digest_files,
     fetch,
     find_file,
     floor_half,
@@ -39,21 +35,20 @@ _WEIGHTS = "model.safetensors"
 DIMENSIONS = {"base": 512, "large": 768}
 TEXT_LIMIT = 77
 COMPOSED_LIMIT = 75
-"""Tokens of words beside a picture, as in the published evaluation."""
+"""Tokens of a text beside an image, as in the published evaluation."""
 _PREPROCESSING = "clip-pil-1"
 
 
-class BGEVL(TorchEmbedder):
-    """`BAAI/BGE-VL-base` (512 dimensions, 149 M) or `-large` (768, 428 M); MIT.
+class BGEVL(HubEmbedder):
+    """`BAAI/BGE-VL-base` (512 dimensions, 149 M parameters) or `-large` (768, 428 M); MIT.
 
-    Composed: the normalised sum of the projected, unnormalised features of picture and words.
-    `revision` is best a commit. "main" may move: then the fingerprint names the commit that this
-    machine downloaded, which is kept.
-    `path` is a folder in the layout of the hub's repository; then `revision` does not count and
-    the dimension is that of its `config.json`. The repository's own code is never run: its
-    computation is that of the `CLIPModel` of transformers.
+    An image with a text becomes the normalised sum of their projected, unnormalised features.
+    `revision` should be a commit: "main" may move, and the fingerprint then names the commit that
+    this machine downloaded. `path` is a folder with the files of the hub's repository, whose
+    `config.json` gives the dimension. The repository's own code is never run: the `CLIPModel` of
+    transformers computes the same.
 
-    Raises MissingWeights when `path` is given and holds no model.
+    Raises MissingWeights if `path` is given and is not such a folder.
     """
 
     def __init__(
@@ -64,28 +59,25 @@ class BGEVL(TorchEmbedder):
         revision: str = "main",
         **options: Unpack[TorchOptions],
     ) -> None:
-        super().__init__(**options)
         require_one_of("model", model, DIMENSIONS)
-        self.model = model
-        self.path = None if path is None else Path(path)
-        self.release = Release(
+        release = Release(
             repository=f"BAAI/BGE-VL-{model}",
             revision=revision,
             required=("config.json", _WEIGHTS, "tokenizer_config.json"),
             optional=TOKENIZER_FILES,
         )
-        self.dimension = DIMENSIONS[model] if self.path is None else _read_dimension(self.path)
+        super().__init__(path=path, release=release, **options)
+        self.dimension = DIMENSIONS[model]
+        if self.path is not None:
+            self.dimension = read_dimension(self.path, "projection_dim")
 
     @property
     def fingerprint(self) -> str:
-        """Of weights in a folder the content counts, not the place."""
-        origin = self.release.name if self.path is None else f"bge-vl:{self._digest}"
+        origin = self._origin(local="bge-vl:")
         return f"{origin}/{_PREPROCESSING}/{self.documents}/{self.dimension}"
 
-    @cached_property
-    def _digest(self) -> str:
-        folder = cast("Path", self.path)
-        return digest_files([find_file(folder, _WEIGHTS), *tokenizer_files(folder)])
+    def _files(self, path: Path) -> list[Path]:
+        return [find_file(path, _WEIGHTS), *tokenizer_files(path)]
 
     def _load(self, *, download: bool) -> Network:
         folder = self.path or fetch(self.release, download=download)
@@ -93,7 +85,7 @@ class BGEVL(TorchEmbedder):
 
 
 def load_bge_vl(folder: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedCLIP:
-    """The network of a folder in the hub's layout. Raises MissingWeights or InvalidWeights."""
+    """Load the model of a folder in the hub's layout. Raises MissingWeights or InvalidWeights."""
     from transformers import CLIPModel
 
     find_file(folder, _WEIGHTS)
@@ -102,13 +94,13 @@ def load_bge_vl(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Co
     )
     model, report = loaded
     if problems := sorted({*report["missing_keys"], *report["unexpected_keys"]}):
-        msg = f"{folder} does not hold a BGE-VL: {', '.join(problems[:3])} missing or unknown."
+        msg = f"{folder} does not contain a BGE-VL: {', '.join(problems[:3])} missing or unknown."
         raise InvalidWeights(msg)
     return ComposedCLIP(model.to(device).eval(), WordTokenizer(load_tokenizer(folder)))
 
 
 class ComposedCLIP:
-    """A CLIP whose query is the sum of its two features."""
+    """A CLIP that adds its two features if it gets an image with a text."""
 
     def __init__(self, model: Any, words: WordTokenizer) -> None:
         self.model = model
@@ -116,22 +108,21 @@ class ComposedCLIP:
         self.size: int = model.config.vision_config.image_size
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The middle of the picture, exactly as CLIPImageProcessorPil cuts it."""
+        """Crop the middle of the image exactly as transformers' CLIPImageProcessorPil does."""
         return crop_square(image.convert("RGB"), self.size, begin=floor_half)
 
     def embed(
-        self, pictures: Sequence[NDArray[Any]] | None, texts: Sequence[str] | None
+        self, images: Sequence[NDArray[Any]] | None, texts: Sequence[str] | None
     ) -> torch.Tensor:
-        """Vectors of length 1, float32 (n, dimension)."""
         import torch
         from torch.nn.functional import normalize
 
         features = []
-        if pictures is not None:
-            pixels = normalise_pixels(pictures, device=self.model.device, dtype=self.model.dtype)
+        if images is not None:
+            pixels = normalise_pixels(images, device=self.model.device, dtype=self.model.dtype)
             features.append(pooled(self.model.get_image_features(pixel_values=pixels)))
         if texts is not None:
-            limit = TEXT_LIMIT if pictures is None else COMPOSED_LIMIT
+            limit = TEXT_LIMIT if images is None else COMPOSED_LIMIT
             ids, mask = self.words(texts, limit=limit, device=self.model.device)
             found = self.model.get_text_features(input_ids=ids, attention_mask=mask)
             features.append(pooled(found))
@@ -139,15 +130,6 @@ class ComposedCLIP:
 
 
 def pooled(output: Any) -> torch.Tensor:
-    """The projected features: what transformers 4 returns, and 5 holds as `pooler_output`."""
+    """Return the projected features: transformers 4 returns them, 5 as `pooler_output`."""
     features: torch.Tensor = getattr(output, "pooler_output", output)
     return features
-
-
-def _read_dimension(folder: Path) -> int:
-    config = find_file(folder, "config.json") if folder.is_dir() else None
-    if config is None:
-        msg = f"There is no folder {folder}; `path` must hold config.json and {_WEIGHTS}."
-        raise MissingWeights(msg)
-    dimension: int = json.loads(config.read_text(encoding="utf-8"))["projection_dim"]
-    return dimension

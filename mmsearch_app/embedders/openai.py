@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible server, such as vLLM: `/v1/embeddings` with pictures."""
+"""A model behind an OpenAI-compatible server such as vLLM: `/v1/embeddings` with images."""
 
 from __future__ import annotations
 
@@ -36,25 +36,26 @@ _Role: TypeAlias = Literal["query", "document"]
 
 
 class OpenAICompatibleEmbedder:
-    """Embeds by HTTP: one conversation of one user message a call, several calls at once.
+    """Embeds by HTTP: one request per image, text or pair of both, several at the same time.
 
-    `base_url` ends before `/embeddings`, as in "http://127.0.0.1:8000/v1". Pictures travel inside
-    the request, as JPEG of at most `longest_side` pixels, before the words; nothing is fetched.
-    `words` says how words alone are sent: as "messages" too, or as "input", which every server
-    knows. With `fusion="late"`, for servers of CLIP and SigLIP, a picture with words becomes two
-    calls and the normalised sum of `image_weight` times the picture's and `1 - image_weight`
-    times the words' unit vector.
+    `base_url` ends before `/embeddings`, as in "http://127.0.0.1:8000/v1". A request is a chat of
+    one user message: the image, as JPEG of at most `longest_side` pixels, then the text. The
+    server fetches nothing. A text alone is sent as such a chat too (`words="messages"`), or as
+    "input" (`words="input"`), which every server supports. With `fusion="late"`, for servers of
+    CLIP and SigLIP, an image with a text becomes two requests and the normalised sum of
+    `image_weight` times the image's and `1 - image_weight` times the text's unit vector.
 
-    `query_instruction` and `document_instruction` become a system message (before "input", they
-    are put in front of the words). `end_turn` ends the conversation with an empty turn of the
-    assistant, as Qwen3-VL-Embedding has it on vLLM. `extra` is added to every request, for
-    example {"dimensions": 512}.
+    `query_instruction` and `document_instruction` become a system message; in "input", they
+    precede the text. `end_turn` ends the chat with an empty turn of the assistant, which
+    Qwen3-VL-Embedding needs on vLLM. `extra` is added to every request, such as
+    {"dimensions": 512}.
 
-    The server's weights cannot be seen from here: change `revision` when they change. A call is
-    given `timeout` seconds for a document, `query_timeout` for a query, all `attempts` included.
-    `api_key_env` names an environment variable; the key appears in no message, log or
-    fingerprint. Raises ServerError when the server fails, or answers with another dimension, with
-    numbers that are not finite, or with nonsense.
+    Change `revision` when the server's weights change, which cannot be seen from here. `timeout`
+    (documents) and `query_timeout` limit the seconds of one request, all `attempts` included.
+    `api_key_env` names an environment variable; no message, log or fingerprint contains the key.
+
+    Raises ServerError if the server fails, or sends another dimension, numbers that are not
+    finite, or an answer that makes no sense.
     """
 
     batches_itself = True
@@ -110,7 +111,7 @@ class OpenAICompatibleEmbedder:
 
     @property
     def fingerprint(self) -> str:
-        """The address does not count: a server may move."""
+        """Model, options and dimension, without the address: a server may move."""
         options: list[Any] = [self.words, self.fusion, self.image_weight, self.instructions]
         options += [self.end_turn, self.extra, self.longest_side]
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
@@ -118,18 +119,16 @@ class OpenAICompatibleEmbedder:
         return f"{origin}/{_PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """Shape (n, dimension), float32, rows of length 1, in the order given."""
         shown = contents
         if self.documents == "picture":
             shown = [Content(image=c.image) if c.image is not None else c for c in contents]
         return self._embed(shown, role="document")
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """The same; a picture with words is composed."""
         return self._embed(contents, role="query")
 
     def warm_up(self) -> None:
-        """Embed one of each kind once, as documents, which may take longer."""
+        """Embed one content of each kind, with the longer timeout of documents."""
         image = Image.new("RGB", (64, 64), "grey")
         kinds = [Content(text="a"), Content(image=image), Content(image=image, text="a")]
         self._embed(kinds, role="document")
@@ -147,7 +146,7 @@ class OpenAICompatibleEmbedder:
                     for place, future in enumerate(begun):
                         vectors[place] = future.result()
                 except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
+                    pool.shutdown(wait=False, cancel_futures=True)  # the answers are of no use
                     raise
         return vectors
 
@@ -157,9 +156,9 @@ class OpenAICompatibleEmbedder:
             text = text or ""
         if content.image is None or text is None or self.fusion == "server":
             return _unit(self._ask(content.image, text, role))
-        picture = _unit(self._ask(content.image, None, role))
-        words = _unit(self._ask(None, text, role))
-        return _unit(self.image_weight * picture + (1 - self.image_weight) * words)
+        seen = _unit(self._ask(content.image, None, role))
+        said = _unit(self._ask(None, text, role))
+        return _unit(self.image_weight * seen + (1 - self.image_weight) * said)
 
     def _ask(self, image: Image.Image | None, text: str | None, role: _Role) -> NDArray[np.float64]:
         if text is not None:
@@ -177,9 +176,12 @@ class OpenAICompatibleEmbedder:
     def _messages(
         self, image: Image.Image | None, text: str | None, role: _Role
     ) -> list[dict[str, Any]]:
-        said = [{"type": "text", "text": text}] if text is not None else []
-        shown = [self._show(image)] if image is not None else []
-        messages = [_message("user", [*shown, *said])]
+        parts: list[dict[str, Any]] = []
+        if image is not None:
+            parts.append(self._show(image))
+        if text is not None:
+            parts.append({"type": "text", "text": text})
+        messages = [_message("user", parts)]
         if instruction := self.instructions[role]:
             messages.insert(0, _message("system", [{"type": "text", "text": instruction}]))
         if self.end_turn:
@@ -192,7 +194,7 @@ class OpenAICompatibleEmbedder:
         return {"type": "image_url", "image_url": {"url": uri}}
 
     def _read(self, answer: Any) -> NDArray[np.float64]:
-        """The one vector of an answer, of the promised dimension, finite, not zero."""
+        """Return the answer's only vector. Raises ServerError if it is not as promised."""
         import numpy as np
 
         try:
@@ -220,6 +222,6 @@ def _message(role: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _unit(vector: NDArray[Any]) -> NDArray[np.float32]:
     import numpy as np
 
-    scaled = vector / np.abs(vector).max()  # so that squares neither vanish nor overflow
+    scaled = vector / np.abs(vector).max()  # so that squares neither underflow nor overflow
     unit: NDArray[np.float32] = (scaled / np.linalg.norm(scaled)).astype(np.float32)
     return unit

@@ -1,4 +1,4 @@
-"""Models that a shop names in one word: `"EMBEDDER": "bge-vl-base"`."""
+"""Models that a shop chooses by name: `"EMBEDDER": "bge-vl-base"`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PRESETS", "Figures", "Preset", "find_preset", "render_table"]
-
+__all__ = ["PRESETS", "Preset", "find_preset", "render_table"]
 
 MEGAPAIRS = "[MegaPairs](https://arxiv.org/abs/2412.14475)"
 MAGICLENS = "[MagicLens](https://arxiv.org/abs/2403.19651)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """Composed retrieval without training on the benchmark, in percent, as published."""
+class PublishedScores:
+    """Published zero-shot scores of composed image retrieval, in percent."""
 
     circo: float
     """mAP@5 on CIRCO."""
@@ -24,33 +23,37 @@ class Figures:
     fashioniq: float
     """R@10 on FashionIQ."""
     source: str
-    """Where they were published, in Markdown."""
+    """The publication, as a Markdown link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A model, ready to be chosen. What was nowhere published is None, never a guess."""
+    """A model that a shop can choose by name."""
 
     name: str
     weights: str
-    """Whose card names the licence and the number of parameters: a repository of the hub."""
+    """Repository of the hub whose card names the licence and the number of parameters."""
     backend: str
     """Dotted path of the embedder's class."""
     options: Mapping[str, Any] = field(default_factory=dict)
     needs: str = ""
-    """An option that the shop must give, because nobody may download the weights for it."""
+    """An option that the shop must set: the path of weights that cannot be downloaded for it."""
     dimension: int
     licence: str
-    """Of the weights."""
+    """Licence of the weights."""
     parameters: int
-    """Counted where the architecture is here, else as the card has it."""
+    """Counted if this package has the architecture, else as the card says."""
     extra: str
     """What to install: pip install 'mmsearch[extra]'."""
-    figures: Figures | None = None
+    figures: PublishedScores | None = None
+    """None if nothing was published."""
     remark: str
 
     def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The preset's options with the shop's own, which win. Raises ValueError."""
+        """Return the preset's options, overridden by the shop's.
+
+        Raises ValueError if the option that it needs is missing.
+        """
         merged = {**self.options, **options}
         if self.needs and self.needs not in merged:
             msg = f"the preset {self.name!r} needs the option {self.needs!r}: {self.remark}"
@@ -58,14 +61,14 @@ class Preset:
         return merged
 
     def describe(self) -> str:
-        """One line for an operator."""
-        words = [self.name, self.licence, f"weights {self.memory()}"]
+        """Return one line for an operator."""
+        facts = [self.name, self.licence, f"weights {self.memory()}"]
         if (f := self.figures) is not None:
-            words.append(f"CIRCO {f.circo}, CIRR {f.cirr}, FashionIQ {f.fashioniq}")
-        return ", ".join(words)
+            facts.append(f"CIRCO {f.circo}, CIRR {f.cirr}, FashionIQ {f.fashioniq}")
+        return ", ".join(facts)
 
     def memory(self) -> str:
-        """What the weights alone take in float32 and in bfloat16, by 4 and 2 bytes each."""
+        """Return the size of the weights in float32 and in bfloat16."""
         sizes = [size * self.parameters / 1e9 for size in (4, 2)]
         return f"{' / '.join(f'{s:.2f}' if s < 1 else f'{s:.1f}' for s in sizes)} GB"
 
@@ -93,7 +96,7 @@ _ALL = (
         licence="MIT",
         parameters=149_620_737,
         extra="models",
-        figures=Figures(circo=34.3, cirr=36.1, fashioniq=31.9, source=MEGAPAIRS),
+        figures=PublishedScores(circo=34.3, cirr=36.1, fashioniq=31.9, source=MEGAPAIRS),
         remark='The recommended first choice: small, and trained for "like this, but …".',
     ),
     Preset(
@@ -105,7 +108,7 @@ _ALL = (
         licence="MIT",
         parameters=427_616_513,
         extra="models",
-        figures=Figures(circo=39.2, cirr=38.0, fashioniq=34.6, source=MEGAPAIRS),
+        figures=PublishedScores(circo=39.2, cirr=38.0, fashioniq=34.6, source=MEGAPAIRS),
         remark="The best of these figures.",
     ),
     Preset(
@@ -118,7 +121,7 @@ _ALL = (
         licence="CC-BY-4.0",
         parameters=166_433_025,
         extra="models",
-        figures=Figures(circo=23.1, cirr=27.0, fashioniq=26.3, source=MAGICLENS),
+        figures=PublishedScores(circo=23.1, cirr=27.0, fashioniq=26.3, source=MAGICLENS),
         remark="Its weights are on no hub: `gsutil cp -R gs://gresearch/magiclens/models .`",
     ),
     Preset(
@@ -131,7 +134,7 @@ _ALL = (
         licence="CC-BY-4.0",
         parameters=465_417_665,
         extra="models",
-        figures=Figures(circo=29.6, cirr=30.1, fashioniq=30.7, source=MAGICLENS),
+        figures=PublishedScores(circo=29.6, cirr=30.1, fashioniq=30.7, source=MAGICLENS),
         remark="Its weights are on no hub: `gsutil cp -R gs://gresearch/magiclens/models .`",
     ),
     Preset(
@@ -251,7 +254,7 @@ PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in _ALL}
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of that name. Raises ValueError that lists the right ones."""
+    """Return the preset of that name. Raises ValueError that lists the right names."""
     if name not in PRESETS:
         msg = f"there is no preset {name!r}; the presets are {', '.join(PRESETS)}."
         raise ValueError(msg)
@@ -259,7 +262,7 @@ def find_preset(name: str) -> Preset:
 
 
 def render_table() -> str:
-    """All presets as the README's table."""
+    """Return all presets as a Markdown table, for the documentation."""
     head = "preset|dimension|float32 / bfloat16|CIRCO|CIRR|FashionIQ|licence: weights|extra|remark"
     rows = [head.split("|"), ["---"] * 9, *(_cells(preset) for preset in PRESETS.values())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

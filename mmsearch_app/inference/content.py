@@ -1,4 +1,4 @@
-"""What every model is given, and how it reports that it cannot answer."""
+"""What every model takes as input, and the error of a model that cannot answer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Content", "ModelFailed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is embedded or shown to a model; at least one of the two is given.
+    """An image, a text, or both, to embed or to show to a model.
 
-    `image` is RGB, already safe, upright and flattened (see `mmsearch_app.images`).
-    `text` is untrusted: an embedder never opens it as an address or a path.
+    `image` is RGB, upright and flattened, and was checked by `mmsearch_app.images`.
+    `text` is untrusted: no model may open it as an address or a path.
     """
 
     image: Image.Image | None = None
@@ -24,4 +24,4 @@ class Content:
 
 
 class ModelFailed(RuntimeError):
-    """The model cannot answer now or not at all; the message is for an operator's log."""
+    """The model cannot answer, now or at all; the message is for an operator's log."""

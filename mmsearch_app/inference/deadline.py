@@ -1,4 +1,4 @@
-"""Until when an answer is of use to the one who waits for it."""
+"""The time until which the caller of a model waits for its answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threading import TIMEOUT_MAX, Lock
 
 from mmsearch_app.inference.content import ModelFailed
 
-__all__ = ["last_moment", "require_time", "seconds_left", "turn", "until"]
+__all__ = ["last_moment", "require_time", "turn", "until"]
 
 _deadline: ContextVar[float] = ContextVar("mmsearch_deadline", default=math.inf)
 _end: ContextVar[float] = ContextVar("mmsearch_end", default=math.inf)
@@ -19,10 +19,10 @@ _end: ContextVar[float] = ContextVar("mmsearch_end", default=math.inf)
 
 @contextmanager
 def until(deadline: float, *, grace: float = 0.0) -> Iterator[None]:
-    """Work in this block is of use until `deadline`, a time of `time.monotonic`.
+    """Set the deadline of the work in this block, in seconds of `time.monotonic`.
 
-    What is begun by then may take `grace` seconds more: its result is kept for the next one
-    who asks. Behind them it stops.
+    Work that has begun by then may run for `grace` seconds more, because its result is cached
+    for the next caller; after that, `require_time` stops it.
     """
     tokens = _deadline.set(deadline), _end.set(deadline + grace)
     try:
@@ -33,22 +33,16 @@ def until(deadline: float, *, grace: float = 0.0) -> Iterator[None]:
 
 
 def last_moment() -> float:
-    """The deadline, a time of `time.monotonic`; infinity where nobody waits.
+    """Return the deadline in seconds of `time.monotonic`; infinity if none is set.
 
-    Other threads do not inherit it: ask before starting them.
+    Threads do not inherit the deadline: read it before starting them.
     """
     return _deadline.get()
 
 
-def seconds_left() -> float | None:
-    """Seconds until the deadline, negative behind it; None where nobody waits."""
-    deadline = last_moment()
-    return None if math.isinf(deadline) else deadline - time.monotonic()
-
-
 @contextmanager
 def turn(lock: Lock, *, or_else: str) -> Iterator[None]:
-    """Hold the lock. Raises ModelFailed, saying `or_else`, where it is not free by the deadline."""
+    """Hold the lock. Raise ModelFailed(or_else) if it is not free by the deadline."""
     left = max(0.0, last_moment() - time.monotonic())
     if not lock.acquire(timeout=min(left, TIMEOUT_MAX)):
         raise ModelFailed(or_else)
@@ -59,7 +53,10 @@ def turn(lock: Lock, *, or_else: str) -> Iterator[None]:
 
 
 def require_time() -> None:
-    """Raise ModelFailed once the grace is over as well: for work that comes in small steps."""
+    """Raise ModelFailed if the deadline and its grace have passed.
+
+    Work that runs in small steps calls this before each of them.
+    """
     if time.monotonic() >= _end.get():
         msg = "No time is left to ask the model."
         raise ModelFailed(msg)

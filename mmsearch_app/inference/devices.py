@@ -13,7 +13,7 @@ Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the GPU if there is one, else the CPU."""
+    """Return the device of that name; "auto" is the GPU if there is one, else the CPU."""
     import torch
 
     if name == "auto":
@@ -22,7 +22,6 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: Precision) -> torch.dtype:
-    """The dtype of that name."""
     import torch
 
     chosen: torch.dtype = getattr(torch, name)

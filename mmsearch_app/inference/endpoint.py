@@ -1,7 +1,8 @@
-"""A model server's address: JSON there and back, within a time, in spite of passing failures."""
+"""The address of a model server: JSON requests with a time limit and retries."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "ServerError"]
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that another attempt may change."""
-FIRST_WAIT = 0.25
+"""HTTP statuses worth a retry."""
+FIRST_WAIT = 0.25  # seconds; doubled before each further attempt
 CONNECT_SECONDS = 5.0
 _MAX_BYTES = 16 * 1024 * 1024
 
 
 class ServerError(RuntimeError):
-    """The server cannot be reached, fails, or answers nonsense; the message holds no secret.
+    """The server cannot be reached, reports an error, or sends an answer that makes no sense.
 
-    `status` is the one that it answered with where that was the trouble, else None.
+    `status` is its HTTP status if that was the error, else None. The message contains no secret.
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -41,7 +42,7 @@ class ServerError(RuntimeError):
 
 
 class _PassingError(Exception):
-    """Worth another attempt, after `wait` seconds if the server named a time."""
+    """A failure worth a retry, after `wait` seconds if the server asked for that."""
 
     def __init__(
         self, message: str, *, wait: float | None = None, status: int | None = None
@@ -54,19 +55,23 @@ class _PassingError(Exception):
 class Endpoint:
     """An address that takes a JSON object by POST and answers with one.
 
-    The key is `api_key` or, read at each first use in a process, the environment variable
-    `api_key_env`; it is sent as a bearer token to this address alone: redirects are not followed.
-    Connections are kept, per process, and shared by threads. Raises ValueError for an address
-    that is none, or that holds a password.
+    The key is `api_key`, or the value of the environment variable `api_key_env` at the first
+    request of each process. It is sent as a bearer token to this address only: redirects are not
+    followed. Connections stay open; threads share them, processes do not.
+
+    Raises ValueError if the address is invalid or contains a password.
     """
 
     def __init__(self, url: str, *, api_key: str = "", api_key_env: str = "") -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            msg = "A server's address begins with http:// or https:// and names a host."
+            msg = "A server's address must begin with http:// or https:// and name a host."
             raise ValueError(msg)
         if parts.username or parts.password or parts.query or parts.fragment:
-            msg = "A server's address holds no user, password or query: use api_key or api_key_env."
+            msg = (
+                "A server's address must not contain a user, password, query or fragment; "
+                "give a key as api_key or api_key_env."
+            )
             raise ValueError(msg)
         if api_key and api_key_env:
             msg = "Give api_key or api_key_env, not both."
@@ -74,8 +79,6 @@ class Endpoint:
         self.url = url
         self._api_key = api_key
         self._api_key_env = api_key_env
-        self._client: httpx.Client | None = None
-        self._process = 0
         self._reset()
         renew_after_fork(self._reset)
 
@@ -83,29 +86,26 @@ class Endpoint:
         return f"Endpoint({self.url!r})"
 
     def post(self, body: Mapping[str, Any], *, seconds: float, attempts: int) -> Any:
-        """The answer's JSON. All attempts, and the waits between them, end in about `seconds`.
+        """Return the answer's JSON within about `seconds`, all attempts and waits included.
 
-        Only a server that lets its header come piece by piece can hold it for longer.
-        Tried again: no connection, a connection that breaks, a server that is too slow or busy
-        (status 408, 425, 429, 5xx), after the time that it names, else after a growing one.
-        Raises ServerError.
+        Only a server that sends its headers slowly, piece by piece, can take longer. Retries if
+        the connection fails or breaks, the answer is late, or the status is one of `PASSING`;
+        waits as long as the server asks for, else longer each time. Raises ServerError.
         """
         content = json.dumps(body).encode()
         deadline = time.monotonic() + seconds
-        for attempt in range(1, attempts + 1):
+        for attempt in itertools.count(1):
             try:
                 return self._post(content, deadline)
             except _PassingError as failure:
-                jitter = random.uniform(0.5, 1)  # noqa: S311 - so that clients come apart
                 wait = failure.wait
                 if wait is None:
+                    jitter = random.uniform(0.5, 1)  # noqa: S311 - clients must not retry in step
                     wait = FIRST_WAIT * 2 ** (attempt - 1) * jitter
-                if attempt == attempts or time.monotonic() + wait >= deadline:
+                if attempt >= attempts or time.monotonic() + wait >= deadline:
                     msg = f"{self.url} {failure} (attempt {attempt})."
                     raise ServerError(msg, status=failure.status) from None
                 time.sleep(wait)
-        msg = f"attempts must be at least 1, not {attempts}."
-        raise ValueError(msg)
 
     def _post(self, content: bytes, deadline: float) -> Any:
         with needing("server"):
@@ -113,7 +113,7 @@ class Endpoint:
         left = max(0.001, deadline - time.monotonic())
         times = httpx.Timeout(left, connect=min(left, CONNECT_SECONDS))
         try:
-            with self._opened().stream("POST", self.url, content=content, timeout=times) as answer:
+            with self._open().stream("POST", self.url, content=content, timeout=times) as answer:
                 data = self._read(answer, deadline)
         except httpx.TimeoutException:
             msg = f"did not answer in time ({left:.3g} s)"
@@ -125,7 +125,7 @@ class Endpoint:
         try:
             return json.loads(data)
         except (ValueError, RecursionError):
-            msg = f"{self.url} answered with something else than JSON ({len(data)} bytes)."
+            msg = f"{self.url} answered with something other than JSON ({len(data)} bytes)."
             raise ServerError(msg) from None
 
     def _read(self, answer: httpx.Response, deadline: float) -> bytes:
@@ -154,25 +154,26 @@ class Endpoint:
             raise ServerError(msg, status=status)
 
     def _excerpt(self, data: bytes) -> str:
-        """The server's own words, short, and without the key should it repeat it."""
+        """The beginning of what the server said; our key is blanked out if it appears there."""
         said = data[:4000].decode("utf-8", "replace")
         for secret in filter(None, (self._secret(), json.dumps(self._secret())[1:-1])):
             said = said.replace(secret, "***")
         return " ".join(said.split())[:200] or "nothing more"
 
     def _reset(self) -> None:
+        """Start without connections: a forked child must not use its parent's."""
         self._lock = Lock()
+        self._client: httpx.Client | None = None
 
-    def _opened(self) -> httpx.Client:
+    def _open(self) -> httpx.Client:
         import httpx
 
         with self._lock:
-            if self._client is None or self._process != os.getpid():
+            if self._client is None:
                 headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
                 if secret := self._secret():
                     headers["Authorization"] = f"Bearer {secret}"
                 self._client = httpx.Client(headers=headers, follow_redirects=False)
-                self._process = os.getpid()  # connections cannot be shared with a forked child
                 weakref.finalize(self, self._client.close)
             return self._client
 
@@ -181,16 +182,19 @@ class Endpoint:
         if self._api_key_env:
             secret = os.environ.get(self._api_key_env, "")
             if not secret:
-                msg = f"The environment variable {self._api_key_env} holds no key."
+                msg = f"The environment variable {self._api_key_env} is empty or not set."
                 raise ServerError(msg)
         if not (secret.isascii() and secret.isprintable()) or " " in secret:
-            msg = "The key of the model server holds characters that no key has."
+            msg = "The key of the model server contains characters that no key has."
             raise ServerError(msg)
         return secret
 
 
 def _parse_wait(value: str) -> float | None:
-    """Seconds of a Retry-After header: a number or a date (RFC 9110); None if it is neither."""
+    """Return the seconds that a Retry-After header asks for, as a number or a date (RFC 9110).
+
+    Return None if it is neither.
+    """
     try:
         return max(0.0, float(int(value)))
     except ValueError:

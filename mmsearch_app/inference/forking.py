@@ -1,4 +1,4 @@
-"""State that must be renewed in a forked child: locks whose holders are not there, threads."""
+"""Renewing, in a forked child, state that it must not share with its parent: locks, threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ __all__ = ["renew_after_fork"]
 def renew_after_fork(renew: Callable[[], None]) -> None:
     """Call `renew` in every child process forked from now on, before anything else runs there.
 
-    A bound method does not keep its object alive: it is called only while the object lives.
+    A lock that another thread held during the fork would stay locked in the child for ever,
+    because that thread does not exist there.
+
+    If `renew` is a bound method, its object is referenced weakly: it can be collected, and is
+    then no longer renewed.
     """
     if not hasattr(os, "register_at_fork"):
         return

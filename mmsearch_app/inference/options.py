@@ -1,4 +1,4 @@
-"""What the options of a part may be: each check raises ValueError that says what would be right."""
+"""Checks of a part's options. Each raises ValueError that says what would be right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["needing", "require_at_least", "require_one_of", "require_origin", "r
 
 @contextmanager
 def needing(extra: str) -> Iterator[None]:
-    """Imports in this block: where one fails, ImportError says which extra to install."""
+    """Make an import that fails in this block raise ImportError that names the extra to install."""
     try:
         yield
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision of another torch
@@ -20,7 +20,6 @@ def needing(extra: str) -> Iterator[None]:
 
 
 def require_one_of(option: str, given: str, allowed: Iterable[str]) -> None:
-    """Refuse a name that is not among the allowed ones."""
     names = list(allowed)
     if given not in names:
         msg = f"{option} must be one of {', '.join(names)}, not {given!r}."
@@ -28,7 +27,6 @@ def require_one_of(option: str, given: str, allowed: Iterable[str]) -> None:
 
 
 def require_at_least(least: int, **given: float) -> None:
-    """Refuse the first of the options that is below `least`."""
     for option, number in given.items():
         if number < least:
             msg = f"{option} must be at least {least}, not {number}."
@@ -36,7 +34,7 @@ def require_at_least(least: int, **given: float) -> None:
 
 
 def require_share(**given: float) -> None:
-    """Refuse the first of the options that is not from 0 to 1."""
+    """Refuse options that are not from 0 to 1."""
     for option, number in given.items():
         if not 0 <= number <= 1:
             msg = f"{option} must be from 0 to 1, not {number}."
@@ -44,7 +42,10 @@ def require_share(**given: float) -> None:
 
 
 def require_origin(*, model: str, path: str | os.PathLike[str] | None, example: str) -> None:
-    """Refuse both or none of a model of the hub and a folder; `example` is a name of the hub."""
+    """Refuse unless exactly one of `model` and `path` is given; `example` shows a model's name."""
     if bool(model) == (path is not None):
-        msg = f"Give `model`, a name of the hub such as {example!r}, or `path`, a folder; one of "
-        raise ValueError(f"{msg}the two.")
+        msg = (
+            f"Give either `model`, a repository of the Hugging Face hub such as {example!r}, or "
+            "`path`, a folder: exactly one of the two."
+        )
+        raise ValueError(msg)

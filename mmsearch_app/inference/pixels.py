@@ -1,4 +1,4 @@
-"""Pictures as CLIP-like models take them, to the last bit, without torchvision."""
+"""Images as CLIP-like models expect them, bit-identical to torchvision but without it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ __all__ = ["crop_square", "floor_half", "normalise_pixels", "round_half", "squas
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-"""Of OpenAI's CLIP, by channel; EVA-CLIP and MagicLens use the same."""
+"""Mean and standard deviation per channel of OpenAI's CLIP; EVA-CLIP and MagicLens use them too."""
 
 MAX_RATIO = 16
-"""Beyond this ratio of the sides only the middle is resized: 1 × 1024 would become 51 MP."""
+"""Of an image longer than this, only the middle is resized: 1 × 1024 would become 51 MP."""
 
 
 def floor_half(rest: int) -> int:
-    """Where transformers' CLIP begins the crop when `rest` pixels are left over."""
+    """Return where transformers' CLIP begins a crop that leaves out `rest` pixels."""
     return rest // 2
 
 
 def round_half(rest: int) -> int:
-    """Where torchvision begins it: one pixel later for every other odd number."""
+    """Return where torchvision begins it: one pixel later for every other odd number."""
     return round(rest / 2)
 
 
 def crop_square(image: Image.Image, size: int, *, begin: Callable[[int], int]) -> NDArray[np.uint8]:
-    """Shorter side to `size` (bicubic, antialiased), then the middle: (size, size, 3) in RGB.
+    """Resize the shorter side to `size`, then crop the middle: RGB (size, size, 3).
 
-    The longer side becomes `int(size * long / short)`. Other modes than RGB are converted last.
+    Bicubic and antialiased. The longer side becomes `int(size * long / short)`. Modes other than
+    RGB are converted last.
     """
     import numpy as np
 
@@ -55,9 +56,9 @@ def crop_square(image: Image.Image, size: int, *, begin: Callable[[int], int]) -
 
 
 def squash(image: Image.Image, size: int) -> NDArray[np.float32]:
-    """Divide by the picture's own maximum, then stretch: (size, size, 3), float32, 0 to 1.
+    """Divide by the image's own maximum, then stretch to float32 (size, size, 3), 0 to 1.
 
-    Bilinear and antialiased; the aspect is not kept (MagicLens, `data_utils.process_img`).
+    Bilinear and antialiased; the aspect ratio changes (MagicLens, `data_utils.process_img`).
     """
     import numpy as np
 
@@ -66,7 +67,7 @@ def squash(image: Image.Image, size: int) -> NDArray[np.float32]:
 
 
 def stretch(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """`jax.image.resize(…, "bilinear")` of (height, width, 3) to (size, size, 3)."""
+    """Do what `jax.image.resize(…, "bilinear")` does: (height, width, 3) to (size, size, 3)."""
     import torch
     from torch.nn.functional import interpolate
 
@@ -77,19 +78,19 @@ def stretch(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def normalise_pixels(
-    pictures: Sequence[NDArray[np.uint8 | np.float32]],
+    images: Sequence[NDArray[np.uint8 | np.float32]],
     *,
     device: torch.device,
     dtype: torch.dtype,
 ) -> torch.Tensor:
-    """Stack pictures to (n, 3, size, size), 0 to 1 (bytes are divided by 255), then mean and std.
+    """Stack images to (n, 3, size, size), scaled to 0 to 1 and normalised by `MEAN` and `STD`.
 
-    Computed in float32 on the device, then rounded to `dtype`.
+    Bytes are divided by 255. Computes in float32 on the device, then rounds to `dtype`.
     """
     import numpy as np
     import torch
 
-    stacked = torch.from_numpy(np.stack(pictures)).to(device)
+    stacked = torch.from_numpy(np.stack(images)).to(device)
     planes = stacked.permute(0, 3, 1, 2).contiguous()
     scaled = planes.float().div_(255) if planes.dtype == torch.uint8 else planes.float()
     mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
@@ -98,9 +99,9 @@ def normalise_pixels(
 
 
 def trim(image: Image.Image, *, ratio: int = 50) -> Image.Image:
-    """In RGB; of a picture whose sides differ more than that, the middle.
+    """Convert to RGB, and crop an image longer than `ratio` to its middle.
 
-    For processors of libraries, which would resize 1 × 1024 to 51 MP.
+    For the image processors of libraries, which would resize 1 × 1024 to 51 MP.
     """
     image = image.convert("RGB")
     longest = ratio * min(image.size)

@@ -8,18 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Usage", "measure_usage", "resident_bytes"]
+__all__ = ["Usage", "measure_usage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Of one call."""
-
     seconds: float
     memory: int
-    """Bytes by which this process has grown; 0 where that cannot be told."""
+    """Growth of this process's resident memory in bytes; 0 on systems without /proc."""
     device: int
-    """Bytes that torch holds on the GPU more than before."""
+    """Growth of the GPU memory that torch uses, in bytes."""
 
     def __str__(self) -> str:
         taken = [f"{self.seconds:.2f} s"]
@@ -31,15 +29,15 @@ class Usage:
 
 
 def measure_usage(call: Callable[[], object]) -> Usage:
-    """Call it once."""
-    memory, device, start = resident_bytes(), _device_bytes(), time.perf_counter()
+    memory, device, start = _resident_bytes(), _device_bytes(), time.perf_counter()
     call()
     seconds = time.perf_counter() - start
-    return Usage(seconds=seconds, memory=resident_bytes() - memory, device=_device_bytes() - device)
+    return Usage(
+        seconds=seconds, memory=_resident_bytes() - memory, device=_device_bytes() - device
+    )
 
 
-def resident_bytes() -> int:
-    """Memory that this process holds now; 0 where the system has no /proc."""
+def _resident_bytes() -> int:
     status = Path("/proc/self/status")
     if not status.exists():
         return 0

@@ -1,4 +1,4 @@
-"""Finding the weights of a model, and refusing those that are not what they should be."""
+"""Finding the weights of a model, and refusing files that are not what they should be."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class MissingWeights(FileNotFoundError):
-    """The weights are not on this machine; the message says how to get them."""
+    """The weights are not on this machine. The message says how to get them."""
 
 
 class InvalidWeights(ValueError):
-    """The file is not the model's: other keys, other shapes, or content that is refused."""
+    """The file does not contain the model: other keys, other shapes, or unsafe content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Files of a repository of the Hugging Face hub at one revision."""
+    """Files of a Hugging Face hub repository at one revision."""
 
     repository: str
     revision: str
-    """A commit, or a branch such as "main", which may move: `name` tells where it stood."""
+    """A commit, or a branch such as "main", which may move; `commit` says where it stood."""
     required: tuple[str, ...]
-    """Names of files."""
+    """File names."""
     optional: tuple[str, ...] = ()
-    """Names of files that are fetched as well if they are there."""
+    """File names or patterns, fetched too if the repository has them."""
 
     @property
     def commit(self) -> str | None:
-        """The commit, of a branch the one that was downloaded; None while none was."""
+        """The commit; for a branch, the one that was downloaded, or None if none was."""
         if _COMMIT.fullmatch(self.revision):
             return self.revision
         try:
@@ -67,17 +67,17 @@ class Release:
 
     @property
     def name(self) -> str:
-        """Repository and commit, shortened, for a fingerprint; the branch while none is known."""
+        """Repository and short commit for a fingerprint; the branch if no commit is known."""
         return f"{self.repository}@{(self.commit or self.revision)[:12]}"
 
 
 def fetch(
     release: Release, *, download: bool, complete: Callable[[Path], bool] = lambda _: True
 ) -> Path:
-    """The folder that holds the release's files: the hub's cache, then, if allowed, the hub.
+    """Return the folder with the release's files: from the hub's cache, else, if allowed, the hub.
 
-    What is cached is used without asking the hub, provided that the required files are there and
-    `complete` says so of the folder. Raises MissingWeights.
+    The hub is not asked if the cache has all required files and `complete(folder)` is true.
+    Raises MissingWeights.
     """
     from huggingface_hub import snapshot_download
 
@@ -98,27 +98,24 @@ def fetch(
             return folder
     msg = (
         f"{release.repository} at revision {release.revision} is not on this machine. "
-        "`manage.py mmsearch_check` downloads it, and so does indexing, unless local_files_only "
-        "or HF_HUB_OFFLINE forbid it; a search never does. Or name a folder that holds "
+        "`manage.py mmsearch_check` and indexing download it, unless local_files_only or "
+        "HF_HUB_OFFLINE forbid that; a search never does. Or give `path`, a folder with "
         f"{', '.join(release.required) or 'all of its files'}."
     )
     raise MissingWeights(msg) from reason
 
 
 def find_file(path: Path, name: str) -> Path:
-    """`path` itself if it is a file, else the file `name` in that folder.
-
-    Raises MissingWeights, saying what was looked for.
-    """
+    """Return `path` if it is a file, else the file `name` in that folder. Raises MissingWeights."""
     found = path / name if path.is_dir() else path
     if not found.is_file():
-        msg = f"There is no file {found}; `path` must be the weights or a folder with {name}."
+        msg = f"There is no file {found}; `path` must be that file or a folder with {name}."
         raise MissingWeights(msg)
     return found
 
 
 def find_gap(folder: Path) -> str:
-    """What a model's folder lacks, as of an interrupted download; "" for nothing."""
+    """Return what a model's folder lacks, as after an interrupted download; "" if nothing."""
     if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
         return "config.json or modules.json"
     if not any(next(folder.rglob(pattern), None) for pattern in ("*.safetensors*", "*.bin")):
@@ -131,10 +128,11 @@ def find_gap(folder: Path) -> str:
 
 
 def digest_files(paths: Iterable[Path]) -> str:
-    """Twelve hexadecimal digits that tell files apart by size and content, in milliseconds.
+    """Return twelve hexadecimal digits that identify the files by size and content.
 
-    Of a large file only 64 evenly spread blocks are read: another training of a model changes
-    all of its weights. Names and folders do not count, so that two machines agree.
+    Takes milliseconds: of a large file only 64 evenly spread blocks are read, which suffices
+    because training a model changes all of its weights. Names and folders do not count, so that
+    two machines agree.
     """
     total = hashlib.sha256()
     for path in paths:
@@ -151,9 +149,9 @@ def digest_files(paths: Iterable[Path]) -> str:
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors by key of a file of `torch.save`, mapped, on the CPU; code in it is refused.
+    """Return the tensors by key of a file written by `torch.save`, on the CPU, memory-mapped.
 
-    Raises InvalidWeights.
+    Raises InvalidWeights, also if the file contains code, which is never run.
     """
     import pickle
     import zipfile
@@ -161,20 +159,20 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     import torch
 
     try:
-        held = torch.load(
+        loaded = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         msg = f"{path} is no file of weights that can be read safely: {error}"
         raise InvalidWeights(msg) from error
-    if not isinstance(held, dict) or not all(isinstance(v, torch.Tensor) for v in held.values()):
-        msg = f"{path} holds {type(held).__name__}, not tensors by key."
+    tensors = loaded.values() if isinstance(loaded, dict) else [None]
+    if not all(isinstance(tensor, torch.Tensor) for tensor in tensors):
+        msg = f"{path} contains {type(loaded).__name__}, not tensors by key."
         raise InvalidWeights(msg)
-    return held
+    return loaded  # type: ignore[no-any-return]
 
 
 def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The layout of a state dict."""
     return {key: tuple(value.shape) for key, value in state.items()}
 
 

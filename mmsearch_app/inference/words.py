@@ -1,4 +1,4 @@
-"""Words as token ids: tokenizers of transformers, where they come from and how they are used."""
+"""Texts as token ids: where the tokenizers of transformers come from, and how to use them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from mmsearch_app.inference.forking import renew_after_fork
 from mmsearch_app.inference.weights import MissingWeights, Release, digest_files, fetch
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ TOKENIZER_FILES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokenizer:
-    """Where a tokenizer comes from: a folder of this machine, or else the hub."""
+    """Where a tokenizer comes from: a folder on this machine, else the hub."""
 
     folder: Path | None
     release: Release
@@ -48,7 +49,7 @@ class Tokenizer:
     def find(
         cls, given: str | os.PathLike[str] | None, *, beside: Path | None, release: Release
     ) -> Tokenizer:
-        """In the folder given, else beside the weights if one is there, else of the hub."""
+        """Choose the given folder, else the weights' folder if it has a tokenizer, else the hub."""
         names = ("tokenizer.json", "vocab.txt")
         if given is None and beside and any((beside / name).is_file() for name in names):
             given = beside
@@ -56,34 +57,38 @@ class Tokenizer:
 
     @property
     def name(self) -> str:
-        """Fit for a fingerprint: of a folder the content counts, not the place."""
+        """What identifies the tokenizer in a fingerprint; for a folder, a digest of its files."""
         if self.folder is None:
             return self.release.name
         return digest_files(tokenizer_files(self.folder))
 
     def load(self, *, download: bool) -> Any:
-        """The fast tokenizer. Raises MissingWeights."""
+        """Return the fast tokenizer. Raises MissingWeights."""
         return load_tokenizer(self.folder or fetch(self.release, download=download))
 
 
 class WordTokenizer:
-    """A tokenizer of transformers behind a lock: truncating changes its state.
+    """A tokenizer of transformers that threads can share: a lock guards its truncation state.
 
-    `pad` fills short rows at their end; None takes the tokenizer's own padding id.
+    `pad` is the id that fills short rows at their end; None means the tokenizer's own.
     """
 
     def __init__(self, tokenizer: Any, *, pad: int | None = None) -> None:
         self._tokenizer = tokenizer
         self._pad = tokenizer.pad_token_id if pad is None else pad
+        self._reset()
+        renew_after_fork(self._reset)
+
+    def _reset(self) -> None:
         self._lock = Lock()
 
     def __call__(
         self, texts: Sequence[str], *, limit: int, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids and mask (1 for a token, 0 for padding), both int64 (n, longest) on `device`.
+        """Return ids and mask (1 for a token, 0 for padding), both int64 (n, longest) on `device`.
 
-        A text longer than `limit` tokens, special ones included, is cut; the last special one
-        stays. Halves of surrogate pairs become "?".
+        A text is cut to `limit` tokens, special tokens included; the closing special token stays.
+        Halves of surrogate pairs become "?".
         """
         import torch
 
@@ -100,7 +105,7 @@ class WordTokenizer:
 
 
 def tokenizer_release(repository: str, revision: str) -> Release:
-    """What is fetched of a repository whose tokenizer alone is wanted."""
+    """Return the release of a repository of which only the tokenizer is fetched."""
     return Release(
         repository=repository,
         revision=revision,
@@ -110,23 +115,25 @@ def tokenizer_release(repository: str, revision: str) -> Release:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The fast tokenizer in that folder. Raises MissingWeights when there is none."""
+    """Return the fast tokenizer in that folder. Raises MissingWeights if it has none."""
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        msg = f"{folder} holds no tokenizer; tokenizer.json is needed, with tokenizer_config.json."
+        msg = (
+            f"There is no tokenizer in {folder}: it needs tokenizer.json and tokenizer_config.json."
+        )
         raise MissingWeights(msg) from error
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """What of a folder decides about token ids, in a fixed order."""
+    """Return the files of a folder that determine token ids, in a fixed order."""
     return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
 
 
 def find_marks(tokenizer: Any) -> re.Pattern[str]:
-    """What finds a tokenizer's control tokens in words, which must not contain any."""
+    """Return a pattern of the tokenizer's control tokens, to be removed from untrusted texts."""
     marks = set(getattr(tokenizer, "all_special_tokens", ()))
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     marks.update(token.content for token in added if token.special)

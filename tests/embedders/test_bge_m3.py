@@ -124,7 +124,7 @@ def test_a_document_is_embedded_by_its_words(embedder: BGEM3) -> None:
 
 def test_an_image_query_without_words_is_refused(embedder: BGEM3) -> None:
     picture = Image.new("RGB", (8, 8))
-    with pytest.raises(ValueError, match="knows words alone"):
+    with pytest.raises(ValueError, match="embeds texts only"):
         embedder.embed_queries([Content(image=picture, text=" ")])
     expected = embedder.embed_queries(contents(["blue"]))
     found = embedder.embed_queries([Content(image=picture, text="blue")])

@@ -187,5 +187,5 @@ def test_the_dimensions_of_the_released_models_are_known(model: str, dimension: 
 
 
 def test_a_missing_folder_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(MissingWeights, match=r"must hold config\.json and model\.safetensors"):
+    with pytest.raises(MissingWeights, match=r"nowhere/config\.json; `path` must be a folder"):
         BGEVL(path=tmp_path / "nowhere")

@@ -146,7 +146,7 @@ def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path, content: byt
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "weights.pth")
-    with pytest.raises(InvalidWeights, match="holds list, not tensors by key"):
+    with pytest.raises(InvalidWeights, match="contains list, not tensors by key"):
         read_checkpoint(tmp_path / "weights.pth")
 
 

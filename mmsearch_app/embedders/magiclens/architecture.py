@@ -9,10 +9,10 @@ __all__ = ["MAGICLENS_ARCHITECTURES", "MagicLensArchitecture"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MagicLensArchitecture:
-    """OpenAI's CLIP, then a few layers that fuse its two features."""
+    """Sizes of OpenAI's CLIP and of the layers that fuse its two features."""
 
     dimension: int
-    """Of CLIP's features, of the fusion and of the vectors."""
+    """Length of CLIP's features, of the fusion's states and of the vectors."""
     text_width: int
     text_heads: int
     text_layers: int

@@ -1,4 +1,4 @@
-"""The released file: a pickle of bytes that hold flax's msgpack. Nothing in it is executed."""
+"""Reading the released file, a pickle of flax's msgpack, without executing anything in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mmsearch_app.inference import InvalidWeights, needing
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["name_parameter", "read_parameters", "reorient"]
 
 BROKEN = (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError)
-"""What damaged or hostile files make pickle and msgpack raise."""
+"""What pickle and msgpack raise for damaged or hostile files."""
 
 NDARRAY = 1
 """Flax's msgpack extension type for (shape, dtype, bytes)."""
@@ -66,9 +66,9 @@ FUSION_NAMES = (
 
 
 def read_parameters(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Arrays by key, such as "params/clip/visual/conv1/kernel".
+    """Return arrays by key, such as "params/clip/visual/conv1/kernel".
 
-    Raises InvalidWeights for anything but a pickled `bytes` of msgpack with arrays of floats.
+    Raises InvalidWeights unless the file is a pickled `bytes` of msgpack with arrays of floats.
     """
     with needing("models"):
         import msgpack
@@ -83,16 +83,13 @@ def read_parameters(path: Path) -> dict[str, NDArray[np.float32]]:
         raise InvalidWeights(msg) from error
     parameters = dict(_flatten(tree))
     if not all(isinstance(array, np.ndarray) for array in parameters.values()):
-        msg = f"{path} is no released MagicLens: it holds more than arrays."
+        msg = f"{path} is no released MagicLens: it contains more than arrays."
         raise InvalidWeights(msg)
     return parameters
 
 
 class BytesUnpickler(pickle.Unpickler):
-    """Knows no class and no function: a pickle that names one is refused."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
+    """Refuses a pickle that names any class or function."""
 
     def find_class(self, module: str, name: str, /) -> NoReturn:
         msg = f"it asks for {module}.{name}, and weights need no code"
@@ -128,7 +125,7 @@ def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def name_parameter(key: str) -> str:
-    """The name in `MagicLensNetwork` of a key of the file, such as "clip.logit_scale"."""
+    """Return the name in `MagicLensNetwork` of a key of the file, such as "clip.logit_scale"."""
     name = key.removeprefix("params/")
     inside = name.removeprefix("clip/")
     prefix, rules = ("fusion", FUSION_NAMES) if name == inside else ("clip", CLIP_NAMES)
@@ -138,9 +135,9 @@ def name_parameter(key: str) -> str:
 
 
 def reorient(key: str, array: torch.Tensor) -> torch.Tensor:
-    """An array as torch keeps it: outputs first, heads joined, norms without their "1 +".
+    """Return an array in torch's layout: outputs first, heads joined, "1 +" added to norms' scales.
 
-    Works on the meta device too, for shapes alone.
+    Works on the meta device too, to get shapes only.
     """
     last = key.rsplit("/", 1)[-1]
     if last == "scale" and "/clip/" not in key:

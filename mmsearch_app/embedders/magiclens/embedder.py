@@ -32,15 +32,14 @@ _PREPROCESSING = "magiclens-1"
 class MagicLens(TorchEmbedder):
     """MagicLens "base" (CLIP B/16, 512 dimensions) or "large" (L/14, 768).
 
-    Code Apache-2.0, weights CC-BY 4.0. They are on no hub: `path` is the released
+    Code Apache-2.0, weights CC-BY 4.0. No hub has the weights: `path` is the released
     `magic_lens_clip_base.pkl` or `magic_lens_clip_large.pkl` (`gsutil cp -R
-    gs://gresearch/magiclens/models .`), or the folder that holds it. `tokenizer` is a folder
-    with CLIP's tokenizer; without it the folder of `path` is used if it has one, else the hub's
-    `openai/clip-vit-base-patch16`.
-    `architecture` is for weights of another size.
+    gs://gresearch/magiclens/models .`), or its folder. `tokenizer` is a folder with CLIP's
+    tokenizer; the default is the folder of `path` if it has one, else the hub's
+    `openai/clip-vit-base-patch16`. `architecture` is for weights of another size.
 
-    The model was made for a picture with words, and indexes a picture as (picture, ""). Words
-    alone work, but it was never trained for them. Words are cut at 77 tokens.
+    The model was made for an image with a text, and images are indexed as (image, ""). Texts
+    alone work, but it was never trained for them. Texts are cut to 77 tokens.
     """
 
     def __init__(
@@ -62,10 +61,9 @@ class MagicLens(TorchEmbedder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the file the content counts, not the place."""
         weights = digest_files([find_file(self.path, self.name)])
-        words, shown = self.tokenizer.name, self.documents
-        return f"magiclens:{weights}/{words}/{_PREPROCESSING}/{shown}/{self.dimension}"
+        origin = f"magiclens:{weights}/{self.tokenizer.name}"
+        return f"{origin}/{_PREPROCESSING}/{self.documents}/{self.dimension}"
 
     def _load(self, *, download: bool) -> Network:
         from mmsearch_app.embedders.magiclens.checkpoint import read_parameters

@@ -1,19 +1,20 @@
-"""CLIP with the fusion on top. Imports torch."""
+"""CLIP, and on top of it the layers that fuse its two features. Imports torch."""
 
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 from transformers import CLIPConfig, CLIPModel
 
 from mmsearch_app.embedders.bge_vl import pooled
 from mmsearch_app.embedders.magiclens.architecture import MagicLensArchitecture
 from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, reorient
-from mmsearch_app.embedders.magiclens.fusion import Fusion
 from mmsearch_app.inference import WordTokenizer, check_layout, normalise_pixels, shapes_of, squash
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MagicLensEncoder", "MagicLensNetwork", "load_magiclens"]
 
+_EPS = 1e-6
+LOGIT_CAP = 50.0
+INVERSE_SOFTPLUS_0 = 1.442695041
+"""1 / softplus(0): a learned scale of zeros multiplies the query by 1 / sqrt(d)."""
+
 
 class MagicLensNetwork(nn.Module):
-    """Pixels and token ids to one vector."""
-
     def __init__(self, architecture: MagicLensArchitecture, clip: Any | None = None) -> None:
         super().__init__()
         self.architecture = architecture
@@ -38,9 +42,9 @@ class MagicLensNetwork(nn.Module):
         )
 
     def forward(self, pixels: Tensor, ids: Tensor) -> Tensor:
-        """(n, 3, size, size) and (n, length) to (n, dimension), not normalised.
+        """Map (n, 3, size, size) and (n, length) to (n, dimension), not normalised.
 
-        Id 0 is padding, and upstream hides it wherever it stands: "!" within a word as well.
+        Id 0 is padding, and like the original code this masks it everywhere, also as "!" in a text.
         """
         seen = pooled(self.clip.get_image_features(pixel_values=pixels))
         read = pooled(self.clip.get_text_features(input_ids=ids, attention_mask=(ids > 0).long()))
@@ -56,21 +60,21 @@ class MagicLensEncoder:
         self.words = words
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
-        """The whole picture, stretched to a square."""
+        """Stretch the whole image to a square."""
         return squash(image, self.network.architecture.image_size)
 
-    def embed(self, pictures: Sequence[NDArray[Any]] | None, texts: Sequence[str] | None) -> Tensor:
-        """Vectors of length 1, float32 (n, dimension).
+    def embed(self, images: Sequence[NDArray[Any]] | None, texts: Sequence[str] | None) -> Tensor:
+        """Return vectors of length 1, float32 (n, dimension).
 
-        A picture alone has the words ""; words alone have a picture of CLIP's mean colour,
-        because the model knows no other input than the two.
+        The model takes only pairs: an image alone gets the text "", and a text alone an image of
+        CLIP's mean colour.
         """
         like, architecture = self.network.fusion.pooler.query, self.network.architecture
-        if pictures is None:
+        if images is None:
             side = architecture.image_size
             pixels = like.new_zeros(len(texts or ()), 3, side, side)
         else:
-            pixels = normalise_pixels(pictures, device=like.device, dtype=like.dtype)
+            pixels = normalise_pixels(images, device=like.device, dtype=like.dtype)
         clean = [html.unescape(html.unescape(text)) for text in texts or [""] * len(pixels)]
         ids, _ = self.words(clean, limit=architecture.text_limit, device=like.device)
         fused = self.network(pixels, ids).float()
@@ -79,7 +83,7 @@ class MagicLensEncoder:
 
 
 def configure(architecture: MagicLensArchitecture) -> CLIPConfig:
-    """OpenAI's CLIP in the words of transformers; `eos_token_id` 2 pools at the highest id."""
+    """Return the configuration of OpenAI's CLIP; `eos_token_id` 2 pools at the highest id."""
     shared = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
     text = {
         "vocab_size": architecture.vocabulary,
@@ -109,7 +113,7 @@ def configure(architecture: MagicLensArchitecture) -> CLIPConfig:
 def load_magiclens(
     architecture: MagicLensArchitecture, parameters: Mapping[str, NDArray[Any]], *, origin: object
 ) -> MagicLensNetwork:
-    """The network with the arrays of the released file, on the CPU, in float32.
+    """Build the network with the arrays of the released file, on the CPU, in float32.
 
     Raises InvalidWeights unless keys and shapes are exactly the network's.
     """
@@ -135,3 +139,84 @@ def load_magiclens(
     fusion = {key: tensor for key, tensor in state.items() if key.startswith("fusion.")}
     network.load_state_dict(fusion, strict=False, assign=True)
     return network.eval().requires_grad_(requires_grad=False)
+
+
+class Fusion(nn.Module):
+    """Self-attention over the features (image, text), then one learned query that pools them.
+
+    Maps (n, 2, dimension) to (n, dimension), not normalised.
+    """
+
+    def __init__(self, *, dimension: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(FusionLayer(dimension, heads) for _ in range(layers))
+        self.pooler = Pooler(dimension, heads)
+
+    def forward(self, features: Tensor) -> Tensor:
+        for layer in self.layers:
+            features = layer(features)
+        pooled: Tensor = self.pooler(features)
+        return pooled
+
+
+class FusionLayer(nn.Module):
+    """Attention, then a feed-forward layer of four times the width with ReLU."""
+
+    def __init__(self, dimension: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dimension, eps=_EPS)
+        self.attention = CappedAttention(dimension, heads, head_width=dimension // heads)
+        self.norm2 = nn.LayerNorm(dimension, eps=_EPS)
+        self.widen = nn.Linear(dimension, 4 * dimension)
+        self.narrow = nn.Linear(4 * dimension, dimension)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        normed = self.norm1(tokens)
+        query = self.attention.project_query(normed) * self.attention.head_width**-0.5
+        tokens = tokens + self.attention(query, normed)
+        fed: Tensor = tokens + self.narrow(self.widen(self.norm2(tokens)).relu())
+        return fed
+
+
+class Pooler(nn.Module):
+    """Attention of one learned query: heads four times as wide, each channel scaled."""
+
+    def __init__(self, dimension: int, heads: int) -> None:
+        super().__init__()
+        width = 4 * dimension // heads
+        self.query = nn.Parameter(torch.zeros(1, dimension))
+        self.scale = nn.Parameter(torch.zeros(width))
+        self.attention = CappedAttention(dimension, heads, head_width=width)
+        self.norm = nn.LayerNorm(dimension, eps=_EPS)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        scale = INVERSE_SOFTPLUS_0 / math.sqrt(len(self.scale)) * softplus(self.scale)
+        query = self.attention.project_query(self.query.unsqueeze(0)) * scale
+        pooled: Tensor = self.norm(self.attention(query, tokens))
+        return pooled[:, 0]
+
+
+class CappedAttention(nn.Module):
+    """Attention with logits `50 tanh(x / 50)`. The caller projects and scales the query."""
+
+    def __init__(self, dimension: int, heads: int, *, head_width: int) -> None:
+        super().__init__()
+        self.head_width = head_width
+        self.query = nn.Linear(dimension, heads * head_width)
+        self.key = nn.Linear(dimension, heads * head_width)
+        self.value = nn.Linear(dimension, heads * head_width)
+        self.out = nn.Linear(heads * head_width, dimension)
+
+    def project_query(self, tokens: Tensor) -> Tensor:
+        """Map (n, length, dimension) to (n, heads, length, head width)."""
+        return self._split(self.query(tokens))
+
+    def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
+        logits = query @ self._split(self.key(tokens)).transpose(2, 3)
+        shares = (LOGIT_CAP * torch.tanh(logits / LOGIT_CAP)).softmax(dim=-1)
+        mixed = shares @ self._split(self.value(tokens))
+        projected: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return projected
+
+    def _split(self, projected: Tensor) -> Tensor:
+        return projected.view(*projected.shape[:2], -1, self.head_width).transpose(1, 2)

@@ -1,8 +1,8 @@
-"""A loaded model of sentence-transformers, with the library's traps closed."""
+"""A loaded model of sentence-transformers, guarded against the library's pitfalls."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -17,6 +17,7 @@ from mmsearch_app.inference import (
     find_gap,
     find_marks,
     needing,
+    renew_after_fork,
     trim,
 )
 
@@ -30,23 +31,27 @@ Pooling: TypeAlias = Literal["lasttoken", "mean", "cls"]
 
 
 class Encoder:
-    """A loaded model, used by one thread at a time.
+    """A loaded model that one thread at a time can use.
 
-    Tokenizers keep a state while they cut, and several batches at once would need several times
-    the memory.
+    Tokenizers change their state while they truncate, and several batches at once would need
+    several times the memory.
     """
 
     def __init__(
         self, model: Any, *, prompts: Mapping[Role, str | None], image_weight: float
     ) -> None:
         self.sees: bool = model.supports("image")
-        """Whether it takes pictures."""
+        """Whether the model takes images."""
         self.fuses: bool = model.supports(("image", "text"))
-        """Whether it takes a picture with words as one input."""
+        """Whether the model takes an image with a text as one input."""
         self._model = model
         self._prompts = prompts
         self._image_weight = image_weight
         self._marks = find_marks(model.tokenizer)
+        self._reset()
+        renew_after_fork(self._reset)
+
+    def _reset(self) -> None:
         self._lock = Lock()
 
     def encode(
@@ -56,17 +61,20 @@ class Encoder:
         *,
         role: Role,
     ) -> torch.Tensor:
-        """One row an input, float32, on the model's device; at least one of the two is given."""
+        """Return one row per input, float32, on the model's device; not normalised.
+
+        `images` and `texts` are None if the inputs have none; at least one of the two is given.
+        """
         from torch.nn.functional import normalize
 
         if images is not None and not self.sees:
-            texts = _require_words(texts, len(images), role=role)
+            texts = _require_texts(texts, len(images), role=role)
             images = None
         if images is None or texts is None or self.fuses:
             return self._run(images, texts, role=role)
-        pictures = normalize(self._run(images, None, role=role), dim=1)
-        words = normalize(self._run(None, texts, role=role), dim=1)
-        return self._image_weight * pictures + (1 - self._image_weight) * words
+        seen = normalize(self._run(images, None, role=role), dim=1)
+        said = normalize(self._run(None, texts, role=role), dim=1)
+        return self._image_weight * seen + (1 - self._image_weight) * said
 
     def _run(
         self,
@@ -75,16 +83,15 @@ class Encoder:
         *,
         role: Role,
     ) -> torch.Tensor:
-        # A dict says what is what: the library opens a plain string that looks like an address
-        # or a path. The picture comes first: the order of the keys changes the vector.
-        columns: dict[str, Iterable[Any]] = {}
+        # Inputs are dicts, because the library would open a plain string that looks like an
+        # address or a path. The image comes first: the order of the keys changes the vector.
+        inputs: list[dict[str, Any]] = [{} for _ in images or texts or ()]
         if images is not None:
-            columns["image"] = map(trim, images)
+            for row, image in zip(inputs, images, strict=True):
+                row["image"] = trim(image)
         if texts is not None:
-            columns["text"] = map(self._clean, texts)
-        inputs = [
-            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-        ]
+            for row, text in zip(inputs, texts, strict=True):
+                row["text"] = self._clean(text)
         run = self._model.encode_query if role == "query" else self._model.encode_document
         with self._lock:
             vectors: torch.Tensor = run(
@@ -97,12 +104,12 @@ class Encoder:
         return vectors.float()
 
     def _clean(self, text: str) -> str:
-        """Without the model's own marks, such as "<image>", and without halves of surrogates."""
+        """Remove the model's control tokens, such as "<image>", and halves of surrogate pairs."""
         return self._marks.sub(" ", text.encode("utf-8", "replace").decode())
 
 
 def load_encoder(folder: Path, *, device: str, dtype: Precision, pooling: Pooling | None) -> Any:
-    """The SentenceTransformer in that folder. Raises MissingWeights when there is none."""
+    """Return the SentenceTransformer in that folder. Raises MissingWeights if it is incomplete."""
     with needing("models"):
         from sentence_transformers import SentenceTransformer
 
@@ -116,7 +123,7 @@ def load_encoder(folder: Path, *, device: str, dtype: Precision, pooling: Poolin
         model_kwargs={"dtype": choose_dtype(dtype)},
     )
     if pooling is None and model.supports("message") and not (folder / "modules.json").is_file():
-        pooling = "lasttoken"  # the library would take the mean, for which none is trained
+        pooling = "lasttoken"  # the library's default, the mean, fits none of these models
     if pooling is not None:
         _set_pooling(model, pooling)
     _pad_fully(model)
@@ -130,12 +137,12 @@ def _set_pooling(model: Any, mode: Pooling) -> None:
         if isinstance(module, Layer):
             model[place] = Layer(module.get_embedding_dimension(), mode)
             return
-    msg = f"pooling={mode!r} does not fit: this model makes one vector of an input by itself."
+    msg = f"pooling={mode!r} does not fit: this model has no pooling layer to replace."
     raise ValueError(msg)
 
 
 def _pad_fully(model: Any) -> None:
-    """Pad words as SigLIP was trained; padded less, cosines drop to 0.87."""
+    """Pad SigLIP's texts to full length, as in its training; with less, cosines drop to 0.87."""
     if model.config is None or not model.config.model_type.startswith("siglip"):
         return
     limit = model.config.text_config.max_position_embeddings
@@ -144,8 +151,8 @@ def _pad_fully(model: Any) -> None:
     layer.processing_kwargs = {**layer.processing_kwargs, "text": words}
 
 
-def _require_words(texts: Sequence[str] | None, count: int, *, role: Role) -> Sequence[str]:
+def _require_texts(texts: Sequence[str] | None, count: int, *, role: Role) -> Sequence[str]:
     if texts is None and role == "query":
-        msg = "This model knows words alone and cannot be asked with a picture alone."
+        msg = "This model embeds texts only; a query needs words."
         raise ValueError(msg)
     return [""] * count if texts is None else texts

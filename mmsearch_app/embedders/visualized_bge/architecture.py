@@ -11,19 +11,19 @@ __all__ = ["BGE_ARCHITECTURES", "BGEArchitecture", "name_released", "unused_layo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BGEArchitecture:
-    """An EVA02-CLIP tower in front of a text encoder of the same width."""
+    """Sizes of an EVA02-CLIP image tower and the text encoder of the same width behind it."""
 
     text: Mapping[str, Any]
     """Configuration of the text encoder: `model_type` "bert" or "xlm-roberta", and its sizes."""
     width: int
-    """Of both parts, and the dimension of the vectors."""
+    """Width of both parts, and the dimension of the vectors."""
     layers: int
-    """Of the tower."""
+    """Layers of the tower."""
     patch: int
     image_size: int = 224
     head_width: int = 64
     clip_dimension: int
-    """Of the tower's CLIP head, which is in the file and never applied."""
+    """Dimension of the tower's CLIP head, which is in the file but never applied."""
 
     @property
     def grid(self) -> int:
@@ -32,7 +32,7 @@ class BGEArchitecture:
 
     @property
     def patches(self) -> int:
-        """Tokens that a picture takes."""
+        """Tokens of an image."""
         return self.grid**2
 
     @property
@@ -42,17 +42,17 @@ class BGEArchitecture:
 
     @property
     def first_position(self) -> int:
-        """Where the text encoder begins to count for words alone; XLM-R begins after its pad."""
+        """Position of the first token of a text alone; XLM-R counts from after its padding id."""
         return self.text["pad_token_id"] + 1 if self.text["model_type"] == "xlm-roberta" else 0
 
     @property
     def text_limit(self) -> int:
-        """Tokens of words alone."""
+        """Most tokens of a text alone."""
         return int(self.text["max_position_embeddings"]) - self.first_position
 
     @property
     def composed_limit(self) -> int:
-        """Tokens of words beside a picture; there positions count from 0 in both encoders."""
+        """Most tokens of a text beside an image; positions then count from 0 in both encoders."""
         return int(self.text["max_position_embeddings"]) - self.patches
 
 
@@ -103,7 +103,7 @@ RENAMED = {
 
 
 def name_released(key: str) -> str:
-    """The released file's name of a key of `VisualizedNetwork`."""
+    """Return the released file's name of a key of `VisualizedNetwork`."""
     for ours, theirs in RENAMED.items():
         if key.startswith(ours):
             return theirs + key.removeprefix(ours)
@@ -111,9 +111,9 @@ def name_released(key: str) -> str:
 
 
 def unused_layout(architecture: BGEArchitecture) -> dict[str, tuple[int, ...]]:
-    """What the released file holds beyond the network: heads never applied, and rope tables.
+    """Return what the released file contains beyond the network: unused heads and rope tables.
 
-    The tables are computed instead (the released ones are rounded to float16).
+    The tables are computed instead, because the released ones are rounded to float16.
     """
     width, head = architecture.width, architecture.clip_dimension
     table = (architecture.patches, architecture.head_width)

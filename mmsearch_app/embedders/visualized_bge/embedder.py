@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Unpack, cast
+from typing import Unpack
 
-from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
+from mmsearch_app.embedders.runtime import HubEmbedder, Network, TorchOptions
 from mmsearch_app.embedders.visualized_bge.architecture import BGE_ARCHITECTURES, BGEArchitecture
 from mmsearch_app.inference import (
     Release,
     Tokenizer,
     WordTokenizer,
-    digest_files,
     fetch,
     find_file,
     read_checkpoint,
@@ -32,14 +31,13 @@ TOKENIZERS = {
 _PREPROCESSING = "eva-clip-1"
 
 
-class VisualizedBGE(TorchEmbedder):
+class VisualizedBGE(HubEmbedder):
     """`BAAI/bge-visualized`: "base" (English, 768 dimensions) or "m3" (multilingual, 1024); MIT.
 
-    `path` is the released file, or a folder that holds it under its name; then `revision` does
-    not count. `tokenizer` is a folder with the text model's tokenizer; without it the folder of
-    `path` is used if it has one, else the hub's `BAAI/bge-base-en-v1.5` or `BAAI/bge-m3`.
-    `architecture` is for weights of another size. Words are cut at 512 tokens (base; 316 beside
-    a picture) or 8192 (m3; 7938).
+    `path` is the released file or its folder. `tokenizer` is a folder with the text model's
+    tokenizer; the default is the folder of `path` if it has one, else the hub's
+    `BAAI/bge-base-en-v1.5` or `BAAI/bge-m3`. `architecture` is for weights of another size.
+    Texts are cut to 512 tokens (base; 316 beside an image) or 8192 (m3; 7938).
     """
 
     def __init__(
@@ -52,28 +50,25 @@ class VisualizedBGE(TorchEmbedder):
         architecture: BGEArchitecture | None = None,
         **options: Unpack[TorchOptions],
     ) -> None:
-        super().__init__(**options)
         require_one_of("model", model, BGE_ARCHITECTURES)
+        release = Release(
+            repository="BAAI/bge-visualized", revision=revision, required=(_FILES[model],)
+        )
+        super().__init__(path=path, release=release, **options)
         self.model = model
         self.architecture = architecture or BGE_ARCHITECTURES[model]
         self.dimension = self.architecture.width
-        self.path = None if path is None else Path(path)
         self.tokenizer = Tokenizer.find(tokenizer, beside=self.path, release=TOKENIZERS[model])
-        self.release = Release(
-            repository="BAAI/bge-visualized", revision=revision, required=(_FILES[model],)
-        )
 
     @property
     def fingerprint(self) -> str:
-        """Of local files the content counts, not the place."""
-        origin = f"{self.release.name}:{self.model}" if self.path is None else self._digest
-        shown = self.documents
-        return f"{origin}/{self._words}/{_PREPROCESSING}/{shown}/{self.dimension}"
+        origin = self._origin(local="visualized-bge:")
+        if self.path is None:
+            origin = f"{origin}:{self.model}"
+        return f"{origin}/{self._words}/{_PREPROCESSING}/{self.documents}/{self.dimension}"
 
-    @cached_property
-    def _digest(self) -> str:
-        file = find_file(cast("Path", self.path), _FILES[self.model])
-        return f"visualized-bge:{digest_files([file])}"
+    def _files(self, path: Path) -> list[Path]:
+        return [find_file(path, _FILES[self.model])]
 
     @cached_property
     def _words(self) -> str:

@@ -1,4 +1,7 @@
-"""The splice: patch tokens between a text encoder's first token and the words. Imports torch."""
+"""The network: a text encoder that sees patches between its first token and the text.
+
+Imports torch.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ ENCODERS: dict[str, Any] = {"bert": BertModel, "xlm-roberta": XLMRobertaModel}
 
 
 class VisualizedNetwork(nn.Module):
-    """Tower, projection and text encoder. The encoder's pooler is in the file but not applied."""
+    """Image tower, projection and text encoder, whose pooler is in the file but never applied."""
 
     def __init__(self, architecture: BGEArchitecture, text: Any | None = None) -> None:
         super().__init__()
@@ -48,10 +51,10 @@ class VisualizedNetwork(nn.Module):
         self.projection = nn.Linear(architecture.width, architecture.width)
 
     def forward(self, pixels: Tensor | None, ids: Tensor, mask: Tensor) -> Tensor:
-        """The first token's last state, (n, width).
+        """Return the first token's last state, (n, width).
 
-        Words alone have the encoder's own positions. With a picture they are 0, N + 1, N + 2, …
-        in both encoders, and the N patches have 1 to N.
+        A text alone has the encoder's own positions. With an image, its tokens have 0, N + 1,
+        N + 2, … in both encoders, and the N patches have 1 to N.
         """
         words = self.text.embeddings.word_embeddings(ids)
         first = self.architecture.first_position
@@ -68,7 +71,7 @@ class VisualizedNetwork(nn.Module):
         return found
 
     def _patches(self, pixels: Tensor) -> Tensor:
-        """Patches as word embeddings. They have no token type: take away what will be added."""
+        """Return patches as word embeddings, less the token type that the encoder will add."""
         projected = self.projection(self.vision(pixels))
         patches: Tensor = projected - self.text.embeddings.token_type_embeddings.weight[0]
         return patches
@@ -83,23 +86,23 @@ class VisualizedEncoder:
         self.size = network.architecture.image_size
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The middle of the picture, exactly as torchvision cuts it."""
+        """Crop the middle of the image exactly as torchvision does."""
         return crop_square(image, self.size, begin=round_half)
 
-    def embed(self, pictures: Sequence[NDArray[Any]] | None, texts: Sequence[str] | None) -> Tensor:
-        """Vectors of length 1, float32 (n, width). A picture alone has the words ""."""
+    def embed(self, images: Sequence[NDArray[Any]] | None, texts: Sequence[str] | None) -> Tensor:
+        """Return vectors of length 1, float32 (n, width). An image alone gets the text ""."""
         architecture, weight = self.network.architecture, self.network.projection.weight
         pixels = None
-        if pictures is not None:
-            pixels = normalise_pixels(pictures, device=weight.device, dtype=weight.dtype)
-            texts = texts or [""] * len(pictures)
+        if images is not None:
+            pixels = normalise_pixels(images, device=weight.device, dtype=weight.dtype)
+            texts = texts or [""] * len(images)
         limit = architecture.text_limit if pixels is None else architecture.composed_limit
         ids, mask = self.words(texts or (), limit=limit, device=weight.device)
         return normalize(self.network(pixels, ids, mask).float(), dim=-1)
 
 
 def released_bge_layout(architecture: BGEArchitecture) -> dict[str, tuple[int, ...]]:
-    """Every key of the released file with its shape; needs no memory."""
+    """Return the shape of every key of the released file; allocates no weights."""
     with torch.device("meta"):
         network = VisualizedNetwork(architecture)
     used = {name_released(key): shape for key, shape in shapes_of(network.state_dict()).items()}
@@ -109,7 +112,7 @@ def released_bge_layout(architecture: BGEArchitecture) -> dict[str, tuple[int, .
 def load_visualized_bge(
     architecture: BGEArchitecture, state: Mapping[str, Tensor], *, origin: object
 ) -> VisualizedNetwork:
-    """The network with the tensors of a released file, on the CPU, in float32.
+    """Build the network with the tensors of a released file, on the CPU, in float32.
 
     Raises InvalidWeights unless keys and shapes are exactly those of the release.
     """

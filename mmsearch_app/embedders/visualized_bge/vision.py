@@ -1,4 +1,4 @@
-"""The tower: EVA02-CLIP (arXiv 2303.11331), its last block's raw output. Imports torch."""
+"""The image tower: EVA02-CLIP (arXiv 2303.11331) up to its last block. Imports torch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["VisionTower", "rotary_tables"]
 
 _EPS = 1e-6
 TRAINED_GRID = 16
-"""The grid that rotary positions are scaled to, whatever the tower's own."""
+"""The grid that rotary positions are scaled to, whatever the tower's grid is."""
 
 
 class VisionTower(nn.Module):
-    """Pixels (n, 3, size, size) to patch tokens (n, patches, width), neither normed nor projected.
+    """Maps pixels (n, 3, size, size) to patch tokens (n, patches, width), not normed or projected.
 
-    Named as in the released file, so that its keys fit.
+    Submodules have the names of the released file, so that its keys fit.
     """
 
     def __init__(self, architecture: BGEArchitecture) -> None:
@@ -106,7 +106,7 @@ class SwiGLU(nn.Module):
 
 
 def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair of neighbouring channels of the patches; the first token has no place."""
+    """Rotate each pair of neighbouring channels, except of the first token, which has no place."""
     first, patches = heads[:, :, :1], heads[:, :, 1:]
     turned = torch.stack([-patches[..., 1::2], patches[..., ::2]], dim=-1).flatten(-2)
     return torch.cat([first, patches * cos + turned * sin], dim=2)
@@ -114,7 +114,7 @@ def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 @cache
 def rotary_tables(grid: int, head_width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, float32 (grid², head width): rows in the first half, columns after."""
+    """Return cosines and sines, float32 (grid², head width): of rows, then of columns."""
     half = head_width // 2
     rates = 10_000 ** -(torch.arange(0, half, 2, device=device).float() / half)
     places = torch.arange(grid, device=device).float() / grid * TRAINED_GRID

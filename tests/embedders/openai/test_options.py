@@ -46,7 +46,7 @@ def test_a_key_that_is_missing_from_the_environment_is_named(
     server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SHOP_MODEL_KEY", raising=False)
-    with pytest.raises(ServerError, match="variable SHOP_MODEL_KEY holds no key"):
+    with pytest.raises(ServerError, match="variable SHOP_MODEL_KEY is empty or not set"):
         ask(client(server, api_key_env="SHOP_MODEL_KEY"))
 
 

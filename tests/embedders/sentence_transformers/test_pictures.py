@@ -99,5 +99,5 @@ def test_a_text_model_refuses_an_image_query(
     words: SentenceTransformersEmbedder,
 ) -> None:
     words.warm_up()
-    with pytest.raises(ValueError, match="knows words alone"):
+    with pytest.raises(ValueError, match="embeds texts only"):
         one(words, image=RED)

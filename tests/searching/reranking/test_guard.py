@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from mmsearch_app.inference.content import ModelFailed
-from mmsearch_app.inference.deadline import require_time, seconds_left
+from mmsearch_app.inference.deadline import last_moment, require_time
 from mmsearch_app.searching.guard import Busy, Guard, Resting, TooSlow
 from tests.searching.reranking.guarding import fail, fill, run
 from tests.waiting import until
@@ -52,9 +53,14 @@ def test_the_deadline_applies_whatever_the_work_does(gate: threading.Event) -> N
 
 
 def test_the_work_knows_its_deadline() -> None:
-    left = run(Guard(places=1, queue=0, pause=1), "a", seconds_left, seconds=3)
+    left = run(
+        Guard(places=1, queue=0, pause=1),
+        "a",
+        lambda: last_moment() - time.monotonic(),
+        seconds=3,
+    )
     assert 2.5 < left <= 3
-    assert seconds_left() is None
+    assert last_moment() == math.inf
 
 
 def test_the_work_is_told_to_stop_after_twice_the_deadline() -> None:
