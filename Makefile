@@ -50,7 +50,7 @@ fix: $(VENV)/.dev ## let the tools of `make lint` rewrite what they can
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev ## the documentation, in build/docs; a warning is an error
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -b html docs build/docs
 
 lock: .venv-lock/.uv ## bring locks/ up to date with pyproject.toml; versions that fit stay
 	.venv-lock/bin/python tools/lock.py
