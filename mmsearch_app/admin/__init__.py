@@ -2,5 +2,3 @@
 
 from mmsearch_app.admin.entries import EntryAdmin
 from mmsearch_app.admin.mixin import ReindexMixin
-
-__all__ = ["EntryAdmin", "ReindexMixin"]

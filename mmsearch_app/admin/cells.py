@@ -25,21 +25,6 @@ if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
     from django.http import HttpRequest
 
-__all__ = [
-    "Subject",
-    "attach",
-    "badge",
-    "badges",
-    "change_url",
-    "load_subjects",
-    "object_link",
-    "portray",
-    "render_picture",
-    "shorten",
-    "subject_of",
-    "thumbnail",
-]
-
 log = logging.getLogger(__name__)
 _ATTRIBUTE = "mmsearch_subject"
 _UNSHOWN = {State.EMPTY, State.REJECTED, State.REMOVED}

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
     from django.forms import Media
 
-__all__ = ["EntryAdmin"]
-
 _WORK = ("standing", "explanation", "attempts", "due_at", "lease_until", "marked_at", "indexed_at")
 _VERSIONS = (
     "present",

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Comparison", "Finding", "Inspection", "InspectorForm", "run_inspection"]
-
 
 class InspectorForm(forms.Form):
     """A query, and a product to look for in its results."""

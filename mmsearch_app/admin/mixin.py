@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 else:
     _ModelAdmin = object
 
-__all__ = ["STYLE", "ReindexMixin"]
-
 STYLE = Media(css={"all": ["mmsearch/admin/admin.css"]})
 _ACTION = "reindex_pictures"
 _ATTRIBUTE = "mmsearch_entries"

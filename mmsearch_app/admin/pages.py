@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 else:
     _ModelAdmin = admin.ModelAdmin
 
-__all__ = ["EntryPages"]
-
 log = logging.getLogger(__name__)
 _PAST_REBUILDS = 5
 

@@ -16,15 +16,6 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.indexing import ledger
 from mmsearch_app.models import Entry, Rebuild, State
 
-__all__ = [
-    "Backlog",
-    "Progress",
-    "count_queued",
-    "describe_worker",
-    "measure_backlog",
-    "measure_rebuild",
-]
-
 _PATIENCE = timedelta(minutes=1)
 """Work that no worker has touched for this long is worth a warning."""
 

@@ -13,8 +13,6 @@ from rest_framework.parsers import BaseParser, DataAndFiles
 from mmsearch_app.conf import get_settings
 from mmsearch_app.images import CappedUpload, discard
 
-__all__ = ["BodyTooLarge", "FormParser", "JsonParser"]
-
 MAX_JSON_BYTES = 64 * 1024
 
 

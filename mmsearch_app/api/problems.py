@@ -38,8 +38,6 @@ from rest_framework.settings import api_settings
 from mmsearch_app.images import InvalidImage, UploadTooLarge
 from mmsearch_app.searching import Expired, Forged, InvalidQuery, SearchUnavailable
 
-__all__ = ["Problem", "describe", "handle"]
-
 log = logging.getLogger(__name__)
 WAIT = 60
 """Seconds to wait if a throttle does not say how long."""

@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 from mmsearch_app.api.serializers import AnswerSerializer
 
-__all__ = ["HEALTH", "documented"]
-
 PROBLEM = {
     "type": "object",
     "description": "RFC 9457",

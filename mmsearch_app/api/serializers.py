@@ -16,8 +16,6 @@ from rest_framework.request import Request
 from mmsearch_app.conf import get_settings
 from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, Answer, FilterSpec, Hit, specs
 
-__all__ = ["AnswerSerializer", "PageQuestion", "PictureQuestion", "Question", "RerankStatus"]
-
 OWN = ("text", "like", "without", "limit", "rerank", "image")
 """Fields that every shop has; a filter with such a name cannot be used by API."""
 IGNORED = frozenset({"csrfmiddlewaretoken"})

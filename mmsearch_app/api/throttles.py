@@ -10,8 +10,6 @@ from rest_framework.views import APIView
 
 from mmsearch_app.conf import get_settings
 
-__all__ = ["SearchThrottle"]
-
 log = logging.getLogger(__name__)
 
 

@@ -34,8 +34,6 @@ from mmsearch_app.api.throttles import SearchThrottle
 from mmsearch_app.health import examine
 from mmsearch_app.searching import Answer, answer, apply_known, is_offered, search, tickets
 
-__all__ = ["HealthView", "PageView", "PublicView", "RerankView", "SearchAPIView"]
-
 
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class PublicView(APIView):

@@ -14,8 +14,6 @@ with needing("health"):
     from health_check.base import HealthCheck
     from health_check.exceptions import ServiceUnavailable
 
-__all__ = ["ProductSearch"]
-
 
 @dataclasses.dataclass
 class ProductSearch(HealthCheck):  # type: ignore[misc]

@@ -24,8 +24,6 @@ from django.core.exceptions import ImproperlyConfigured
 from mmsearch_app.backends import get_index
 from mmsearch_app.indexing import WorkerLoop
 
-__all__ = ["SHIFT_SECONDS", "QueueFlag", "Shifts", "check_index", "check_not_immediate"]
-
 log = logging.getLogger(__name__)
 
 FLAG_SECONDS = 60

@@ -2,5 +2,3 @@
 
 from mmsearch_app.evaluation.questions import Judged
 from mmsearch_app.evaluation.report import evaluate
-
-__all__ = ["Judged", "evaluate"]

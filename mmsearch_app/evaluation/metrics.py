@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-__all__ = ["average_precision", "ndcg", "recall_at"]
-
 
 def recall_at(found: Sequence[str], relevant: Mapping[str, float], *, k: int) -> float:
     """Return how many of the first k are relevant, divided by how many of them could be."""

@@ -11,8 +11,6 @@ from typing import Any
 from mmsearch_app.searching import Query, build_query, find_products
 from mmsearch_app.sources import registry
 
-__all__ = ["Judged"]
-
 _KINDS = {"text": str, "like": str | int, "image": str, "without": str, "filters": Mapping}
 
 

@@ -10,8 +10,6 @@ from mmsearch_app.evaluation.questions import Judged
 from mmsearch_app.searching import Query, answer
 from mmsearch_app.sources import registry
 
-__all__ = ["evaluate"]
-
 
 def evaluate(questions: Sequence[Judged], *, k: int = 10) -> dict[str, dict[str, float]]:
     """Return mean measures by kind of question: as asked, and by its words or image alone.

@@ -8,15 +8,3 @@ from mmsearch_app.images.open import (
     read_bytes,
 )
 from mmsearch_app.images.uploads import CappedUpload, UploadTooLarge, cap_uploads, discard
-
-__all__ = [
-    "CappedUpload",
-    "InvalidImage",
-    "UploadTooLarge",
-    "cap_uploads",
-    "digest",
-    "discard",
-    "encode_jpeg",
-    "open_image",
-    "read_bytes",
-]

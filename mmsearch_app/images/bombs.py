@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_bomb"]
-
 _MAX_SCANS = 50
 """Passes of a progressive JPEG. Encoders write about ten; a file of 8 MB may contain 130,000, and
 at 40 megapixels each takes 25 ms: an hour of work."""

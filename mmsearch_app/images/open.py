@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     Source: TypeAlias = bytes | IO[bytes] | File[bytes]
 
-__all__ = ["InvalidImage", "digest", "encode_jpeg", "open_image", "read_bytes"]
-
 Code: TypeAlias = Literal["empty", "too_large", "too_many_pixels", "unsupported", "broken"]
 
 _MAX_SIDE = 65_535

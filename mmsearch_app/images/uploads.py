@@ -14,8 +14,6 @@ from django.http import HttpRequest
 
 from mmsearch_app.translation import too_large_message
 
-__all__ = ["CappedUpload", "UploadTooLarge", "cap_uploads", "discard"]
-
 _OTHER_BYTES = 64 * 1024
 """Bytes of a form beside its files: words and boundaries."""
 _CHUNK = 64 * 1024

@@ -12,16 +12,3 @@ from mmsearch_app.indexes.base import (
     Record,
     Scalar,
 )
-
-__all__ = [
-    "Condition",
-    "Generation",
-    "Index",
-    "IndexFault",
-    "IndexMissing",
-    "IndexUnavailable",
-    "Match",
-    "Operator",
-    "Record",
-    "Scalar",
-]

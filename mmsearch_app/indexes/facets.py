@@ -17,8 +17,6 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Condition, Scalar
 
-__all__ = ["Facets", "bound", "make_facets", "matches", "name_of", "text_of"]
-
 _MAX_BYTES = 65_536
 """Milvus' limit for one JSON value."""
 MAX_EXACT = 2**53

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from mmsearch_app.indexes.base import Condition
 
-__all__ = ["MemoryIndex"]
-
 
 @dataclass(slots=True, kw_only=True)
 class _Shelf:

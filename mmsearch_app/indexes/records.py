@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Record
     from mmsearch_app.indexes.facets import Facets
 
-__all__ = ["MAX_BYTES", "check_query", "check_record", "is_generation", "name_generation"]
-
 MAX_BYTES = {"id": 512, "product": 512, "source": 255, "digest": 128}
 """Longest value of each text field of a record, in bytes of UTF-8."""
 

@@ -8,19 +8,3 @@ from mmsearch_app.indexing.notify import listen
 from mmsearch_app.indexing.receivers import connect, is_known, mark
 from mmsearch_app.indexing.reconcile import reconcile
 from mmsearch_app.indexing.worker import drain
-
-__all__ = [
-    "EmbedderDown",
-    "WorkerLoop",
-    "connect",
-    "drain",
-    "is_known",
-    "ledger",
-    "listen",
-    "mark",
-    "notify",
-    "paused",
-    "rebuild",
-    "reconcile",
-    "start_with_requests",
-]

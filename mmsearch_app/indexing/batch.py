@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Vector: TypeAlias = NDArray[np.float32]
 
-__all__ = ["EmbedderDown", "embed_each", "fingerprint_of", "write_each"]
-
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Document", "Failure", "Prepared", "describe_error", "prepare"]
-
 log = logging.getLogger(__name__)
 
 Failure: TypeAlias = tuple[Entry, str]

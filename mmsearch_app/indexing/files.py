@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
     from PIL.Image import Image
 
-__all__ = ["File", "FileReading", "hash_content", "read_all", "storage_is_down"]
-
 _READERS = 4
 _DECODERS = 2
 """An image of 40 megapixels takes 160 MB until it has been scaled down."""

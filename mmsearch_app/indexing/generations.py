@@ -14,17 +14,6 @@ from mmsearch_app.indexing import ledger
 from mmsearch_app.indexing.batch import fingerprint_of
 from mmsearch_app.models import Entry
 
-__all__ = [
-    "ReindexNeeded",
-    "Settling",
-    "announce",
-    "ensure_live",
-    "is_live",
-    "outdated_in",
-    "stage",
-    "unstaged",
-]
-
 log = logging.getLogger(__name__)
 
 

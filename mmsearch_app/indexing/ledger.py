@@ -27,22 +27,6 @@ from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.models import Entry, State
 from mmsearch_app.sources import key_of
 
-__all__ = [
-    "Outcome",
-    "change",
-    "claim",
-    "counts",
-    "fail",
-    "finish",
-    "in_chunks",
-    "mark_rows",
-    "paused",
-    "release",
-    "retry",
-    "waiting",
-    "write_free_first",
-]
-
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")

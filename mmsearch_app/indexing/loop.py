@@ -24,8 +24,6 @@ from mmsearch_app.indexing.worker import Drained
 from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.models import Rebuild
 
-__all__ = ["WorkerLoop", "start_with_requests"]
-
 log = logging.getLogger(__name__)
 _BATCHES_IN_A_ROW = 4
 _REBUILD_WAIT = 60.0

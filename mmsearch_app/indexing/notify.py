@@ -12,8 +12,6 @@ from django.db import router, transaction
 
 from mmsearch_app.models import Entry
 
-__all__ = ["after_commit", "listen", "listeners"]
-
 listeners: list[Callable[[], object]] = []
 """Called without arguments after a commit that marked something; they must return at once."""
 

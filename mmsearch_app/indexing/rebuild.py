@@ -33,13 +33,6 @@ from mmsearch_app.indexing.generations import (
 from mmsearch_app.indexing.reconcile import reconcile
 from mmsearch_app.models import Entry, Rebuild, State
 
-__all__ = [
-    "RebuildBlocked",
-    "Rebuilder",
-    "rebuild_index",
-    "request_rebuild",
-]
-
 log = logging.getLogger(__name__)
 
 _Progress = Callable[[int, int], object]

@@ -20,8 +20,6 @@ from mmsearch_app.sources import (
     registry,
 )
 
-__all__ = ["connect", "is_known", "mark"]
-
 _CHUNK = 500
 
 

@@ -31,8 +31,6 @@ from mmsearch_app.indexing.ledger import in_chunks
 from mmsearch_app.models import Entry, State
 from mmsearch_app.sources import ImageSource, from_primary, key_field, registry, signature
 
-__all__ = ["Drift", "compare_index", "reconcile"]
-
 _PAGE = 2000
 _KEEP_REMOVED = timedelta(days=1)
 _GIVEN_UP = timedelta(days=1)

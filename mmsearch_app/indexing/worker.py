@@ -21,8 +21,6 @@ from mmsearch_app.models import Entry, State
 if TYPE_CHECKING:
     from mmsearch_app.indexing.batch import Vector
 
-__all__ = ["Drained", "drain"]
-
 log = logging.getLogger(__name__)
 
 

@@ -28,8 +28,6 @@ from mmsearch_app.rerankers.vlm import Capabilities, Prompt
 if TYPE_CHECKING:
     from mmsearch_app.rerankers.vlm import Form
 
-__all__ = ["Abilities", "ChatVLM"]
-
 _VERSION = "chat-2"
 _LOGPROBS = {"logprobs": True, "top_logprobs": 20}
 """Log-probabilities of 20 tokens: the usual limit."""

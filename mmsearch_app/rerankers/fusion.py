@@ -9,8 +9,6 @@ from statistics import fmean, pstdev
 
 from mmsearch_app.inference import require_share
 
-__all__ = ["fuse", "fuse_scores", "measure_agreement", "order_by", "trust"]
-
 _DAMPING = 2
 """The usual 60 is for lists of a thousand. With nine candidates it amounts to a sum of ranks, in
 which five of seven may pass the index's best; on the oracle of the tests it gains no more."""

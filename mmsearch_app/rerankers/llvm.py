@@ -25,8 +25,6 @@ from mmsearch_app.rerankers.replies.parsing import Judgement, clean
 from mmsearch_app.rerankers.replies.schemas import LABELS
 from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 
-__all__ = ["VisionReranker"]
-
 
 class VisionReranker:
     """Asks a model for an order of all candidates; the order is complete whatever it replies.

@@ -29,8 +29,6 @@ from mmsearch_app.rerankers.vlm import Capabilities, Form, Prompt
 if TYPE_CHECKING:
     from mmsearch_app.rerankers.local_network import LoadedModel
 
-__all__ = ["LocalVLM"]
-
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 _VERSION = "local-1"
 

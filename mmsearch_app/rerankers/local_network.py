@@ -26,8 +26,6 @@ from mmsearch_app.rerankers.replies.grammar import Grammar
 from mmsearch_app.rerankers.replies.schemas import grades_form
 from mmsearch_app.rerankers.vlm import Prompt
 
-__all__ = ["LoadedModel", "load_local"]
-
 PACKAGES = ("torchvision", "num2words")
 """What some processors need. No extra installs it: not every torch has a torchvision."""
 

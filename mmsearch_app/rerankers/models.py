@@ -21,8 +21,6 @@ from mmsearch_app.rerankers.prompts.collage import (
 )
 from mmsearch_app.rerankers.vlm import VisionLanguageModel
 
-__all__ = ["VLM_PRESETS", "VLMPreset", "build_model", "find_vlm_preset", "look_up"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VLMPreset:

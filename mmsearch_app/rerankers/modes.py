@@ -14,8 +14,6 @@ from mmsearch_app.rerankers.replies.parsing import Judgement, clean, read_grades
 from mmsearch_app.rerankers.replies.schemas import HIGHEST, grades_form, ranking_form
 from mmsearch_app.rerankers.vlm import Form, Prompt, PromptPart, VisionLanguageModel
 
-__all__ = ["MODES", "SENTENCE", "Mode", "TrainedPairs", "judge_in_windows"]
-
 SENTENCE = 80
 """Tokens of a sentence that is not constrained by a form."""
 UNKNOWN = -50.0

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from mmsearch_app.rerankers.replies.grammar import Grammar
 
-__all__ = ["Capabilities", "Form", "Prompt", "PromptPart", "VisionLanguageModel"]
-
 PromptPart: TypeAlias = "str | Image.Image"
 
 

@@ -10,31 +10,3 @@ from mmsearch_app.searching.rerank import apply_known, is_offered
 from mmsearch_app.searching.retrieve import searchable, title_of, url_of
 from mmsearch_app.searching.search import answer, search
 from mmsearch_app.searching.tickets import Expired, Forged
-
-__all__ = [
-    "MAX_VALUES",
-    "MAX_VALUE_LENGTH",
-    "Answer",
-    "Busy",
-    "Expired",
-    "FilterSpec",
-    "Forged",
-    "Guard",
-    "Hit",
-    "InvalidQuery",
-    "Query",
-    "SearchUnavailable",
-    "answer",
-    "apply_known",
-    "build_query",
-    "canonical_jpeg",
-    "find_products",
-    "get_guard",
-    "is_offered",
-    "search",
-    "searchable",
-    "specs",
-    "tickets",
-    "title_of",
-    "url_of",
-]

@@ -20,8 +20,6 @@ from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import InvalidQuery, Query
 from mmsearch_app.sources import registry
 
-__all__ = ["build_query", "find_products"]
-
 
 def build_query(
     *,

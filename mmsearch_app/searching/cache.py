@@ -26,17 +26,6 @@ from mmsearch_app.sources import key_of, registry
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = [
-    "canonical_jpeg",
-    "digests_of",
-    "find_ranking",
-    "keep_ranking",
-    "ranking_name",
-    "read_cache",
-    "remember_jpeg",
-    "write_cache",
-]
-
 log = logging.getLogger(__name__)
 _JPEG = "mmsearch_jpeg"
 """Key of `Image.info` under which an image opened from a canonical JPEG carries its bytes."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["query_content", "query_vector", "read_image"]
-
 log = logging.getLogger(__name__)
 
 

@@ -19,8 +19,6 @@ from mmsearch_app.indexes import Condition, Operator
 from mmsearch_app.searching.query import InvalidQuery
 from mmsearch_app.sources import ImageSource, Path, registry, scalar
 
-__all__ = ["MAX_VALUES", "MAX_VALUE_LENGTH", "FilterSpec", "FilterValue", "parse", "specs"]
-
 MAX_VALUES = 100
 """Filter values that one query by page or API may contain."""
 MAX_VALUE_LENGTH = 255

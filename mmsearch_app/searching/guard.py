@@ -20,8 +20,6 @@ from mmsearch_app.searching.query import SearchUnavailable
 if TYPE_CHECKING:
     from mmsearch_app.rerankers import Ranking
 
-__all__ = ["Busy", "Guard", "Load", "Resting", "TooSlow", "get_guard"]
-
 FAILURES = 3
 """Failures in a row that open the circuit."""
 

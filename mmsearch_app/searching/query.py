@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Answer", "Hit", "InvalidQuery", "Query", "SearchUnavailable"]
-
 
 class InvalidQuery(ValueError):
     """The query cannot be answered as asked; the message is written for the visitor.

@@ -23,8 +23,6 @@ from mmsearch_app.searching.query import Answer, Hit, Query
 from mmsearch_app.sources import registry
 from mmsearch_app.translation import write_number
 
-__all__ = ["apply_known", "is_offered", "rerank", "reranker_fingerprint"]
-
 log = logging.getLogger(__name__)
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Scope", "hydrate", "retrieve", "searchable", "title_of", "url_of"]
-
 log = logging.getLogger(__name__)
 _MAX_LIMIT = 16_384
 """The most products that one search of a Milvus server returns."""

@@ -26,8 +26,6 @@ from mmsearch_app.searching.retrieve import Scope, retrieve, searchable
 from mmsearch_app.signals import searched
 from mmsearch_app.sources import registry
 
-__all__ = ["Clock", "answer", "search", "with_signal"]
-
 log = logging.getLogger(__name__)
 _QUEUE_SECONDS = 2.0
 """How long a search waits for a place before the visitor is asked to try again."""

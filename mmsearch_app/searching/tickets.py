@@ -28,8 +28,6 @@ from mmsearch_app.searching.retrieve import Scope, hydrate
 from mmsearch_app.searching.search import Clock, with_signal
 from mmsearch_app.sources import entry_key, key_of, registry
 
-__all__ = ["Expired", "Forged", "TicketError", "issue", "redeem", "rerank_late"]
-
 _SALT = "mmsearch_app.searching.tickets"
 
 

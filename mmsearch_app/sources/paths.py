@@ -9,8 +9,6 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Manager, Model
 
-__all__ = ["Path", "find", "read", "resolve"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:

@@ -12,8 +12,6 @@ from django.db.models import Model, QuerySet
 
 from mmsearch_app.sources.base import ImageSource, is_kind_of
 
-__all__ = ["Registry", "find_model", "register", "registry"]
-
 _S = TypeVar("_S", bound=type[ImageSource])
 _T = TypeVar("_T")
 

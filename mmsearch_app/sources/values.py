@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mmsearch_app.indexes import Scalar
     from mmsearch_app.sources.base import ImageSource
 
-__all__ = ["entry_key", "key_field", "key_of", "scalar", "signature"]
-
 
 def scalar(value: Any) -> Scalar:
     """Return a filter's value as the index keeps it.

@@ -18,8 +18,6 @@ from mmsearch_app.searching import FilterSpec, specs
 from mmsearch_app.sources import ImageSource, registry
 from mmsearch_app.storefront.forms import OPERATORS, SearchForm
 
-__all__ = ["MAX_CHOICES", "Applied", "Facet", "FacetChoice", "applied", "facets"]
-
 MAX_CHOICES = 100
 """Values that one facet offers at most."""
 SIGNS = {"gte": "≥", "lte": "≤", "gt": ">", "lt": "<"}

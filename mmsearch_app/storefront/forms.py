@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from mmsearch_app.searching import Query
 
-__all__ = ["OPERATORS", "Reference", "SearchForm", "like_key", "refer", "search_link"]
-
 OPERATORS = ("gte", "lte", "gt", "lt")
 """What may follow a filter's name and `__` in a parameter."""
 

@@ -16,8 +16,6 @@ from mmsearch_app.storefront.forms import search_link
 if TYPE_CHECKING:
     from django.db.models import Model
 
-__all__ = ["SUGGESTIONS", "Chip", "suggest"]
-
 SUGGESTIONS = (_("in red"), _("in black"), _("striped"), _("plain"), _("with flowers"))
 
 

@@ -36,8 +36,6 @@ from mmsearch_app.storefront.facets import applied, facets
 from mmsearch_app.storefront.forms import SearchForm, refer
 from mmsearch_app.storefront.suggestions import SUGGESTIONS, Chip, suggest
 
-__all__ = ["SearchView", "query_picture", "search_page"]
-
 
 class SeeOther(HttpResponseRedirect):
     status_code = 303

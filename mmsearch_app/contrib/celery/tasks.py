@@ -13,8 +13,6 @@ from mmsearch_app.inference import needing
 with needing("celery"):
     from celery import shared_task
 
-__all__ = ["drain", "reconcile", "wake"]
-
 
 @shared_task(name="mmsearch.drain", bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
 def drain(self: Any, *, seconds: float = SHIFT_SECONDS) -> str:

@@ -14,8 +14,6 @@ with needing("prometheus"):
     from prometheus_client import REGISTRY, CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["build_registry", "register_metrics"]
-
 
 @cache
 def register_metrics() -> None:

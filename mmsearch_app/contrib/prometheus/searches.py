@@ -10,8 +10,6 @@ from mmsearch_app.searching import Answer, InvalidQuery, SearchUnavailable
 with needing("prometheus"):
     from prometheus_client import CollectorRegistry, Counter, Histogram
 
-__all__ = ["Searches"]
-
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 

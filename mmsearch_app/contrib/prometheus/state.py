@@ -20,8 +20,6 @@ with needing("prometheus"):
     from prometheus_client.core import GaugeMetricFamily
     from prometheus_client.registry import Collector
 
-__all__ = ["StateCollector"]
-
 log = logging.getLogger(__name__)
 
 _HELP = {

@@ -22,8 +22,6 @@ from starlette.routing import Route
 from mmsearch_app.contrib.serving.bodies import Encoding, Refusal, read_body
 from mmsearch_app.embedders import Batcher
 
-__all__ = ["ModelService", "make_application"]
-
 BODY_SECONDS = 30.0
 """Seconds within which the whole body must arrive."""
 

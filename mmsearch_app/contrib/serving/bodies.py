@@ -18,8 +18,6 @@ from mmsearch_app.translation import in_english
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_INPUTS", "MAX_TEXT", "Asked", "Refusal", "read_body"]
-
 MAX_INPUTS = 256
 """Texts in one request."""
 MAX_TEXT = 32_768

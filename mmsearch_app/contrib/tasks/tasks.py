@@ -14,8 +14,6 @@ from mmsearch_app import indexing
 from mmsearch_app.contrib.queue import SHIFT_SECONDS, Shifts
 from mmsearch_app.inference import needing
 
-__all__ = ["drain", "is_immediate", "reconcile", "wake"]
-
 with needing("tasks"):
     _library: Any = import_module("django.tasks" if find_spec("django.tasks") else "django_tasks")
 _ALIAS = "mmsearch" if "mmsearch" in getattr(settings, "TASKS", {}) else "default"

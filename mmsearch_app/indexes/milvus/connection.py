@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from pymilvus import MilvusClient
 
-__all__ = ["Connection"]
-
 SCHEMES = ("http", "https", "tcp", "unix")
 NOT_CONNECTED = 2
 NOT_FOUND = (100, 1600)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from mmsearch_app.inference import renew_after_fork
 
-__all__ = ["claim_file", "discard_sidecars", "explain_locked_file", "release_file"]
-
 _users: Counter[str] = Counter()
 
 

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Condition
     from mmsearch_app.indexes.facets import Facets
 
-__all__ = [
-    "add_columns",
-    "is_flat",
-    "listed",
-    "make_columns",
-    "none_of",
-    "one_of",
-    "quote",
-    "select",
-]
-
 
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 

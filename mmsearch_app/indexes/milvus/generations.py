@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Generation
     from mmsearch_app.indexes.milvus.connection import Connection
 
-__all__ = ["Generations"]
-
 INDEXED_FROM = 1024
 """Milvus builds no index for fewer rows; it scans them."""
 LOADING = 0.9

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from mmsearch_app.indexes.base import Condition, Generation, Record
 
-__all__ = ["MilvusIndex"]
-
 MAX_LIMIT = 16_384
 """A server's limit for hits or rows per call."""
 PAGE = 4096

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Record
     from mmsearch_app.indexes.facets import Facets
 
-__all__ = [
-    "FINGERPRINT",
-    "METRIC",
-    "batches",
-    "check_options",
-    "make_row",
-    "make_schema",
-    "read_generation",
-]
-
 FINGERPRINT = "mmsearch.fingerprint"
 """Collection property with the fingerprint (Milvus Lite does not store descriptions)."""
 METRIC = "COSINE"

@@ -6,5 +6,3 @@ released repository is never run. Importing `model` imports torch; `processor` d
 """
 
 from mmsearch_app.rerankers.phi3_vision.processor import Phi3VisionProcessor
-
-__all__ = ["Phi3VisionProcessor"]

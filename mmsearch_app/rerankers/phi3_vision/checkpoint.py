@@ -13,14 +13,6 @@ from mmsearch_app.inference import InvalidWeights, MissingWeights
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "Phi3Architecture",
-    "find_shards",
-    "read_architecture",
-    "read_layout",
-    "read_tensors",
-]
-
 LANGUAGE = (
     "bos_token_id",
     "eos_token_id",

@@ -12,8 +12,6 @@ from mmsearch_app.inference import normalise_pixels
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CROP", "count_tokens", "cut", "fit"]
-
 CROP = 336
 """Side of a crop in pixels."""
 CROP_TOKENS = 12

@@ -22,8 +22,6 @@ from mmsearch_app.rerankers.phi3_vision.checkpoint import (
 from mmsearch_app.rerankers.phi3_vision.tokens import read_stops
 from mmsearch_app.rerankers.phi3_vision.vision import ImageTokens
 
-__all__ = ["Phi3Vision", "build_phi3_vision", "released_phi3_layout"]
-
 TOWER = "model.vision_embed_tokens.img_processor."
 
 

@@ -13,8 +13,6 @@ from mmsearch_app.inference import require_at_least
 from mmsearch_app.rerankers.phi3_vision.crops import count_tokens, cut, fit
 from mmsearch_app.rerankers.phi3_vision.tokens import encode, read_tokenizer, write_prompt
 
-__all__ = ["Phi3VisionProcessor"]
-
 NUM_CROPS = 16
 
 

@@ -12,8 +12,6 @@ from typing import Any
 
 from mmsearch_app.inference import InvalidWeights, MissingWeights
 
-__all__ = ["defuse_markers", "encode", "read_stops", "read_tokenizer", "write_prompt"]
-
 ROLES = ("system", "user", "assistant")
 STOPS = ("<|end|>", "<|endoftext|>")
 """What ends an answer. The `eos_token_id` of the model's configuration never does."""

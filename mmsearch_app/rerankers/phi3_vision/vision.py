@@ -12,8 +12,6 @@ from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings
 
 from mmsearch_app.rerankers.phi3_vision.crops import CROP
 
-__all__ = ["ImageTokens"]
-
 
 class ImageTokens(nn.Module):
     """A CLIP tower, patches merged two by two, learned separators and a projection.

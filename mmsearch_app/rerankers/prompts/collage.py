@@ -12,18 +12,6 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
     from PIL.ImageFont import ImageFont as BitmapFont
 
-__all__ = [
-    "GEMMA",
-    "GENERIC",
-    "IDEFICS",
-    "LAYOUTS",
-    "PHI3_VISION",
-    "SMOL",
-    "Grid",
-    "Layout",
-    "draw",
-]
-
 QUERY = "QUERY"
 BLUE = (0, 70, 200)
 DARK = (30, 30, 30)

@@ -15,16 +15,6 @@ from mmsearch_app.rerankers.vlm import Prompt
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = [
-    "defuse",
-    "has_scores",
-    "read_scores",
-    "read_text",
-    "response_format",
-    "shrink",
-    "write",
-]
-
 QUALITIES = (92, 85, 75, 60)
 """JPEG qualities, tried in turn; if even the last is too large, the image is made smaller."""
 _MARK = re.compile(r"<(?!(?:Instruct|Query|Document)>)(?=[|/\w｜])|\[(?=/?[A-Z_]{2,}\])")

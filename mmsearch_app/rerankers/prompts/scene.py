@@ -10,8 +10,6 @@ from mmsearch_app.rerankers.prompts.collage import Layout, draw
 from mmsearch_app.rerankers.replies.schemas import labels_for
 from mmsearch_app.rerankers.vlm import Capabilities, PromptPart
 
-__all__ = ["Scene"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:

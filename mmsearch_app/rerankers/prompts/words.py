@@ -8,18 +8,6 @@ from mmsearch_app.rerankers.prompts.scene import Scene
 from mmsearch_app.rerankers.replies.parsing import clean
 from mmsearch_app.rerankers.replies.schemas import HIGHEST
 
-__all__ = [
-    "VERSION",
-    "ask_for_caption",
-    "ask_for_grades",
-    "ask_for_letter",
-    "ask_for_match",
-    "ask_for_ranking",
-    "ask_for_reason",
-    "flatten",
-    "quote_words",
-]
-
 VERSION = "1"
 WORDS = 200
 """Characters of a title, or of a visitor's words, that are put into a prompt."""

@@ -15,8 +15,6 @@ from transformers import LogitsProcessor
 from mmsearch_app.inference import ModelFailed
 from mmsearch_app.rerankers.replies.grammar import SLACK, Grammar, GrammarState
 
-__all__ = ["Constraint", "Vocabulary"]
-
 KEPT = 4096
 """States whose allowed tokens are cached."""
 PLACED = 128

@@ -6,8 +6,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Choice", "Grammar", "Permutation", "Segment", "Text", "exactly"]
-
 GrammarState: TypeAlias = tuple[int, Any]
 SLACK = 32
 """Bytes: the longest token of a reply, and what remains unused at the end of a text."""

@@ -13,8 +13,6 @@ from typing import Any
 from mmsearch_app.rerankers.fusion import order_by
 from mmsearch_app.rerankers.replies.schemas import HIGHEST
 
-__all__ = ["Judgement", "clean", "read_grades", "read_ranking"]
-
 SHOWN = 280
 """Characters of a reason or caption that are kept."""
 READ = 20_000

@@ -15,8 +15,6 @@ from mmsearch_app.rerankers.replies.grammar import (
 )
 from mmsearch_app.rerankers.vlm import Form
 
-__all__ = ["HIGHEST", "LABELS", "REASON_BYTES", "grades_form", "labels_for", "ranking_form"]
-
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 HIGHEST = 10
 """The best grade; 0 is the worst."""
