@@ -135,7 +135,7 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         logits: Tensor = self(**inputs, logits_to_keep=1, use_cache=False).logits
         return logits[:, -1].float()
 
-    def prepare_inputs_for_generation(  # type: ignore[override]
+    def prepare_inputs_for_generation(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
@@ -152,10 +152,12 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         begun = cache is not None and cache.get_seq_length() > 0
         added = kwargs.get("next_sequence_length") or 1
         if begun and self._outgrows(input_ids, attention_mask, added):
-            kwargs |= {CACHE: None, "next_sequence_length": None}
-        inputs: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[no-untyped-call]
+            stale = {CACHE, "next_sequence_length", "cache_position"} & kwargs.keys()
+            kwargs |= dict.fromkeys(stale)
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
             input_ids, attention_mask=attention_mask, **kwargs
         )
+        inputs.pop("inputs_embeds", None)  # transformers 4 names it, and `forward` makes its own
         if inputs["input_ids"].shape[1] > 1:
             inputs |= {"pixel_values": pixel_values, "image_sizes": image_sizes}
         return inputs
