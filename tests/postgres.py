@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 30
+START_SECONDS = 300
 FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
-IMPATIENT = ["lock_timeout=20s"]
+IMPATIENT = ["lock_timeout=120s"]
 """A test that waits for a lock for ever fails instead."""
 
 

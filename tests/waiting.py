@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(true: Callable[[], object], *, seconds: float = 60) -> None:
+def until(true: Callable[[], object], *, seconds: float = 300) -> None:
     """Return as soon as it is true; fail if it is not so by then."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.postgres import ROOT
 
-SECONDS = 120
+SECONDS = 300
 """After which a process or a wait has failed."""
 OPENING = """
 import django

@@ -20,6 +20,8 @@ from mmsearch_app.indexes.milvus import MilvusIndex
 from tests.indexes.kit import record
 from tests.indexes.milvus_server import find_obstacle, serve
 
+PATIENT = {"consistency": "Strong", "timeout": 300.0}
+"""A machine may be busy."""
 ENGINES = ("memory", "lite-file", "lite-server", "milvus")
 
 
@@ -43,10 +45,10 @@ class LiteServer:
     def stop(self) -> None:
         # Nothing but SIGINT makes it close its files.
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=120)
 
 
-def wait_for(uri: str, *, seconds: float = 60) -> None:
+def wait_for(uri: str, *, seconds: float = 300) -> None:
     index = MilvusIndex(uri=uri, timeout=2)
     deadline = time.monotonic() + seconds
     while True:
@@ -99,7 +101,7 @@ def uri_of(
 def make_milvus(uri: str | Path, **options: object) -> MilvusIndex:
     """An index with a collection of its own; a search shows what was just written."""
     collection = f"test_{uuid.uuid4().hex}"
-    return MilvusIndex(**{"uri": uri, "collection": collection, "consistency": "Strong", **options})
+    return MilvusIndex(**{"uri": uri, "collection": collection, **PATIENT, **options})
 
 
 @contextmanager

@@ -32,9 +32,9 @@ def index(request: pytest.FixtureRequest, uri_of: Callable[[str], str | Path]) -
         if request.param == "memory":
             yield MemoryIndex()
         elif request.param == "milvus":
-            yield stack.enter_context(opened(uri_of("milvus"), timeout=60, **ACCURATE))
+            yield stack.enter_context(opened(uri_of("milvus"), timeout=300, **ACCURATE))
         else:
-            yield stack.enter_context(opened(uri_of(request.param), timeout=60))
+            yield stack.enter_context(opened(uri_of(request.param), timeout=300))
 
 
 def fill(index: Index, count: int, *, seed: int = 0) -> str:
@@ -44,7 +44,7 @@ def fill(index: Index, count: int, *, seed: int = 0) -> str:
     return name
 
 
-def wait(shares: Iterator[float], *, seconds: float = 180) -> list[float]:
+def wait(shares: Iterator[float], *, seconds: float = 600) -> list[float]:
     """Look until all is done, as a rebuild does; what was seen."""
     seen, deadline = [], time.monotonic() + seconds
     for share in shares:
@@ -87,7 +87,7 @@ def test_what_is_written_while_it_settles_is_there(index: Index) -> None:
 
 
 def test_what_was_promoted_meanwhile_is_not_taken_from_visitors(milvus_uri: str) -> None:
-    with opened(milvus_uri, timeout=60) as index:
+    with opened(milvus_uri, timeout=300) as index:
         name = fill(index, 3_000)
         shares = index.settle(generation=name)
         next(shares)

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mmsearch_app.guard import Guard
+import pytest
+
+from mmsearch_app.guard import Guard, TooSlow
 from tests.waiting import until
 
 
@@ -16,7 +18,7 @@ def run(
     key: str,
     work: Callable[[], Any],
     *,
-    seconds: float = 5.0,
+    seconds: float = 600.0,
     fair: bool = True,
 ) -> Any:
     return guard.run(key, work, deadline=time.monotonic() + seconds, fair=fair)
@@ -27,6 +29,19 @@ def fail() -> None:
 
 
 def fill(guard: Guard[Any], start: Any, gate: threading.Event, count: int) -> list[dict[str, Any]]:
-    begun = [start(guard, f"hold-{n}", lambda: gate.wait(10)) for n in range(count)]
+    begun = [start(guard, f"hold-{n}", lambda: gate.wait(60)) for n in range(count)]
     until(lambda: len(guard._flights) == count)
     return begun
+
+
+def miss(guard: Guard[Any], key: str, gate: threading.Event, *, fair: bool = True) -> None:
+    """Work begins, hangs at the gate, and has missed its deadline."""
+    for _ in range(2):  # a thread that was slow to start has begun by the second time
+        with pytest.raises(TooSlow):
+            run(guard, key, lambda: gate.wait(60), seconds=0.03, fair=fair)
+        until(lambda: guard._flights[key].begun)
+
+
+def end_pause(guard: Guard[Any]) -> None:
+    """Let the pause pass that follows failures."""
+    guard._rests_until = 0.0

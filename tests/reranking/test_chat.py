@@ -99,7 +99,7 @@ def test_other_words_stay_as_they_are() -> None:
 
 def test_the_words_on_which_a_reranker_was_trained_arrive_as_they_are() -> None:
     with chatting(say("yes"), scores={"yes": -0.1, "no": -2.5}) as server:
-        model = ChatVLM(base_url=server.base_url, preset="qwen3-vl-reranker", timeout=5.0)
+        model = ChatVLM(base_url=server.base_url, preset="qwen3-vl-reranker", timeout=60.0)
         reranker = VisionReranker(preset="qwen3-vl-reranker", model=model, reason=False)
         picture = Image.new("RGB", (32, 32))
         asked = Content(image=picture, text="in <Query>: blue <|end|>")

@@ -11,7 +11,7 @@ import pytest
 from mmsearch_app.rerankers.chat import ChatVLM
 from mmsearch_app.rerankers.deadline import until
 from mmsearch_app.rerankers.vlm import ModelFailed
-from tests.model_server import Misdeed, die, die_midway, drip, raw, sleep, status
+from tests.model_server import Misdeed, die, die_midway, drip, hang, raw, status
 from tests.models.listener import listening
 from tests.reranking.chat_server import HELLO, ChatServer, say_hello
 
@@ -48,32 +48,28 @@ def test_the_time_that_a_busy_server_names_is_kept(
 def test_a_time_beyond_the_deadline_is_not_waited_for(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
-    server.script.append(status(429, Retry_After="60"))
-    begun = time.monotonic()
+    server.script.append(status(429, Retry_After="3600"))
     with pytest.raises(ModelFailed, match="429"):
         say_hello(connect())
-    assert time.monotonic() - begun < 30
+    assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("misdeed", [sleep(6), drip], ids=["hangs", "drips"])
+@pytest.mark.parametrize("misdeed", [hang, drip], ids=["hangs", "drips"])
 def test_a_slow_server_is_left_at_the_timeout(
     server: ChatServer, connect: Callable[..., ChatVLM], misdeed: Misdeed
 ) -> None:
     server.script.append(misdeed)
-    begun = time.monotonic()
     with pytest.raises(ModelFailed, match="in time"):
         say_hello(connect(timeout=0.3))
-    assert time.monotonic() - begun < 4
 
 
 def test_a_call_ends_at_the_deadline_of_the_one_who_waits(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
-    server.script.append(sleep(6))
-    begun = time.monotonic()
-    with until(begun + 0.3), pytest.raises(ModelFailed, match="in time"):
-        say_hello(connect(timeout=60))
-    assert time.monotonic() - begun < 4
+    server.script.append(hang)
+    with until(time.monotonic() + 0.3), pytest.raises(ModelFailed, match="in time"):
+        say_hello(connect(timeout=600))
+    assert not server.ended.is_set()
 
 
 def test_nothing_is_asked_when_no_time_is_left(

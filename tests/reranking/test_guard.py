@@ -47,21 +47,25 @@ def test_a_timeout_inside_the_work_is_the_works_own() -> None:
 def test_the_deadline_holds_whatever_the_work_does(gate: threading.Event) -> None:
     begun = time.monotonic()
     with pytest.raises(TooSlow):
-        run(Guard(places=1, queue=0, pause=1), "a", lambda: gate.wait(10), seconds=SOON)
-    assert SOON <= time.monotonic() - begun < 5
+        run(Guard(places=1, queue=0, pause=1), "a", lambda: gate.wait(60), seconds=SOON)
+    assert time.monotonic() >= begun + SOON
+    assert not gate.is_set()
 
 
 def test_the_work_knows_how_long_it_is_of_use() -> None:
-    left = run(Guard(places=1, queue=0, pause=1), "a", seconds_left, seconds=3)
-    assert 2.5 < left <= 3
+    left = run(Guard(places=1, queue=0, pause=1), "a", seconds_left, seconds=1000)
+    assert 900 < left <= 1000
     assert seconds_left() is None
 
 
 def test_the_work_may_take_as_long_again_and_then_it_is_told_to_stop() -> None:
     guard: Guard[Any] = Guard(places=1, queue=0, pause=1)
+    flights: list[Any] = []
     ends: list[float] = []
 
     def work() -> None:
+        with guard._lock:
+            flights.extend(guard._flights.values())
         while True:
             try:
                 require_time()
@@ -70,11 +74,11 @@ def test_the_work_may_take_as_long_again_and_then_it_is_told_to_stop() -> None:
                 raise
             time.sleep(0.005)
 
-    begun = time.monotonic()
     with pytest.raises(TooSlow):
         run(guard, "a", work, seconds=SOON)
     until(lambda: ends)
-    assert ends[0] >= begun + 2 * SOON - 0.05
+    assert ends[0] >= flights[0].deadline + flights[0].grace
+    assert 0 < flights[0].grace <= SOON
     until(lambda: not guard._flights)
 
 
@@ -87,6 +91,7 @@ def test_only_so_many_work_at_once(gate: threading.Event, start: Any) -> None:
         with lock:
             at_work += 1
             most = max(most, at_work)
+        until(lambda: most >= 2)
         time.sleep(0.02)
         with lock:
             at_work -= 1
@@ -102,10 +107,9 @@ def test_a_full_queue_turns_away_at_once_and_says_when_to_come_back(
 ) -> None:
     guard: Guard[Any] = Guard(places=1, queue=1, pause=1)
     fill(guard, start, gate, 2)
-    begun = time.monotonic()
     with pytest.raises(Busy) as caught:
         run(guard, "one more", lambda: 1)
-    assert time.monotonic() - begun < 5
+    assert not gate.is_set()
     assert caught.value.retry_after > 0
     with pytest.raises(Busy):
         guard.check("one more")
@@ -122,18 +126,25 @@ def test_places_come_free_again(gate: threading.Event, start: Any) -> None:
 def test_who_asks_for_the_same_waits_for_the_one_piece_of_work(
     gate: threading.Event, start: Any
 ) -> None:
-    guard: Guard[Any] = Guard(places=2, queue=0, pause=1)
+    class Watched(Guard[Any]):
+        asked = 0
+
+        def _admit(self, key: str) -> None:
+            self.asked += 1
+            super()._admit(key)
+
+    guard = Watched(places=2, queue=0, pause=1)
     calls: list[int] = []
 
     def work() -> int:
         calls.append(1)
-        gate.wait(10)
+        gate.wait(60)
         return 7
 
     found = [start(guard, "same", work) for _ in range(5)]
-    until(lambda: bool(calls))
-    time.sleep(0.05)
-    gate.set()
+    until(lambda: guard.asked == 5)
+    with guard._lock:  # the last one has joined, too
+        gate.set()
     until(lambda: all(found))
     assert [each["result"] for each in found] == [7] * 5
     assert calls == [1]
@@ -142,11 +153,10 @@ def test_who_asks_for_the_same_waits_for_the_one_piece_of_work(
 def test_nobody_waits_for_what_hangs_already(gate: threading.Event) -> None:
     guard: Guard[Any] = Guard(places=1, queue=5, pause=1)
     with pytest.raises(TooSlow):
-        run(guard, "same", lambda: gate.wait(10), seconds=0.05)
-    begun = time.monotonic()
+        run(guard, "same", lambda: gate.wait(60), seconds=0.05)
     with pytest.raises(TooSlow):
         run(guard, "same", lambda: 1)
-    assert time.monotonic() - begun < 5
+    assert not gate.is_set()
 
 
 def test_what_hangs_costs_no_more_threads_than_there_are_places(gate: threading.Event) -> None:
@@ -155,11 +165,11 @@ def test_what_hangs_costs_no_more_threads_than_there_are_places(gate: threading.
 
     def hang() -> None:
         calls.append(1)
-        gate.wait(10)
+        gate.wait(60)
 
     before = threading.active_count()
     for number in range(8):
         with pytest.raises((TooSlow, Resting, Busy)):
             run(guard, str(number), hang, seconds=0.05)
-    until(lambda: threading.active_count() <= before + 2)
+    until(lambda: len(calls) == 2 and threading.active_count() <= before + 2)
     assert len(calls) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -15,6 +14,7 @@ from mmsearch_app.query import SearchUnavailable
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.rerankers.fusion import fuse_scores
 from tests.reranking.conftest import Mugs, Use
+from tests.reranking.guarding import end_pause
 from tests.reranking.parts import Moody, crowd, titles
 from tests.waiting import until
 
@@ -25,9 +25,8 @@ def test_a_model_that_hangs_costs_the_deadline_and_the_answer_says_so(mugs: Mugs
     use(RERANK_TIMEOUT=0.3)
     plain = titles(search("red mug", rerank=False))
     mugs.gate.clear()
-    begun = time.monotonic()
     found = search("red mug")
-    assert time.monotonic() - begun < 15  # the model hangs for twice as long
+    assert not mugs.gate.is_set()  # the model still hangs
     assert titles(found) == plain
     assert found.ranked_by == "index"
     assert found.notes == ("Ordered by the index: the reranker took longer than 0.3 seconds.",)
@@ -36,14 +35,14 @@ def test_a_model_that_hangs_costs_the_deadline_and_the_answer_says_so(mugs: Mugs
 def test_after_three_failures_it_is_left_alone_and_after_a_pause_asked_again(
     mugs: Mugs, use: Use
 ) -> None:
-    use(RERANK_PAUSE=2.0)
+    use(RERANK_PAUSE=600.0)
     mugs.fails = True
     for number in range(3):
         assert "failed (ConnectionError)" in search(f"red mug {number}").notes[0]
     assert "left alone" in search("red mug 4").notes[0]
     assert len(mugs.calls) == 3
     mugs.fails = False
-    time.sleep(2.1)
+    end_pause(conf.get_guard())
     assert search("red mug 5").ranked_by == "reranker"
     assert search("red mug 6").ranked_by == "reranker"
 
@@ -51,7 +50,7 @@ def test_after_three_failures_it_is_left_alone_and_after_a_pause_asked_again(
 def test_what_a_model_says_too_late_is_kept_for_the_next_one(mugs: Mugs, use: Use) -> None:
     use(RERANK_TIMEOUT=0.2)
     mugs.gate.clear()
-    assert search("red mug").ranked_by == "index"
+    until(lambda: search("red mug").ranked_by == "index" and mugs.calls)
     mugs.gate.set()
     until(lambda: search("red mug").ranked_by != "index")
     assert len(mugs.calls) == 1
@@ -61,9 +60,8 @@ def test_what_a_model_says_too_late_is_kept_for_the_next_one(mugs: Mugs, use: Us
 def test_a_hanging_model_does_not_take_the_places_of_searches(mugs: Mugs, use: Use) -> None:
     use(MAX_CONCURRENT_SEARCHES=1)
     with crowd(mugs, lambda: search("red mug")):
-        begun = time.monotonic()
         assert search("blue shirt", rerank=False).hits
-        assert time.monotonic() - begun < 10  # the model hangs for longer
+        assert not mugs.gate.is_set()  # the model still hangs
 
 
 @pytest.mark.django_db(transaction=True)

@@ -57,7 +57,7 @@ def test_the_command_serves_and_says_what_to_write_in_the_settings() -> None:
     try:
         until(lambda: is_open(port))
         process.terminate()
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert "TestingEmbedder is loaded: " in said
