@@ -23,6 +23,12 @@ UNINSTALLED = {
 }
 """Modules that no extra of `dev` brings, which are markers as well, and whose tests need them."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
+NOTES = pytest.StashKey[dict[str, None]]()
+TOGETHER = ("indexes", "starter")
+"""Folders whose tests share what is slow to start, a Milvus server or real weights: where pytest
+runs in several processes (pytest-xdist), each goes to one of them. Else a file stays together."""
+FIRST = ("tests/test_postgres.py", "tests/indexes/", "tests/starter/", "tests/models/")
+"""What takes longest begins first, so that all processes end at about the same time."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +64,13 @@ def use(settings: Any) -> Callable[..., None]:
     return change
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Name the group of a test: those of one group run in the same process."""
+    if item.config.pluginmanager.hasplugin("xdist"):
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is about the other database, and libraries that no extra of `dev` has."""
     sqlite = django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
@@ -69,6 +82,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[LEFT_OUT] = {
         name: sum(bool(item.get_closest_marker(name)) for item in left_out) for name in lacking
     }
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -84,13 +99,33 @@ def pytest_runtest_makereport(
     return report
 
 
+def _notes(config: pytest.Config) -> list[str]:
+    """What ran in a process of its own, and what was left out."""
+    notes = [
+        f"Left out: {count} tests of {UNINSTALLED[module]}. They need torchvision, of which there "
+        "is no build for every torch."
+        for module, count in config.stash.get(LEFT_OUT, {}).items()
+        if count
+    ]
+    if summary := config.stash.get(POSTGRES_SUMMARY, ""):
+        notes.append(f"The tests of the core on PostgreSQL: {summary}")
+    return notes
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the notes to the process that reports, where several run tests."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["notes"] = _notes(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the notes of a process that has run tests."""
+    said = node.config.stash.setdefault(NOTES, {})
+    said.update(dict.fromkeys(getattr(node, "workeroutput", {}).get("notes", [])))
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say what ran in a process of its own, and what was left out."""
-    for module, count in config.stash.get(LEFT_OUT, {}).items():
-        if count:
-            terminalreporter.write_line(
-                f"Left out: {count} tests of {UNINSTALLED[module]}. They need torchvision, of "
-                "which there is no build for every torch."
-            )
-    if summary := config.stash.get(POSTGRES_SUMMARY, ""):
-        terminalreporter.write_line(f"The tests of the core on PostgreSQL: {summary}")
+    for note in [*config.stash.get(NOTES, {}), *_notes(config)]:
+        terminalreporter.write_line(note)
