@@ -61,9 +61,10 @@ def wait_for(uri: str, *, seconds: float = 300) -> None:
             time.sleep(0.2)
 
 
-@pytest.fixture
-def lite_server(tmp_path: Path) -> Iterator[LiteServer]:
-    server = LiteServer(tmp_path / "served")
+@pytest.fixture(scope="module")
+def lite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiteServer]:
+    """One to stop and to start again, for the tests of a module."""
+    server = LiteServer(tmp_path_factory.mktemp("served"))
     yield server
     server.stop()
 

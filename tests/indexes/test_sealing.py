@@ -66,10 +66,12 @@ def recall(index: Index, name: str, vectors: np.ndarray) -> float:
 
 def test_right_after_the_switch_ten_of_ten_are_found(index: Index) -> None:
     """A Milvus 2.3 that was not waited for finds 7 of 10 here, and with 64 dimensions 5."""
-    name = fill(index, 20_000)
+    other = not index.shared or getattr(index, "single_writer", False)
+    count = 2_000 if other else 20_000  # memory and Milvus Lite look at every vector
+    name = fill(index, count)
     shares = wait(index.settle(generation=name))
     index.promote(name)
-    assert recall(index, name, units(20_000, dimension=DIMENSION)) >= 0.99
+    assert recall(index, name, units(count, dimension=DIMENSION)) >= 0.99
     assert all(0 <= share <= 1 for share in shares)
 
 
