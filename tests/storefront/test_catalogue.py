@@ -79,21 +79,25 @@ def test_ctrl_c_is_heard_by_the_one_who_asked_and_by_no_process_that_draws(
 ) -> None:
     script = tmp_path / "drawing.py"
     script.write_text(DRAWING)
-    run = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, script],
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert run.stdout
-    if soon:
-        until(lambda: len(children(run.pid)) >= 2)
-    else:
-        assert run.stdout.readline() == "drawn\n"
-    os.killpg(run.pid, signal.SIGINT)
-    out, err = run.communicate(timeout=300)
+    ) as run:
+        assert run.stdout
+        try:
+            if soon:
+                until(lambda: len(children(run.pid)) >= 2)
+            else:
+                assert run.stdout.readline() == "drawn\n"
+            os.killpg(run.pid, signal.SIGINT)
+            out, err = run.communicate(timeout=300)
+        finally:
+            if run.poll() is None:
+                os.killpg(run.pid, signal.SIGKILL)
     assert (out.splitlines()[-1], err) == ("stopped", "")
     assert out.count("drawn") < 12_000
 
