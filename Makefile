@@ -3,10 +3,21 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
+UV ?= uv==0.13.9
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+PIP := $(BIN)/python -m pip
 
-.PHONY: demo test lint messages screenshot tables benchmarks clean
+PY = $$(find mmsearch_app example_shop tests benchmarks tools -name '*.py' -not -path '*/migrations/*') manage.py
+TEMPLATES = $$(find mmsearch_app example_shop tests -path '*/templates/*' -name '*.html')
+OLDEST_DJANGO = 5.2
+
+.PHONY: help demo test test-newest lint fix types docs lock upgrade messages screenshot tables \
+	benchmarks clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.starter ## set up and run the example shop with a working search
 	$(BIN)/python manage.py demo --port $(PORT)
@@ -14,11 +25,56 @@ demo: $(VENV)/.starter ## set up and run the example shop with a working search
 test: $(VENV)/.dev ## set up and run every test that this machine can run
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.dev ## style, types, migrations
+test-newest: ## the same with the newest release of every dependency, in .venv-newest
+	$(MAKE) VENV=.venv-newest .venv-newest/bin/pip
+	.venv-newest/bin/python -m pip install --quiet --upgrade pip
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
+		-c constraints.txt -e . --group test
+	.venv-newest/bin/python -m pytest
+
+lint: $(VENV)/.dev types ## style, types, templates, spelling, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/djade --check --target-version $(OLDEST_DJANGO) $(TEMPLATES)
+	$(BIN)/django-upgrade --check --target-version $(OLDEST_DJANGO) $(PY)
+	$(BIN)/codespell
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+types: $(VENV)/.dev ## types alone
+	$(BIN)/mypy
+
+fix: $(VENV)/.dev ## let the tools of `make lint` rewrite what they can
+	-$(BIN)/django-upgrade --target-version $(OLDEST_DJANGO) $(PY)
+	-$(BIN)/djade --target-version $(OLDEST_DJANGO) $(TEMPLATES)
+	-$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## the documentation, in build/docs; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
+
+lock: .venv-lock/.uv ## bring locks/ up to date with pyproject.toml; versions that fit stay
+	.venv-lock/bin/python tools/lock.py
+
+upgrade: .venv-lock/.uv ## lock the newest release of every dependency
+	.venv-lock/bin/python tools/lock.py --upgrade
+
+messages: $(VENV)/.dev ## update and compile the catalogues of texts
+	$(BIN)/python tools/messages.py
+
+screenshot: $(VENV)/.dev ## the README's picture
+	$(BIN)/python tools/screenshot.py
+
+tables: $(VENV)/.dev ## the tables of the documentation
+	$(BIN)/python tools/tables.py
+
+benchmarks: $(VENV)/.dev ## every figure of the documentation and more
+	$(BIN)/python -m benchmarks.starter
+	$(BIN)/python -m benchmarks.index
+	$(BIN)/python -m benchmarks.ledger
+	$(BIN)/python -m benchmarks.evidence
+
+clean: ## remove the environments, the demo's data and all that was built
+	rm -rf $(VENV) .venv-newest .venv-lock .nox var build dist *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -26,28 +82,23 @@ $(BIN)/python:
 $(BIN)/pip: | $(BIN)/python # missing where the line above was stopped, or had no ensurepip
 	$(BIN)/python -m ensurepip --default-pip >/dev/null
 
-$(VENV)/.starter: pyproject.toml constraints.txt | $(BIN)/pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[starter]'
+# torch comes by version, not by hash, since a machine may offer its own build (tools/lock.py).
+define install
+	$(PIP) install --quiet --no-deps --require-hashes -r locks/$(1).txt
+	$(PIP) install --quiet -c locks/torch.txt torch
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(PIP) check
+endef
+
+$(VENV)/.starter: pyproject.toml locks/demo.txt locks/torch.txt | $(BIN)/pip
+	$(call install,demo)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+$(VENV)/.dev: pyproject.toml locks/dev.txt locks/torch.txt | $(BIN)/pip
+	$(call install,dev)
 	@touch $@ $(VENV)/.starter
 
-messages: $(VENV)/.dev ## update and compile the catalogues of texts
-	$(BIN)/python docs/messages.py
-
-screenshot: $(VENV)/.dev ## the README's picture
-	$(BIN)/python docs/screenshot.py
-
-tables: $(VENV)/.dev ## the README's tables
-	$(BIN)/python docs/tables.py
-
-benchmarks: $(VENV)/.dev ## every figure of the README and more
-	$(BIN)/python -m benchmarks.starter
-	$(BIN)/python -m benchmarks.index
-	$(BIN)/python -m benchmarks.ledger
-	$(BIN)/python -m benchmarks.evidence
-
-clean: ## remove the environment and the demo's data
-	rm -rf $(VENV) var build dist *.egg-info
+.venv-lock/.uv: Makefile
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet '$(UV)'
+	@touch $@

@@ -1,12 +1,11 @@
 #!/usr/bin/env python
-"""Django's command line for the example shop."""
+"""Django's command line, with the example shop's settings."""
 
 import os
 import sys
 
 
 def main() -> None:
-    """Run the command named in `sys.argv`."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_shop.settings")
     from django.core.management import execute_from_command_line
 

@@ -1,8 +1,8 @@
-"""How many of all rankings come back complete, and how many repairs that took.
+"""Count the complete rankings, and the repairs they needed.
 
-Each model is tiny and has random weights, computes in bfloat16 as by default, and samples at a
-temperature at which it says nothing sensible. It is asked about a picture with words, and about
-words that try to break the prompt.
+Each model is tiny, has random weights, computes in bfloat16 (the default), and samples at a
+temperature that gives nonsense. The queries are an image with words, and words that try to break
+the prompt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TEMPERATURE = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """Of one model in one mode about so many candidates."""
+    """The outcome for one model, one mode and one number of candidates."""
 
     complete: int
     repairs: int
@@ -39,7 +39,7 @@ class Tally:
 
 
 def render() -> str:
-    """A row for each model and mode: complete rankings of those asked for, by candidates."""
+    """A row per model and mode: complete rankings per number of candidates, and repairs."""
     counts = " | ".join(f"{count} candidates" for count in COUNTS)
     lines = [f"| model | mode | {counts} | repairs |", f"| --- | --- | {'---: | ' * 5}---: |"]
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +55,7 @@ def render() -> str:
 
 
 def ask(model: LocalVLM, mode: str, count: int) -> Tally:
-    """Complete is what has every candidate exactly once, whatever it took."""
+    """Rerank for every query. A ranking is complete if it has each candidate exactly once."""
     reranker = VisionReranker(model=model, mode=mode, reason=False, caption=False)
     rankings = [reranker.rerank(kit.QUERIES[name], kit.products(count)) for name in ASKED]
     complete = sum(sorted(found.order) == list(range(count)) for found in rankings)

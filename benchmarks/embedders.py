@@ -1,14 +1,13 @@
-"""How fast the models run, what else than the model takes time, and what batching queries gains.
+"""Measure the speed of the models, the overhead around them, and the gain of batching queries.
 
     python -m benchmarks.embedders [--models bge-vl-base visualized-bge-base …]
         [--dtypes float32 bfloat16] [--batches 1 4] [--pictures 4] [--visitors 1 4 16] [--turns 3]
 
-The architectures are those of the released models at full size; the weights are random, which
-changes no speed. Every model and dtype runs in a process of its own, so that its peak of memory
-is its own. What is compared is measured by turns, and the quickest of `--turns` counts, because a
-machine may be busy with other things. "of bare" is the speed as a share of the bare forward's on
-tensors that lie ready: `embed` has to resize, copy and split as well, `+ decode` also opens the
-JPEG. A GPU is used if there is one.
+The architectures are those of the released models at full size; random weights do not change the
+speed. Every model and dtype runs in its own process, so that the peak memory is its own. Calls
+that are compared alternate, and the fastest of `--turns` counts, because the machine may be busy.
+"of bare" is the speed relative to the bare forward pass on prepared tensors: `embed` also resizes,
+copies and splits, and `+ decode` also opens the JPEG. A GPU is used if there is one.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.random_models import TEXTS, bare, build, network_device, network_module
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.batching import Batcher
 from mmsearch_app.embedders.runtime import TorchEmbedder
-from mmsearch_app.images import open_image
+from mmsearch_app.images.open import open_image
+from mmsearch_app.inference.content import Content
 
 
 def main() -> None:
@@ -54,7 +53,7 @@ def main() -> None:
 
 
 def measure(model: str, dtype: Any, options: argparse.Namespace) -> None:
-    """One model in one dtype: all three tables."""
+    """Print all three tables for one model in one dtype."""
     import torch
 
     embedder = build(model, dtype)
@@ -66,11 +65,11 @@ def measure(model: str, dtype: Any, options: argparse.Namespace) -> None:
     with torch.inference_mode():
         for batch in options.batches:
             embedder.batch_size = batch
-            tell("pictures", batch, *time_pictures(embedder, pictures, turns=options.turns))
+            print_speeds("pictures", batch, *time_pictures(embedder, pictures, turns=options.turns))
         for batch in options.batches:
             embedder.batch_size = batch
             count = 4 * options.pictures
-            tell("words", batch, *time_words(embedder, count, turns=options.turns))
+            print_speeds("words", batch, *time_words(embedder, count, turns=options.turns))
     embedder.batch_size = 32
     if options.visitors:
         print(
@@ -78,7 +77,7 @@ def measure(model: str, dtype: Any, options: argparse.Namespace) -> None:
         )
     for kind, contents in queries(pictures).items():
         for visitors in options.visitors:
-            tell_visitors(embedder, kind, contents, visitors=visitors, turns=options.turns)
+            print_visitors(embedder, kind, contents, visitors=visitors, turns=options.turns)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     weights = sum(p.numel() * p.element_size() for p in network_module(network).parameters())
     print(f"weights {weights / 1e6:.0f} MB, peak of the process {peak / 1e6:.0f} MB", end="")
@@ -88,7 +87,7 @@ def measure(model: str, dtype: Any, options: argparse.Namespace) -> None:
 
 
 def make_jpeg(seed: int) -> bytes:
-    """800 × 600, about as large a file as a photograph of a product."""
+    """A JPEG of 800 × 600, with about the file size of a product photograph."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 255, (30, 40, 3), dtype=np.uint8))
     image = np.asarray(coarse.resize((800, 600), Image.Resampling.BICUBIC), dtype=np.int16)
@@ -103,7 +102,7 @@ def decode(data: bytes) -> Image.Image:
 
 
 def quickest(calls: Sequence[Callable[[], Any]], device: Any, *, turns: int) -> list[float]:
-    """Seconds of each call, by turns, after one turn that does not count."""
+    """The fewest seconds of each call; calls alternate, after one turn to warm up."""
     import torch
 
     best = [float("inf")] * len(calls)
@@ -119,7 +118,7 @@ def quickest(calls: Sequence[Callable[[], Any]], device: Any, *, turns: int) -> 
 
 
 def time_pictures(embedder: TorchEmbedder, jpegs: Sequence[bytes], *, turns: int) -> list[float]:
-    """Pictures a second: bare, by the embedder, by the embedder with decoding before."""
+    """Images per second: the bare network, the embedder, the embedder after decoding."""
     network: Any = embedder._network
     batch = min(embedder.batch_size, len(jpegs))
     contents = [Content(image=decode(data)) for data in jpegs]
@@ -134,7 +133,7 @@ def time_pictures(embedder: TorchEmbedder, jpegs: Sequence[bytes], *, turns: int
 
 
 def time_words(embedder: TorchEmbedder, count: int, *, turns: int) -> list[float]:
-    """Texts a second: bare, and by the embedder."""
+    """Texts per second: the bare network, the embedder."""
     network: Any = embedder._network
     batch = min(embedder.batch_size, count)
     contents = [Content(text=TEXTS[number % 4]) for number in range(count)]
@@ -146,7 +145,7 @@ def time_words(embedder: TorchEmbedder, count: int, *, turns: int) -> list[float
     return [count / each for each in quickest(calls, network_device(network), turns=turns)]
 
 
-def tell(kind: str, batch: int, alone: float, whole: float, *more: float) -> None:
+def print_speeds(kind: str, batch: int, alone: float, whole: float, *more: float) -> None:
     shares = "".join(f"{speed / alone:>9.2f}" for speed in (whole, *more))
     print(f"{kind:<10}{batch:>6}{alone:>10.1f}{whole:>10.1f}{shares}", flush=True)
 
@@ -157,7 +156,7 @@ def queries(jpegs: Sequence[bytes]) -> dict[str, list[Content]]:
     return {"words": words, "composed": [Content(image=image, text=text) for text in TEXTS]}
 
 
-def tell_visitors(
+def print_visitors(
     embedder: TorchEmbedder,
     kind: str,
     contents: Sequence[Content],
@@ -165,7 +164,7 @@ def tell_visitors(
     visitors: int,
     turns: int,
 ) -> None:
-    """Queries a second when everybody asks at once, and the median milliseconds of a query."""
+    """Print queries per second for concurrent visitors, and the median milliseconds of a query."""
     joined = Batcher(embedder, most=16, seconds=600)
     best = [(0.0, 0.0), (0.0, 0.0)]
     for _ in range(turns):
@@ -179,7 +178,7 @@ def tell_visitors(
 def crowd(
     ask: Callable[[Sequence[Content]], Any], contents: Sequence[Content], *, visitors: int
 ) -> tuple[float, float]:
-    """Everybody asks twice, the second time after the first answer."""
+    """Let each visitor ask twice in a row; returns queries per second and median milliseconds."""
 
     def visit(number: int) -> list[float]:
         times = []

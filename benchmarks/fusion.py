@@ -1,7 +1,7 @@
-"""What a bad reranker can cost: its order fused with that of the index, at half a weight.
+"""What a bad reranker can cost, fused with the order of the index at a weight of one half.
 
-The questions are the example catalogue's, the index a fair but noisy judge of them, and the
-reranker an oracle that knows the truth and departs from it as the row says.
+The questions are about the example catalogue, the index judges them fairly but noisily, and the
+reranker is an oracle that knows the truth and departs from it as each row says.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ WEIGHT = 0.5
 QUESTIONS = 200
 ORACLES: dict[str, dict[str, Any]] = {
     "honest": {},
-    "a quarter of its grades are guesses": {"lies": 0.25},
-    "half of them": {"lies": 0.5},
-    "all of them": {"lies": 1.0},
-    "all, and the first shown are favoured": {"lies": 1.0, "bias": 5},
-    "all, and the last shown are favoured": {"lies": 1.0, "bias": -10},
-    "turns the truth round": {"spite": True},
+    "a quarter of the grades are random": {"lies": 0.25},
+    "half of the grades are random": {"lies": 0.5},
+    "all grades are random": {"lies": 1.0},
+    "all random, favouring those shown first": {"lies": 1.0, "bias": 5},
+    "all random, favouring those shown last": {"lies": 1.0, "bias": -10},
+    "reversed grades": {"spite": True},
 }
 MOST = 8
-"""Candidates of which every order is tried."""
+"""The largest number of candidates of which every order is tried."""
 
 
 def render() -> str:
-    """nDCG of the index, of the reranker and of both; then the bound on the index's best."""
+    """nDCG of the index, the reranker and both; then the worst place of the index's best hit."""
     asked = questions(QUESTIONS, noise=0.2)
     lines = ["| reranker | index alone | reranker alone | fused by ranks | fused by scores |"]
     lines.append("| --- | ---: | ---: | ---: | ---: |")

@@ -1,7 +1,7 @@
-"""How long a search takes whose reranker hangs: against `RERANK_TIMEOUT`, the visitor's deadline.
+"""How long a search takes when the reranker hangs, compared with `RERANK_TIMEOUT`.
 
-In the first kind of row each search meets a guard that knows nothing yet, so that every one waits
-for as long as it ever will. In the second the guard has seen the model hang, as in a shop.
+In the first kind of row, every search has a new guard and so waits for the whole deadline. In the
+second, all searches share a guard, as in a shop: it stops calling a model that hangs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 
 SEARCHES = 100
@@ -23,18 +23,17 @@ gate = threading.Event()
 
 
 class Hanging:
-    """Never answers while the gate is closed."""
+    """A reranker that blocks until `gate` is set."""
 
     fingerprint = "hanging-1"
 
     def rerank(self, query: Content, candidates: Sequence[Content]) -> Ranking:
-        """Comes back once nobody waits any more."""
         gate.wait(60)
         return Ranking(order=tuple(range(len(candidates))))
 
 
 def render() -> str:
-    """A row for each deadline and kind."""
+    """The table, with two rows per deadline."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     import django
 
@@ -50,7 +49,7 @@ def render() -> str:
             with override_settings(MMSEARCH=choose(deadline)):
                 fill()
                 lines.append(ask("at every search", deadline, fresh=True))
-                lines.append(ask("and is left alone by the guard", deadline, fresh=False))
+                lines.append(ask("and the guard stops calling it", deadline, fresh=False))
     finally:
         gate.set()
         join()
@@ -59,7 +58,7 @@ def render() -> str:
 
 
 def choose(deadline: float) -> dict[str, Any]:
-    """The setting, with the model that hangs."""
+    """The value of MMSEARCH with the hanging reranker."""
     from mmsearch_app.testing import IN_MEMORY
 
     return {
@@ -70,12 +69,12 @@ def choose(deadline: float) -> dict[str, Any]:
 
 
 def fill() -> None:
-    """Products in the catalogue, and in the index that the setting has now."""
+    """Create the products, and index them in the current index."""
     from example_shop.models import Product, ProductImage
-    from mmsearch_app import ledger
+    from mmsearch_app.indexing import ledger
     from mmsearch_app.models import Entry
     from mmsearch_app.testing import index_everything
-    from tests.core.conftest import picture_file
+    from tests.shop import picture_file
 
     for number in range(Product.objects.count(), PRODUCTS):
         product = Product.objects.create(
@@ -88,17 +87,19 @@ def fill() -> None:
 
 def ask(title: str, deadline: float, *, fresh: bool) -> str:
     """Search again and again; with `fresh` before a guard that has seen nothing."""
-    from mmsearch_app import conf, search
+    from mmsearch_app import search
+    from mmsearch_app.searching import get_guard
 
     times, kept = [], 0
     plain = [hit.product for hit in search("red mug", rerank=False).hits]
     for number in range(SEARCHES):
         if fresh:
-            conf._built.pop("GUARD", None)
+            get_guard.cache_clear()
         begun = time.perf_counter()
-        answer = search(f"red mug, {title}, {deadline}, {number}")  # or it is known already
+        answer = search(f"red mug, {title}, {deadline}, {number}")  # new words: nothing is cached
         times.append(time.perf_counter() - begun)
-        kept += answer.ranked_by == "index" and len(answer.hits) == len(plain)
+        if answer.ranked_by == "index" and len(answer.hits) == len(plain):
+            kept += 1
         if fresh:
             release()
     times.sort()
@@ -108,13 +109,14 @@ def ask(title: str, deadline: float, *, fresh: bool) -> str:
 
 
 def release() -> None:
-    """Let what hangs go, and close the gate again."""
+    """Let the hanging calls return, then close the gate again."""
     gate.set()
     join()
     gate.clear()
 
 
 def join() -> None:
+    """Wait for the threads of the reranker."""
     for thread in threading.enumerate():
         if thread.name == "mmsearch-rerank":
             thread.join(60)

@@ -1,15 +1,15 @@
-"""How fast the indexes write and answer: memory, a Milvus Lite file, Milvus servers.
+"""Measure how fast the indexes write and search: memory, a Milvus Lite file, Milvus servers.
 
     python -m benchmarks.index [--rows 1000 10000] [--dimension 512] [--uri http://…]
 
-Every engine gets the same vectors in the same run, three pictures a product, written 256 at
-a time; a server is waited for until its index is built. Searches are for 24 products, one
-after the other: the median and the searches in a second, without a filter, with one for a
-tenth of the pictures by a value, and with one for a tenth by a number. "again" is the search
-that follows when the shop turned one picture of the answer away. Ratios are to the search
-without a filter, "µs" is what the dearer filter adds for each picture of the index.
+Every engine gets the same vectors in the same run, three images per product, written 256 at a
+time; the measurement waits until a server has built its index. Searches are for 24 products, one
+after the other: the median time and the searches per second without a filter, then with a filter
+by value and one by number, each matching a tenth of the images. "again" is the second search
+after the shop rejected one hit. Ratios compare with the search without a filter; "µs" is the
+extra time of the slower filter per image in the index.
 
-A server is started where the package milvus is installed; `--uri` names others.
+A server is started if the package milvus is installed; `--uri` names others.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Search = Callable[[NDArray[np.float32]], list[Match]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Searches one after the other."""
+    """The speed of sequential searches."""
 
     p50: float
     """Milliseconds."""
@@ -72,7 +72,7 @@ def make_records(count: int, *, dimension: int) -> list[Record]:
 
 
 def fill(index: Index, records: Sequence[Record], *, generation: str) -> float:
-    """Rows a second until all are written, in batches; then wait until they are indexed."""
+    """Write the records in batches and wait until they are indexed; returns rows per second."""
     started = time.perf_counter()
     for start in range(0, len(records), BATCH):
         index.upsert(records[start : start + BATCH], generation=generation)
@@ -80,7 +80,7 @@ def fill(index: Index, records: Sequence[Record], *, generation: str) -> float:
     deadline = time.monotonic() + PATIENCE
     for share in index.settle(generation=generation):
         if time.monotonic() > deadline:
-            msg = f"The index is built to {share:.0%} only after {PATIENCE} s."
+            msg = f"After {PATIENCE} s, only {share:.0%} of the index is built."
             raise SystemExit(msg)
         time.sleep(0.2)
     return rate
@@ -108,12 +108,12 @@ def measure(name: str, index: Index, records: Sequence[Record], *, dimension: in
         time_searches(partial(search, conditions=[condition]), queries)
         for condition in (value, number)
     )
-    *shown, hidden = search(queries[0])
+    matches = search(queries[0])
     again = partial(
         search,
         limit=1,
-        exclude_products=[match.product for match in shown],
-        exclude_ids=[hidden.id],
+        exclude_products=[match.product for match in matches[:-1]],
+        exclude_ids=[matches[-1].id],
     )
     second = time_searches(again, queries)
     added = 1000 * (max(chosen.p50, below.p50) - plain.p50) / len(records)
@@ -140,7 +140,7 @@ def start_server(stack: ExitStack) -> list[str]:
     from tests.indexes.milvus_server import find_obstacle, serve
 
     if obstacle := find_obstacle():
-        print(f"Milvus server: left out, {obstacle}")
+        print(f"Milvus server skipped: {obstacle}")
         return []
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mmsearch-milvus-"))
     return [stack.enter_context(serve(Path(folder) / "data"))]
@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--dimension", type=int, default=512)
-    parser.add_argument("--uri", nargs="*", default=[], help="servers to measure as well")
+    parser.add_argument("--uri", nargs="*", default=[], help="more servers to measure")
     options = parser.parse_args()
     with ExitStack() as stack:
         uris = [*start_server(stack), *options.uri]

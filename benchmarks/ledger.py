@@ -1,7 +1,7 @@
-"""What the ledger costs: `python -m benchmarks.ledger [--rows N]`, on SQLite and PostgreSQL.
+"""Measure the cost of the ledger: `python -m benchmarks.ledger [--rows N]`.
 
-Prints, for each database: the additional queries and time of a save, and the time in which
-`reconcile` finds 100 rows that drifted among N without a signal.
+Prints for SQLite and PostgreSQL the extra queries and time of a save, and how long `reconcile`
+takes to find 100 of N rows that changed without a signal.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -32,14 +33,14 @@ def main() -> None:
 
     run("SQLite (file, WAL)", "", options.rows)
     if find_binaries() is None:
-        print("PostgreSQL: not installed, left out")
+        print("PostgreSQL skipped: it is not installed")
         return
     with cluster() as url:
         run("PostgreSQL (loopback, fsync off)", url, options.rows)
 
 
 def run(title: str, url: str, rows: int) -> None:
-    """Measure in a process of its own, with a database of its own."""
+    """Measure in a new process, with a new database."""
     print(f"{title}, {rows:,} rows", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -64,13 +65,13 @@ def measure(rows: int) -> None:
 
 
 def measure_saves() -> None:
-    """Save rows that are known already, alternately heard and unheard, in transactions."""
+    """Save rows that are in the ledger, alternately with and without the signal handler."""
     from django.db import connection, transaction
     from django.db.models.signals import post_save
     from django.test.utils import CaptureQueriesContext
 
     from example_shop.models import Product, ProductImage
-    from mmsearch_app import signals
+    from mmsearch_app.indexing import receivers
 
     product = Product.objects.create(title="red mug", sku="1", slug="1")
     images = [
@@ -80,36 +81,37 @@ def measure_saves() -> None:
     times: dict[bool, list[float]] = {True: [], False: []}
     queries: dict[bool, int] = {}
     for number, image in enumerate(images):
-        heard = number % 2 == 0
+        connected = number % 2 == 0
         uid = "mmsearch_app.example_shop.productimage"
-        if heard:
-            signals.connect()
+        if connected:
+            receivers.connect()
         else:
             assert post_save.disconnect(sender=ProductImage, dispatch_uid=uid)
         with transaction.atomic():
             start = time.perf_counter()
             image.save()
-            times[heard].append(time.perf_counter() - start)
+            times[connected].append(time.perf_counter() - start)
         with transaction.atomic(), CaptureQueriesContext(connection) as captured:
             image.save()
-        queries[heard] = len(captured)
-    signals.connect()
+        queries[connected] = len(captured)
+    receivers.connect()
     plain, marked = median(times[False]) * 1e6, median(times[True]) * 1e6
     print(
-        f"  a save: {queries[True] - queries[False]} query more, "
+        f"  a save: extra queries: {queries[True] - queries[False]}, "
         f"{plain:.0f} -> {marked:.0f} µs median in a transaction ({marked / plain:.1f} times)"
     )
 
 
 def measure_reconcile(rows: int) -> None:
-    """Index N rows in the books only, let 100 drift in three ways, and find them."""
+    """Mark N rows as indexed, change 100 of them in three ways without a signal, find them."""
     from django.db import connection
 
     from example_shop.models import Product, ProductImage
-    from mmsearch_app import ledger
+    from mmsearch_app.indexing import ledger
+    from mmsearch_app.indexing.reconcile import reconcile
     from mmsearch_app.models import Entry, State
-    from mmsearch_app.reconcile import reconcile, signature
-    from mmsearch_app.registry import registry
+    from mmsearch_app.sources.registry import registry
+    from mmsearch_app.sources.values import signature
 
     product = Product.objects.get()
     ProductImage.objects.bulk_create(
@@ -144,9 +146,9 @@ def measure_reconcile(rows: int) -> None:
     print(f"  a claim of {claimed}: {(time.perf_counter() - start) * 1000:.1f} ms")
 
 
-def report(find: object, what: str) -> None:
+def report(find: Callable[[], int], what: str) -> None:
     start = time.perf_counter()
-    found = find()  # type: ignore[operator]
+    found = find()
     print(f"  reconcile: {found} found, {what}, in {time.perf_counter() - start:.2f} s")
 
 

@@ -1,9 +1,9 @@
-"""How far our own loaders are from the code of the models' authors, and which keys they know.
+"""Compare our model loaders with the code of the models' authors.
 
     python -m benchmarks.parity
 
-Compares with `tests/reference`: what the authors' code made of small random weights, and the
-names and shapes of all tensors that they released. Nothing is downloaded.
+Compares results and tensor layouts with `tests/reference`: the results of the authors' code with
+small random weights, and the names and shapes of all released tensors. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ from typing import Any
 
 import numpy as np
 
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.embedders.runtime import TorchEmbedder
-from tests.models import kit, phi3_kit
+from mmsearch_app.inference.content import Content
+from tests.embedders import kit
+from tests.rerankers.phi3_vision import kit as phi3_kit
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the first table."""
+    """A row of the table of differences."""
 
     fixture: str
     compared: str
     count: int
     difference: float
-    """The largest of all."""
+    """The largest absolute difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """One line of the second table."""
+    """A row of the table of keys."""
 
     release: str
     released: Shapes
@@ -48,12 +49,12 @@ class Keys:
 
     @property
     def matched(self) -> int:
-        """Keys that both have with the same shape."""
+        """The number of keys that both have with the same shape."""
         return len(self.released.items() & self.ours.items())
 
 
 def compare() -> Iterator[Row]:
-    """Every fixture, stage by stage."""
+    """Compare every fixture, stage by stage."""
     for model in ("base", "m3"):
         folder = kit.VISUALIZED / f"tiny-{model}"
         name = f"Visualized BGE {model}"
@@ -66,10 +67,10 @@ def compare() -> Iterator[Row]:
 def _compare_embedder(
     fixture: str, embedder: TorchEmbedder, folder: Path, family: str
 ) -> Iterator[Row]:
-    """Pixels and vectors, one picture or text at a time."""
+    """Compare pixels and vectors, one image or text at a time."""
     import torch
 
-    from mmsearch_app.embedders.pixels import normalise
+    from mmsearch_app.inference.pixels import normalise_pixels
 
     texts, numbers = kit.describe(folder)["texts"], kit.read(folder)
     network: Any = embedder._loaded(download=False)
@@ -78,13 +79,13 @@ def _compare_embedder(
         kind, *names = key.split("/")
         if kind == "pixels":
             prepared = network.prepare(kit.picture(names[0], family=family))
-            pixels = normalise([prepared], device=torch.device("cpu"), dtype=torch.float32)
+            pixels = normalise_pixels([prepared], device=torch.device("cpu"), dtype=torch.float32)
             gaps["pixels"].append(kit.gap(pixels, expected))
         elif kind in KINDS and len(names) == KINDS[kind].parts:
             image = None if kind == "emb_text" else kit.picture(names[0], family=family)
             text = None if kind == "emb_image" else texts[int(names[-1])]
             if kind == "emb_mm" and not text:
-                continue  # for us a picture with empty words is the picture
+                continue  # this project treats an image with empty words as the image alone
             vector = embedder.embed_queries([Content(image=image, text=text)])
             gaps[KINDS[kind].title].append(kit.gap(vector, expected))
     for compared, found in gaps.items():
@@ -107,13 +108,13 @@ KINDS = {
 def _compare_magic_lens() -> Iterator[Row]:
     import torch
 
-    from mmsearch_app.embedders.pixels import normalise, stretch
+    from mmsearch_app.inference.pixels import normalise_pixels, stretch
 
     numbers = kit.read(kit.LENS / "tiny")
     with tempfile.TemporaryDirectory() as folder:
         network: Any = kit.magic_lens(Path(folder))._loaded(download=False)
     squares = [stretch(image[:, 6:47], 32) for image in numbers["image"]]
-    pixels = normalise(squares, device=torch.device("cpu"), dtype=torch.float32)
+    pixels = normalise_pixels(squares, device=torch.device("cpu"), dtype=torch.float32)
     with torch.inference_mode():
         fused = network.network(pixels, torch.from_numpy(numbers["ids"]).long())
     vectors = torch.nn.functional.normalize(fused, dim=-1)
@@ -155,37 +156,41 @@ def _compare_phi3_vision() -> Iterator[Row]:
 
 
 def match() -> Iterator[Keys]:
-    """Every released layout that is known here."""
+    """Compare the keys of every released layout in the fixtures."""
     import torch
 
     from mmsearch_app.embedders.magiclens import architecture as lenses
-    from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, turn
+    from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, reorient
     from mmsearch_app.embedders.magiclens.network import MagicLensNetwork
     from mmsearch_app.embedders.visualized_bge import architecture as towers
-    from mmsearch_app.embedders.visualized_bge.network import released_layout
-    from mmsearch_app.embedders.weights import shapes_of
+    from mmsearch_app.embedders.visualized_bge.network import released_bge_layout
+    from mmsearch_app.inference.weights import shapes_of
 
     for model in ("base", "m3"):
         released = _read_layout(kit.VISUALIZED / f"{model}_state_dict_layout.json")
-        ours = released_layout(towers.ARCHITECTURES[model])
+        ours = released_bge_layout(towers.BGE_ARCHITECTURES[model])
         yield Keys(release=f"Visualized BGE {model}", released=released, ours=ours)
     flax = json.loads((kit.LENS / "base_flax_keys.json").read_text(encoding="utf-8"))
-    turned = {name_parameter(k): turn(k, torch.empty(s, device="meta")) for k, s in flax.items()}
+    turned = {
+        name_parameter(k): reorient(k, torch.empty(s, device="meta")) for k, s in flax.items()
+    }
     with torch.device("meta"):
-        lens = shapes_of(MagicLensNetwork(lenses.ARCHITECTURES["base"]).state_dict())
+        lens = shapes_of(MagicLensNetwork(lenses.MAGICLENS_ARCHITECTURES["base"]).state_dict())
     yield Keys(release="MagicLens base", released=shapes_of(turned), ours=lens)
     yield _match_phi3_vision()
 
 
 def _match_phi3_vision() -> Keys:
-    from mmsearch_app.rerankers.phi3_vision.checkpoint import CLIP_LARGE_336, Architecture
-    from mmsearch_app.rerankers.phi3_vision.model import build, released_layout
+    from mmsearch_app.rerankers.phi3_vision.checkpoint import CLIP_LARGE_336, Phi3Architecture
+    from mmsearch_app.rerankers.phi3_vision.model import build_phi3_vision, released_phi3_layout
 
     rope = {"rope_type": "longrope", "rope_theta": 10000.0, "factor": 32.0}
     rope |= {"short_factor": [1.0] * 48, "long_factor": [2.0] * 48}
     sizes = {"max_position_embeddings": 131072, "original_max_position_embeddings": 4096}
     language = {**sizes, "rope_parameters": rope}
-    ours = released_layout(build(Architecture(language=language, vision=CLIP_LARGE_336)))
+    ours = released_phi3_layout(
+        build_phi3_vision(Phi3Architecture(language=language, vision=CLIP_LARGE_336))
+    )
     released = _read_layout(phi3_kit.FOLDER / "state_dict_layout.json")
     return Keys(release="Phi-3 Vision 128k instruct", released=released, ours=ours)
 
@@ -217,7 +222,7 @@ def render_keys(every: Iterable[Keys]) -> str:
 
 
 def sum_of(shapes: Shapes) -> int:
-    """How many numbers tensors of these shapes hold."""
+    """The total number of values in tensors of these shapes."""
     return sum(map(prod, shapes.values()))
 
 

@@ -1,4 +1,4 @@
-"""The released models' architectures at full size, with random weights, which change no speed."""
+"""The released models at full size with random weights, which run at the same speed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mmsearch_app.embedders.runtime import TorchEmbedder, choose_device, choose_dtype
+from mmsearch_app.embedders.runtime import TorchEmbedder
+from mmsearch_app.inference.devices import choose_device, choose_dtype
 
 TEXTS = (
     "but in red",
@@ -17,11 +18,11 @@ TEXTS = (
 )
 UNKNOWN = "<unknown>"
 LAST_ID = 30_000
-"""Within every vocabulary, and of the end of a text, because CLIP pools at the highest."""
+"""The id of the end of a text: within every vocabulary, and the highest, where CLIP pools."""
 
 
 def build(model: str, dtype: Any) -> TorchEmbedder:
-    """The embedder of that name with random weights in place of its own."""
+    """The embedder of that name with random weights. Exits if the name is unknown."""
     import torch
     from transformers import CLIPModel
 
@@ -30,25 +31,25 @@ def build(model: str, dtype: Any) -> TorchEmbedder:
     from mmsearch_app.embedders.magiclens import network as lens
     from mmsearch_app.embedders.visualized_bge import architecture as towers
     from mmsearch_app.embedders.visualized_bge import network as visualized
-    from mmsearch_app.embedders.words import Words
+    from mmsearch_app.inference.words import WordTokenizer
 
     torch.manual_seed(0)
     family, _, size = model.rpartition("-")
-    words = Words(make_tokenizer(), pad=1)
+    words = WordTokenizer(make_tokenizer(), pad=1)
     embedder: TorchEmbedder
     if family == "bge-vl":
-        clip = CLIPModel(lens.configure(lenses.ARCHITECTURES[size]))
+        clip = CLIPModel(lens.configure(lenses.MAGICLENS_ARCHITECTURES[size]))
         embedder, network = bge_vl.BGEVL(model=size), bge_vl.ComposedCLIP(clip, words)
     elif family == "magiclens":
-        fused = lens.MagicLensNetwork(lenses.ARCHITECTURES[size])
+        fused = lens.MagicLensNetwork(lenses.MAGICLENS_ARCHITECTURES[size])
         embedder = magiclens.MagicLens(model=size, path=os.devnull)
         network = lens.MagicLensEncoder(fused, words)
     elif family == "visualized-bge":
-        spliced = visualized.VisualizedNetwork(towers.ARCHITECTURES[size])
+        spliced = visualized.VisualizedNetwork(towers.BGE_ARCHITECTURES[size])
         embedder = visualized_bge.VisualizedBGE(model=size)
         network = visualized.VisualizedEncoder(spliced, words)
     else:
-        sys.exit(f"{model} is none of bge-vl-*, magiclens-*, visualized-bge-*.")
+        sys.exit(f"Unknown model {model}: use bge-vl-*, magiclens-* or visualized-bge-*.")
     module = network_module(network).eval().requires_grad_(requires_grad=False)
     module.to(device=choose_device("auto"), dtype=choose_dtype(dtype))
     embedder._network = network
@@ -64,7 +65,7 @@ def network_device(network: Any) -> Any:
 
 
 def make_tokenizer() -> Any:
-    """A token a word, an id each, as a real tokenizer has for such plain words."""
+    """A tokenizer with one token per word, as real ones have for such common words."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -80,7 +81,7 @@ def make_tokenizer() -> Any:
 
 
 def bare(network: Any, count: int, *, pictures: bool) -> Callable[[], Any]:
-    """The forward alone, on tensors that lie on the device."""
+    """The forward pass alone, on tensors that are on the device already."""
     import torch
 
     module = network_module(network)

@@ -1,10 +1,10 @@
-"""Reranking in figures: complete whatever a model says, bounded whatever it means, in time.
+"""Measure reranking: completeness, the damage of a bad model, deadlines and costs.
 
     python -m benchmarks.rerank [--parts completeness fusion hanging costs]
         [--size small|256m|2b] [--candidates 5 9] [--device cuda]
 
-Every part prints tables in Markdown, and all of them take some minutes. Models are small and have
-random weights: nothing is downloaded, and nothing here says how good an order is.
+Every part prints tables in Markdown; all of them take some minutes. The models are small and have
+random weights: nothing is downloaded, and the results say nothing about the quality of an order.
 """
 
 from __future__ import annotations

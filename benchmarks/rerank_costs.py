@@ -1,10 +1,9 @@
 """What each mode of reranking costs: tokens, forward passes and time, all in one run.
 
-The model is an Idefics3 with random weights of the size that is printed, so that nothing is
-downloaded; how good an order is says nothing here. Its tokenizer is trained on the prompts
-themselves, so a real one cuts them into somewhat more tokens. A random model fills its reason to
-the limit, where a trained one stops after a sentence: the costs of modes that write a reason are
-upper bounds, and the table has them without a caption too.
+The model is an Idefics3 with random weights, so nothing is downloaded, and the results say nothing
+about the quality of an order. Its tokenizer is trained on the catalogue's texts; a real one splits
+the prompts into somewhat more tokens. A random model writes its reason up to the limit, while a
+trained one stops after a sentence, so the costs of modes with a reason are upper bounds.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from example_shop.catalogue import Item, draw, items
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.llvm import VisionReranker
 from mmsearch_app.rerankers.local import LocalVLM
 from mmsearch_app.rerankers.vlm import Prompt
@@ -46,8 +45,8 @@ SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
         {"hidden_size": 1152, "intermediate_size": 4304, "layers": 27, "heads": 16, "patch": 14},
     ),
 }
-"""Language model and tower: "256m" and "2b" have the sizes of SmolVLM 256M and SmolVLM2 2.2B,
-"small" fits a CPU's minute."""
+"""Language model and vision tower. "256m" and "2b" are the sizes of SmolVLM 256M and SmolVLM2 2.2B;
+"small" takes about a minute on a CPU."""
 WAYS: dict[str, dict[str, Any]] = {
     "listwise": {"mode": "listwise"},
     "listwise, no caption": {"mode": "listwise", "caption": False},
@@ -60,14 +59,14 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Meter:
-    """What goes through a model."""
+    """Counts what goes through a model."""
 
     passes: int = 0
     prompt_tokens: int = 0
     new_tokens: int = 0
 
     def count(self, _: Any, __: Any, given: dict[str, Any]) -> None:
-        """A hook before each forward pass."""
+        """Count one forward pass; a hook that runs before it."""
         rows, length = given["input_ids"].shape
         self.passes += 1
         if length > 1:
@@ -108,7 +107,7 @@ def train_tokenizer(texts: Sequence[str]) -> Any:
 
 
 def write_model(folder: Path, size: str, *, dtype: str) -> float:
-    """An Idefics3 in the layout of the hub; returns its millions of parameters."""
+    """Save an Idefics3 in the layout of the hub; returns its millions of parameters."""
     import torch
     from transformers import (
         Idefics3Config,
@@ -166,7 +165,7 @@ def show(item: Item) -> Content:
 def measure(
     model: LocalVLM, options: dict[str, Any], shown: Sequence[Content], *, repeat: int
 ) -> tuple[Meter, float]:
-    """What one call costs; seconds are the best of `repeat` calls."""
+    """The cost of one call; the seconds are the fewest of `repeat` calls."""
     import torch
 
     reranker = VisionReranker(model=model, layout="idefics3", window=15, **options)
@@ -193,7 +192,7 @@ def render(
     repeat: int = 1,
     batch: int = 4,
 ) -> str:
-    """The model, and a table for each number of candidates."""
+    """A line about the model, and a table for each number of candidates."""
     dtype = dtype or ("float32" if size == "small" else "bfloat16")
     every = items()
     shown = [show(every[place * 17 % len(every)]) for place in range(max(candidates) + 1)]
@@ -204,15 +203,17 @@ def render(
         model.warm_up()
         model.generate([Prompt(parts=("Hello.",))], max_tokens=8)
         loaded: Any = model._model
-        told = f"Idefics3, {millions:.0f} M random parameters, {dtype}, {loaded.device}, batches of"
+        about = f"Idefics3, {millions:.0f} M random parameters, {dtype}, {loaded.device}"
         tables = [render_table(model, shown[: n + 1], repeat=repeat) for n in candidates]
-    return "\n\n".join([f"{told} {batch}.", *tables])
+    return "\n\n".join([f"{about}, batches of {batch}.", *tables])
 
 
 def render_table(model: LocalVLM, shown: Sequence[Content], *, repeat: int) -> str:
-    lines = [f"| {len(shown) - 1} candidates | prompt tokens | new tokens | forward passes "
-             "| seconds | times `letters` |"]  # fmt: skip
-    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
+    columns = "prompt tokens | new tokens | forward passes | seconds | times `letters`"
+    lines = [
+        f"| {len(shown) - 1} candidates | {columns} |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
     costs = {name: measure(model, options, shown, repeat=repeat) for name, options in WAYS.items()}
     least = costs["letters"][1]
     for name, (meter, seconds) in costs.items():

@@ -1,18 +1,17 @@
-"""How well the starter embedder finds things, by the attributes of the drawn catalogue.
+"""Measure how well the starter embedder finds products, by the attributes of the catalogue.
 
-    python benchmarks/starter.py [--photographs FOLDER] [--each 150]
+    python -m benchmarks.starter [--photographs FOLDER] [--each 150]
 
-Every question is asked composed, by its picture alone and by its words alone, of products with
-and without titles. The figures are nDCG@10 and precision at 5 (or at the number of right
-products, where there are fewer). The second table halves and doubles each weight. FOLDER has one
-folder of photographs for each kind of thing, named as visitors ask for it; these are searched
-by that name, without titles, and the figure is mean average precision.
+Every question is asked with picture and words, with its picture alone and with its words alone,
+of products with and without titles. The figures are nDCG@10 and precision at 5 (or at the number
+of right products, if there are fewer). Then each weight is halved and doubled. FOLDER has one
+folder of photographs for each kind of thing, named as visitors would search for it. These are
+searched by that name, without titles; the figure is mean average precision.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,33 +22,32 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from benchmarks.starter_questions import RIGHT, Question, questions
 from example_shop.catalogue import VIEWS, Item, draw, items
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.starter import StarterEmbedder
 from mmsearch_app.embedders.starter.blocks import SIZES
+from mmsearch_app.embedders.starter.embedder import StarterEmbedder
+from mmsearch_app.inference.content import Content
 
 Rows: TypeAlias = NDArray[np.float32]
 SIDE = 320
 
 
 def measure(scores: NDArray[np.float32], grades: NDArray[np.float64]) -> tuple[float, float]:
-    """nDCG@10 and precision at 5; NaN where there is nothing to find."""
+    """nDCG@10 and precision at 5; NaN if there is nothing to find."""
     order = np.argsort(-scores, kind="stable")
     discount = 1 / np.log2(np.arange(2, 12))
     best = (np.sort(grades)[::-1][:10] * discount).sum()
     right = grades >= RIGHT
     at = min(5, int(right.sum()))
+    ndcg = (grades[order[:10]] * discount).sum() / best if best else np.nan
     precision = right[order[:at]].mean() if at else np.nan
-    return (grades[order[:10]] * discount).sum() / best if best else np.nan, precision
+    return ndcg, precision
 
 
 def evaluate(
     asked: Sequence[Question], queries: Rows, documents: Rows, goods: Sequence[Item]
 ) -> dict[str, tuple[float, float]]:
-    """The mean figures of each group; a product is as near as the nearest of its pictures."""
+    """The mean figures of each group. A product scores as high as the best of its images."""
     scores = (queries @ documents.T).reshape(len(asked), VIEWS, len(goods)).max(axis=1)
     found: dict[str, list[tuple[float, float]]] = {}
     for question, row in zip(asked, scores, strict=True):
@@ -71,7 +69,7 @@ def reweigh(rows: Rows, old: StarterEmbedder, **changed: float) -> Rows:
 
 
 def embed(act: Callable[[Sequence[Content]], Rows], contents: Sequence[Content]) -> Rows:
-    """Embed with a progress bar."""
+    """Embed in batches, with a progress bar."""
     starts = tqdm(range(0, len(contents), 64), unit="batch", leave=False)
     return np.concatenate([act(contents[start : start + 64]) for start in starts])
 
@@ -80,7 +78,7 @@ GROUPS = ("red mug", "striped mug", "picture", "but in red", "a mug with this", 
 
 
 def report(title: str, figures: dict[str, tuple[float, float]]) -> None:
-    """One line: both figures of each group, and the mean of their nDCG."""
+    """Print one line: both figures of each group, and the mean nDCG."""
     cells = [
         f"{figures[group][0]:6.3f} {figures[group][1]:6.3f}" if group in figures else f"{'—':>13}"
         for group in GROUPS
@@ -105,7 +103,7 @@ def read_photographs(folder: Path) -> tuple[list[Content], NDArray[np.str_]]:
 
 
 def photographs(embedder: StarterEmbedder, folder: Path) -> None:
-    """Print how well photographs are found by the names of their folders, "other" apart."""
+    """Print how well photographs are found by the names of their folders, except "other"."""
     contents, names = read_photographs(folder)
     documents = embed(embedder.embed_documents, contents)
     asked = sorted(set(names) - {"other"})
@@ -125,7 +123,7 @@ def photographs(embedder: StarterEmbedder, folder: Path) -> None:
 
 
 def compare(embedder: StarterEmbedder, *, each: int) -> None:
-    """Print the tables of the catalogue."""
+    """Print the tables about the catalogue."""
     goods = items()
     pictures = [
         draw(item, view=view, size=SIDE)
@@ -160,7 +158,6 @@ def compare(embedder: StarterEmbedder, *, each: int) -> None:
 
 
 def main() -> None:
-    """Read the arguments, print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

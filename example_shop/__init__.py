@@ -1,1 +1,1 @@
-"""A small shop that uses `mmsearch_app` the way any Django shop would."""
+"""A small shop that uses `mmsearch_app` as any Django shop would."""

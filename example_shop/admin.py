@@ -1,4 +1,4 @@
-"""The shop's admin: products with their pictures."""
+"""The shop's admin: categories, products and their images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from example_shop.models import Category, Product, ProductImage
-from mmsearch_app.admin import ReindexMixin
+from mmsearch_app.admin.mixin import ReindexMixin
 
 if TYPE_CHECKING:
     _CategoryAdmin = admin.ModelAdmin[Category]
@@ -24,7 +24,7 @@ else:
 
 
 def thumbnail(image: ProductImage | None) -> SafeString:
-    """A small view of a picture."""
+    """An `img` tag, or a dash if there is no image."""
     if image is None or not image.original:
         return SafeString("–")
     return format_html(
@@ -36,26 +36,21 @@ def thumbnail(image: ProductImage | None) -> SafeString:
 
 @admin.register(Category)
 class CategoryAdmin(_CategoryAdmin):
-    """Shelves."""
-
     list_display = ("name", "slug", "position", "products")
     list_editable = ("position",)
     search_fields = ("name",)
     prepopulated_fields: ClassVar = {"slug": ("name",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Category]:
-        """With the number of products."""
         return super().get_queryset(request).annotate(size=Count("products"))
 
     @admin.display(ordering="size")
     def products(self, category: Any) -> int:
-        """How many stand on the shelf."""
+        """The number of products in the category."""
         return int(category.size)
 
 
 class ImageInline(_Inline):
-    """The views of a product."""
-
     model = ProductImage
     fields = ("thumbnail", "original", "position")
     readonly_fields = ("thumbnail",)
@@ -63,13 +58,12 @@ class ImageInline(_Inline):
 
     @admin.display(description="")
     def thumbnail(self, image: ProductImage) -> SafeString:
-        """Small."""
         return thumbnail(image)
 
 
 @admin.register(Product)
 class ProductAdmin(ReindexMixin, _ProductAdmin):
-    """Products; the action reindexes all their pictures."""
+    """`ReindexMixin` adds an action that reindexes all images of the chosen products."""
 
     list_display = ("thumbnail", "title", "price", "stock", "is_public", "search_state")
     list_display_links = ("thumbnail", "title")
@@ -90,19 +84,15 @@ class ProductAdmin(ReindexMixin, _ProductAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Product]:
-        """With the pictures."""
         return super().get_queryset(request).prefetch_related("images")
 
     @admin.display(description="picture")
     def thumbnail(self, product: Product) -> SafeString:
-        """The first view."""
         return thumbnail(product.cover)
 
 
 @admin.register(ProductImage)
 class ProductImageAdmin(ReindexMixin, _ProductImageAdmin):
-    """Single pictures."""
-
     list_display = ("thumbnail", "product", "position", "search_state")
     list_display_links = ("thumbnail", "product")
     list_select_related = ("product",)
@@ -112,5 +102,4 @@ class ProductImageAdmin(ReindexMixin, _ProductImageAdmin):
 
     @admin.display(description="picture")
     def thumbnail(self, image: ProductImage) -> SafeString:
-        """Small."""
         return thumbnail(image)

@@ -1,4 +1,4 @@
-"""Draw the catalogue's pictures in several processes, which know nothing of Django."""
+"""Draw the catalogue's images in several processes that do not need Django."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from example_shop.catalogue import Item, draw, items
 __all__ = ["SIZE", "Task", "draw_all", "encode"]
 
 SIZE = 640
-"""Side of a picture in pixels."""
+"""Side of an image in pixels."""
 
 Task: TypeAlias = tuple[str, int]
-"""SKU and view of a picture to draw."""
+"""SKU and view of an image to draw."""
 
 
 def draw_all(tasks: Sequence[Task], *, jobs: int) -> Generator[tuple[Task, bytes]]:
-    """Each picture as the bytes of a JPEG, in the order of the tasks, as soon as it is done.
+    """Yield each image as the bytes of a JPEG, in the order of the tasks, as soon as it is done.
 
-    One job draws in this process. Whoever closes the iterator early stops the others at once.
+    With one job, everything is drawn in this process. Closing the iterator early terminates the
+    worker processes at once.
     """
     if jobs == 1:
         yield from ((task, _draw(task)) for task in tasks)
         return
-    # A fresh interpreter, not a fork: the parent may hold threads and connections.
+    # A fresh interpreter, not a fork: the parent may have threads and connections.
     pool = ProcessPoolExecutor(jobs, get_context("spawn"))
-    others = active_children()
+    before = active_children()
     try:
-        with _interrupts_held():
+        with _interrupts_blocked():
             drawn = pool.map(_draw, tasks)
         yield from zip(tasks, drawn, strict=True)
     except BaseException:
-        for process in set(active_children()).difference(others):
+        for process in set(active_children()).difference(before):
             process.terminate()
         raise
     finally:
@@ -48,16 +49,15 @@ def draw_all(tasks: Sequence[Task], *, jobs: int) -> Generator[tuple[Task, bytes
 
 
 def encode(image: Image.Image) -> bytes:
-    """The bytes of a JPEG."""
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C reaches this process after the block, and never those that begin inside it."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+def _interrupts_blocked() -> Iterator[None]:
+    """Delay Ctrl-C until the block ends; processes started inside the block never receive it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,4 +1,4 @@
-"""Bring anyone's own pictures into the shop: from a folder or from a CSV table."""
+"""Import your own images as products, from a folder or a CSV file."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ COLUMNS = ("image", "title", "price", "category")
 LEFTOVERS = ("thumbs.db", "desktop.ini", "__macosx")
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif"}
 PRICE = Decimal("20.00")
-"""What a product of a folder costs until somebody says otherwise."""
+"""The price of a product whose row has none."""
 
 
 class BadRow(ValueError):
-    """A row that cannot be imported; the message says which and why."""
+    """A row that cannot be imported; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One picture of one product. Rows of the same title and category are views of one."""
+    """One image of one product. Rows with the same title and category belong to one product."""
 
     image: Path
     title: str
     price: str
     category: str
     place: str
-    """Where it comes from, for messages."""
+    """Where the row comes from, for messages: a file, or a file and line."""
 
     @property
     def sku(self) -> str:
-        """The same for every view of a product, and at every run."""
+        """The same for every image of a product, and in every run."""
         key = f"{self.category}\n{self.title}".casefold().encode()
         return "OWN-" + hashlib.sha256(key).hexdigest()[:12].upper()
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a CSV file, of the one CSV file in a folder, or of a folder of pictures.
+    """Read a CSV file, a folder with one CSV file, or a folder of images.
 
-    Raises BadRow when there is nothing to read or a column is missing.
+    Raises BadRow if the path does not exist, has several CSV files, or if a column is missing.
     """
     if not path.exists():
-        raise BadRow(f"There is no {path}.")
+        raise BadRow(f"{path} does not exist.")
     tables = [path] if path.is_file() else sorted(path.glob("*.csv"))
     if len(tables) > 1:
-        raise BadRow(f"{path} holds {len(tables)} CSV files; name the one to import.")
+        raise BadRow(f"{path} contains {len(tables)} CSV files; name the one to import.")
     return list(_read_table(tables[0]) if tables else _read_folder(path))
 
 
@@ -70,7 +70,8 @@ def _read_table(path: Path) -> Iterator[Row]:
     try:
         table.fieldnames = [name.strip().casefold() for name in table.fieldnames or ()]
         if missing := [name for name in COLUMNS[:2] if name not in table.fieldnames]:
-            raise BadRow(f"{path.name} needs the column(s) {', '.join(missing)} in its first line.")
+            names = ", ".join(missing)
+            raise BadRow(f"The first line of {path.name} must name the column(s) {names}.")
         for record in table:
             cells = {name: (record.get(name) or "").strip() for name in COLUMNS}
             yield Row(
@@ -85,12 +86,12 @@ def _read_table(path: Path) -> Iterator[Row]:
 
 
 def _read_text(path: Path) -> str:
-    """Decode what editors and spreadsheets save: UTF-8, or the code page of old Windows."""
+    """Decode UTF-8 or, as older Windows programs save it, Windows-1252."""
     data = path.read_bytes()
     for encoding in ("utf-8-sig", "cp1252"):
         with suppress(UnicodeDecodeError):
             return data.decode(encoding)
-    raise BadRow(f"{path.name} is no text; save it as CSV in UTF-8.")
+    raise BadRow(f"{path.name} is not a text file; save it as CSV in UTF-8.")
 
 
 def _read_folder(folder: Path) -> Iterator[Row]:
@@ -107,7 +108,7 @@ def _read_folder(folder: Path) -> Iterator[Row]:
 
 
 def _is_hidden(name: str) -> bool:
-    """What systems and unpackers leave in folders without showing it."""
+    """Whether a file is hidden, or left behind by the operating system or an archive."""
     return name.startswith(".") or name.casefold() in LEFTOVERS
 
 
@@ -117,16 +118,17 @@ def _title(name: str) -> str:
 
 
 def import_row(row: Row) -> bool:
-    """Create or update the product and add the picture; False where both were there.
+    """Create or update the product and add the image; returns whether anything is new.
 
-    Raises BadRow, OSError or `mmsearch_app.images.InvalidImage`; then no row was changed.
+    Raises BadRow, OSError or `mmsearch_app.images.InvalidImage`, and then leaves the database
+    unchanged.
     """
     title, price = row.title, _price(row)
     if not title or len(title) > 160:
-        raise BadRow("A title of 1 to 160 characters is needed.")
+        raise BadRow("The title must have 1 to 160 characters.")
     if not row.image.is_file():
-        raise BadRow(f"There is no file {row.image}.")
-    open_image(data := row.image.read_bytes(), max_bytes=get_settings().MAX_SOURCE_BYTES)
+        raise BadRow(f"The file {row.image} does not exist.")
+    open_image(data := row.image.read_bytes(), **get_settings().stored_caps)
     with transaction.atomic():
         product, created = _save_product(row, price)
         added = _add_image(product, data)
@@ -164,10 +166,10 @@ def _category(name: str) -> Category:
 
 
 def _add_image(product: Product, data: bytes) -> bool:
-    """Add a view unless the product has this very picture; the name tells.
+    """Add an image unless the product already has it, which its name shows; returns whether added.
 
-    Its end is that of the picture's format, never the file's own: a web server would serve
-    `evil.html` as a page.
+    The suffix is taken from the image's format, never from the file's own name: a web server
+    would serve `evil.html` as a page.
     """
     stem = f"products/{product.sku.lower()}-{digest(data)[:12]}"
     if product.images.filter(original__startswith=f"{stem}.").exists():

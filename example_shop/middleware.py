@@ -1,4 +1,4 @@
-"""Headers of every page of the shop."""
+"""Security headers for every page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-acti
 def content_security_policy(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Middleware: only the shop's own files run and show, nothing inline."""
+    """Middleware: allow only the shop's own scripts, styles and images, and nothing inline."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)

@@ -1,4 +1,4 @@
-"""What the shop lets its visitors search: the pictures of its public products."""
+"""What visitors can search: the images of public products."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from mmsearch_app import ImageSource, register
 
 @register("example_shop.ProductImage")
 class ProductImages(ImageSource):
-    """Every picture of a public product, with the product's title."""
-
     image = "original"
     product = "product"
     title = "product.title"
@@ -21,5 +19,4 @@ class ProductImages(ImageSource):
     depends_on: ClassVar = {"example_shop.Product": "images"}
 
     def get_queryset(self) -> QuerySet[ProductImage]:
-        """Pictures of products that the shop shows."""
         return ProductImage.objects.filter(product__is_public=True)

@@ -1,4 +1,4 @@
-"""What the shop sells."""
+"""Categories, products and their images."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from django.urls import reverse
 
 
 class CategoryQuerySet(models.QuerySet["Category"]):
-    """Shelves with what stands on them."""
-
     def with_cover(self) -> CategoryQuerySet:
-        """Shelves that are not empty, each with the name of a picture as `cover`."""
-        views = ProductImage.objects.filter(
+        """Categories that are not empty, annotated with the name of an image file as `cover`."""
+        images = ProductImage.objects.filter(
             product__categories=models.OuterRef("pk"), product__is_public=True
         )
-        first = views.order_by("position", "-product__price", "pk").values("original")[:1]
+        first = images.order_by("position", "-product__price", "pk").values("original")[:1]
         return self.annotate(cover=models.Subquery(first)).exclude(cover=None)
 
 
 class Category(models.Model):
-    """A shelf of the shop."""
-
     name = models.CharField(max_length=80, unique=True)
     slug = models.SlugField(max_length=80, unique=True)
     position = models.PositiveSmallIntegerField(default=0)
@@ -37,30 +33,27 @@ class Category(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        """The page that lists its products."""
         return reverse("category", args=[self.slug])
 
     @property
     def cover_url(self) -> str:
-        """Address of the picture that `with_cover` found, or ""."""
+        """The address of the image that `with_cover` found, or "" if there is none."""
         name = getattr(self, "cover", None)
         return default_storage.url(name) if name else ""
 
 
 class ProductQuerySet(models.QuerySet["Product"]):
-    """Which products a visitor may see."""
-
     def public(self) -> ProductQuerySet:
-        """Products that have a page."""
+        """Products that visitors may see."""
         return self.filter(is_public=True)
 
     def for_sale(self) -> ProductQuerySet:
-        """Public products with a price: the inspiration board has none."""
+        """Public products with a price; those on the inspiration board have none."""
         return self.public().filter(price__isnull=False)
 
 
 class Product(models.Model):
-    """Something with a page of its own, and a price unless it is only there to inspire."""
+    """A product with its own page. One without a price is for inspiration only."""
 
     sku = models.CharField("SKU", max_length=40, unique=True)
     title = models.CharField(max_length=160)
@@ -72,7 +65,7 @@ class Product(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(0)],
-        help_text="Empty: not for sale, a picture on the inspiration board.",
+        help_text="Leave empty for a picture on the inspiration board that is not for sale.",
     )
     categories = models.ManyToManyField(Category, related_name="products", blank=True)
     stock = models.PositiveIntegerField(default=0)
@@ -92,18 +85,15 @@ class Product(models.Model):
         return self.title
 
     def get_absolute_url(self) -> str:
-        """The product's page."""
         return reverse("product", args=[self.slug])
 
     @property
     def cover(self) -> ProductImage | None:
-        """The first view, if there is one; no query where `images` is prefetched."""
+        """The first image, or None. Makes no query if `images` is prefetched."""
         return next(iter(self.images.all()), None)
 
 
 class ProductImage(models.Model):
-    """One view of a product."""
-
     product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="images")
     original = models.ImageField(upload_to="products/")
     position = models.PositiveSmallIntegerField(default=0)

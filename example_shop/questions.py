@@ -1,4 +1,4 @@
-"""Questions whose answers the catalogue's attributes tell, to measure the search with."""
+"""Questions that the catalogue's attributes answer, to measure the search with."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Question = dict[str, Any]
 
 
 def questions(*, each: int = 60, seed: int = 7) -> Iterator[Question]:
-    """Up to `each` questions of four kinds: words, a picture, and two composed ones.
+    """Yield up to `each` questions of four kinds: words, an image, and two that combine both.
 
-    Grades: 2 for all that was asked for, 1 for products that miss one of the wishes.
+    A product that meets every wish has grade 2, one that misses a wish has grade 1.
     """
     products = list(Product.objects.for_sale().exclude(kind="").order_by("pk"))
     chance = random.Random(seed)  # noqa: S311 - a fixed sample, no secret
     yield from _sample(chance, list(_by_words(products)), each)
     shuffled = chance.sample(products, len(products))
     for make in (_like, _recoloured, _another_kind):
-        found = (question for product in shuffled if (question := make(product, products, chance)))
+        found = filter(None, (make(product, products, chance) for product in shuffled))
         yield from (question for question, _ in zip(found, range(each), strict=False))
 
 
@@ -34,25 +34,27 @@ def _sample(chance: random.Random, found: Sequence[Question], most: int) -> Sequ
 def _by_words(products: Sequence[Product]) -> Iterator[Question]:
     """Words such as "red mug"."""
     for colour, kind in sorted({(p.colour, p.kind) for p in products}):
-        fitting = [p.pk for p in products if (p.colour, p.kind) == (colour, kind)]
-        yield {"text": f"{colour} {kind}", "relevant": fitting}
+        matching = [p.pk for p in products if (p.colour, p.kind) == (colour, kind)]
+        yield {"text": f"{colour} {kind}", "relevant": matching}
 
 
 def _like(product: Product, products: Sequence[Product], _: random.Random) -> Question | None:
-    """A product's picture alone."""
+    """A product's image alone."""
     same = [p for p in products if p.kind == product.kind and p != product]
     grades = {
         str(p.pk): float((p.colour == product.colour) + (p.pattern == product.pattern))
         for p in same
         if p.colour == product.colour or p.pattern == product.pattern
     }
-    return {"like": product.pk, "relevant": grades} if grades else None
+    if not grades:
+        return None
+    return {"like": product.pk, "relevant": grades}
 
 
 def _recoloured(
     product: Product, products: Sequence[Product], chance: random.Random
 ) -> Question | None:
-    """A product's picture and "but in red"."""
+    """A product's image and "but in red"."""
     others = [p for p in products if p.kind == product.kind and p.colour != product.colour]
     colours = sorted({p.colour for p in others if p.pattern == product.pattern})
     if not colours:
@@ -69,7 +71,7 @@ def _recoloured(
 def _another_kind(
     product: Product, products: Sequence[Product], chance: random.Random
 ) -> Question | None:
-    """A product's picture and "a cushion with this"."""
+    """A product's image and "a cushion with this"."""
     if product.pattern == "plain":
         return None
     others = [p for p in products if p.kind != product.kind]

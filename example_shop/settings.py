@@ -1,11 +1,11 @@
-"""Settings of the example shop, by environment variables where a deployment differs.
+"""Settings of the example shop. A deployment configures it by environment variables.
 
-- `SHOP_DATA`: folder of the database, the pictures and the vector index; `var/` unless given.
-- `SHOP_HOSTS`: the host names to answer to. Without it the shop is in debug mode and answers to
-  this machine only; with it, it is in production mode.
-- `SHOP_SECRET_KEY`: the secret; required in production mode.
-- `DATABASE_URL`: `postgres://user:password@host:port/name`; SQLite unless given.
-- `MILVUS_URI` and `MILVUS_TOKEN`: a Milvus server; a Milvus Lite file unless given.
+- `SHOP_DATA`: folder for the database, the images and the vector index; `var/` by default.
+- `SHOP_HOSTS`: host names to serve. If unset, the shop runs in debug mode and serves this machine
+  only; if set, it runs in production mode.
+- `SHOP_SECRET_KEY`: Django's secret key; required in production mode.
+- `DATABASE_URL`: `postgres://user:password@host:port/name`; SQLite by default.
+- `MILVUS_URI` and `MILVUS_TOKEN`: a Milvus server; a Milvus Lite file by default.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("SHOP_DATA") or BASE_DIR / "var").resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True)
 
-HOSTS = [host for host in os.environ.get("SHOP_HOSTS", "").replace(",", " ").split() if host]
+HOSTS = os.environ.get("SHOP_HOSTS", "").replace(",", " ").split()
 DEBUG = not HOSTS
 ALLOWED_HOSTS = HOSTS or ["localhost", "127.0.0.1", "[::1]"]
 SECRET_KEY = os.environ.get("SHOP_SECRET_KEY", "")
 if not SECRET_KEY:
     if not DEBUG:
-        msg = "SHOP_HOSTS is set, so SHOP_SECRET_KEY must be set as well: 50 random characters."
+        msg = "SHOP_HOSTS is set, so SHOP_SECRET_KEY must be set too, to 50 random characters."
         raise ImproperlyConfigured(msg)
     SECRET_KEY = "django-insecure-for-a-shop-that-only-this-machine-can-reach"  # noqa: S105
 
@@ -37,7 +37,6 @@ HAS_REST_FRAMEWORK = find_spec("rest_framework") is not None
 INSTALLED_APPS = [
     "example_shop",
     "mmsearch_app",
-    *(["rest_framework"] if HAS_REST_FRAMEWORK else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -45,6 +44,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
 ]
+if HAS_REST_FRAMEWORK:
+    INSTALLED_APPS.append("rest_framework")
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "example_shop.middleware.content_security_policy",
@@ -80,7 +81,7 @@ def _database(url: str) -> dict[str, Any]:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "shop.sqlite3",
             "OPTIONS": {
-                # Without IMMEDIATE, two writers meet "database is locked" in mid-transaction.
+                # Without IMMEDIATE, a second writer gets "database is locked" mid-transaction.
                 "transaction_mode": "IMMEDIATE",
                 "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
                 "timeout": 20,
@@ -123,7 +124,7 @@ MMSEARCH = {
             "token": os.environ.get("MILVUS_TOKEN", ""),
         },
     },
-    # A Milvus Lite file belongs to one process: the one that serves the shop indexes as well.
+    # Only one process can open a Milvus Lite file, so the web process must index as well.
     "WORKER_THREAD": not os.environ.get("MILVUS_URI", "").startswith("http"),
 }
 
@@ -137,18 +138,12 @@ LANGUAGES = [
     ("it", "Italian"),
 ]
 TIME_ZONE = "UTC"
-USE_I18N = True
-USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 MEDIA_URL = "media/"
 MEDIA_ROOT = DATA_DIR / "media"
 
-SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_REFERRER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "DENY"
-SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
 SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
 
@@ -159,7 +154,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
-        # One line for every picture of every page would bury what matters in a terminal.
+        # One line per image of every page would bury the messages that matter.
         "django.server": {"level": "ERROR"},
         "django.request": {"level": "ERROR"},
         "mmsearch_app": {"level": "INFO"},

@@ -1,4 +1,4 @@
-"""Fill the shop with its own drawn catalogue."""
+"""Fill the shop with the drawn catalogue."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from example_shop.models import Category, Product, ProductImage
 __all__ = ["missing_pictures", "pin_inspiration", "save_picture", "stock"]
 
 GIFT = 20
-"""Below this price a product stands on the shelf of gifts as well."""
+"""Products below this price are listed in the gifts category too."""
 
 
 def missing_pictures(chosen: Sequence[Item]) -> list[Task]:
-    """The pictures that the storage does not hold yet."""
+    """The images that are not in the storage yet."""
     tasks = [(item.sku, view) for item in chosen for view in range(VIEWS)]
     return [task for task in tasks if not default_storage.exists(_name(*task))]
 
 
 def save_picture(task: Task, data: bytes) -> str:
-    """Store the picture unless it is there; returns its name."""
+    """Store the image unless it is stored already; returns its name."""
     name = _name(*task)
-    return name if default_storage.exists(name) else default_storage.save(name, ContentFile(data))
+    if default_storage.exists(name):
+        return name
+    return default_storage.save(name, ContentFile(data))
 
 
 def _name(sku: str, view: int) -> str:
@@ -38,9 +40,9 @@ def _name(sku: str, view: int) -> str:
 
 @transaction.atomic
 def stock(chosen: Sequence[Item]) -> int:
-    """Create the rows that are missing, in bulk; returns how many products are new.
+    """Create the products that are missing, in bulk; returns how many were created.
 
-    Products that exist are left as they are: somebody may have edited them.
+    Existing products are left as they are, since someone may have edited them.
     """
     known = set(Product.objects.values_list("sku", flat=True))
     fresh = [item for item in chosen if item.sku not in known]
@@ -70,7 +72,9 @@ def _product(item: Item) -> Product:
 
 
 def _shelves(item: Item) -> list[str]:
-    return [item.category, f"Gifts under £{GIFT}"] if item.price < GIFT else [item.category]
+    if item.price < GIFT:
+        return [item.category, f"Gifts under £{GIFT}"]
+    return [item.category]
 
 
 def _shelve(places: dict[Product, list[str]]) -> None:
@@ -93,18 +97,18 @@ def _shelf(name: str) -> Category:
 
 @transaction.atomic
 def pin_inspiration() -> bool:
-    """Put a leopard's picture on the inspiration board; False where it hangs already."""
-    board, title = "INS-001", "Leopard at rest"
+    """Put a picture of a leopard on the inspiration board; returns whether it is new."""
+    sku, title = "INS-001", "Leopard at rest"
     product, created = Product.objects.get_or_create(
-        sku=board,
+        sku=sku,
         defaults={
             "title": title,
             "slug": slugify(title),
-            "description": "A picture to start from: ask for “a phone case with this”.",
+            "description": "Start a search from this picture: try “a phone case with this”.",
         },
     )
     if created:
-        name = save_picture((board, 0), encode(draw_leopard(SIZE)))
+        name = save_picture((sku, 0), encode(draw_leopard(SIZE)))
         _shelve({product: ["Inspiration"]})
         ProductImage.objects.bulk_create([ProductImage(product=product, original=name)])
     return created

@@ -1,4 +1,4 @@
-"""The shop's own pages; the search page comes from `mmsearch_app.urls`."""
+"""The shop's own pages. The search page comes from `mmsearch_app.urls`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 
 from example_shop.models import Category, Product, ProductQuerySet
-from mmsearch_app.query import Hit, InvalidQuery, SearchUnavailable
+from mmsearch_app.searching import Hit, InvalidQuery, SearchUnavailable
 
 FEATURED = 10
 PER_PAGE = 24
@@ -22,13 +22,13 @@ SIMILAR = 6
 
 
 def departments(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: the shelves, for the navigation of every page."""
+    """Context processor: the categories, for the navigation on every page."""
     return {"departments": Category.objects.all()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two products that show what a search with a picture and words does."""
+    """Two products that show what a search with a picture and words finds."""
 
     start: Product
     words: str
@@ -36,14 +36,14 @@ class Pair:
 
     @property
     def url(self) -> str:
-        """The search that leads from the first to the second."""
+        """The search that finds `goal` from `start`."""
         question = urlencode({"like": self.start.pk, "text": self.words})
         return f"{reverse('mmsearch:search')}?{question}"
 
 
 @transaction.non_atomic_requests
 def home(request: HttpRequest) -> HttpResponse:
-    """The search box, the shelves, and a few products in an order that mixes the kinds."""
+    """The search box, the categories, and a few products, ordered so that kinds mix."""
     products = Product.objects.for_sale().prefetch_related("images")
     context = {
         "pair": _pair(products),
@@ -54,7 +54,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _pair(products: ProductQuerySet) -> Pair | None:
-    """A blue striped mug and the red one, where the shop has both."""
+    """A blue striped mug and a red one, or None unless the shop sells both."""
     mugs = products.filter(kind="mug", pattern="striped", colour__in=("blue", "red"))
     found = {mug.colour: mug for mug in mugs if mug.cover}
     if len(found) < 2:
@@ -64,7 +64,7 @@ def _pair(products: ProductQuerySet) -> Pair | None:
 
 @transaction.non_atomic_requests
 def category(request: HttpRequest, slug: str) -> HttpResponse:
-    """One shelf, page by page."""
+    """The products of one category, in pages."""
     shelf = get_object_or_404(Category, slug=slug)
     products = shelf.products.all() & Product.objects.public()
     pages = Paginator(products.prefetch_related("images"), PER_PAGE)
@@ -74,7 +74,7 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
 
 @transaction.non_atomic_requests
 def product(request: HttpRequest, slug: str) -> HttpResponse:
-    """One product with its views, and what resembles it."""
+    """One product with its images and similar products."""
     shown = get_object_or_404(Product.objects.public().prefetch_related("images"), slug=slug)
     context = {"product": shown, "similar": _similar(shown)}
     return render(request, "example_shop/product.html", context)
@@ -82,14 +82,14 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
 
 @transaction.non_atomic_requests
 def robots(request: HttpRequest) -> HttpResponse:
-    """What robots had better not ask for: every question is an address, and costs a model."""
-    away = [reverse("mmsearch:search"), reverse("admin:index"), "/api/"]
-    lines = ["User-agent: *", *(f"Disallow: {path}" for path in away), ""]
+    """Keep robots away from the search: each question is a URL of its own and runs a model."""
+    disallowed = [reverse("mmsearch:search"), reverse("admin:index"), "/api/"]
+    lines = ["User-agent: *", *(f"Disallow: {path}" for path in disallowed), ""]
     return HttpResponse("\n".join(lines), content_type="text/plain")
 
 
 def _similar(product: Product) -> tuple[Hit, ...]:
-    """Products that look like it; none while the search is away: the page must not fail."""
+    """Products that look similar; none if search is unavailable, so that the page still works."""
     from mmsearch_app import search
 
     try:

@@ -1,4 +1,4 @@
-"""The shop as a WSGI application: `gunicorn example_shop.wsgi`."""
+"""The WSGI application: `gunicorn example_shop.wsgi`."""
 
 import os
 

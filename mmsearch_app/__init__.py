@@ -5,48 +5,50 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmsearch_app.ledger import paused
-    from mmsearch_app.query import Answer, Hit, Query
-    from mmsearch_app.registry import register
-    from mmsearch_app.searching import search
-    from mmsearch_app.signals import mark
-    from mmsearch_app.sources import ImageSource
-    from mmsearch_app.warming import warm_up
+    from mmsearch_app.backends import warm_up
+    from mmsearch_app.indexing import mark, paused
+    from mmsearch_app.searching import Answer, Hit, InvalidQuery, Query, SearchUnavailable
+    from mmsearch_app.searching.search import search
+    from mmsearch_app.sources import ImageSource, register
 
 __all__ = [
     "Answer",
     "Hit",
     "ImageSource",
+    "InvalidQuery",
     "Query",
+    "SearchUnavailable",
     "mark",
     "paused",
     "register",
     "search",
     "warm_up",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-_HOMES = {
-    "Answer": "query",
-    "Hit": "query",
+_ROOMS = {
+    "Answer": "searching",
+    "Hit": "searching",
     "ImageSource": "sources",
-    "Query": "query",
-    "mark": "signals",
-    "paused": "ledger",
-    "register": "registry",
+    "InvalidQuery": "searching",
+    "Query": "searching",
+    "SearchUnavailable": "searching",
+    "mark": "indexing",
+    "paused": "indexing",
+    "register": "sources",
     "search": "searching",
-    "warm_up": "warming",
+    "warm_up": "backends",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name at its first use: models cannot be imported before the apps are."""
+    """Import a public name at first use: models cannot be imported before the apps are ready."""
     from importlib import import_module
 
-    if name not in _HOMES:
+    if name not in _ROOMS:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Start-up: find the shop's sources and listen to them; nothing is loaded or opened."""
+"""Start-up: find the shop's sources and connect their signals; load and open nothing."""
 
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
@@ -6,18 +6,16 @@ from django.utils.translation import gettext_lazy as _
 
 
 class MMSearchConfig(AppConfig):
-    """Multimodal product search."""
-
     name = "mmsearch_app"
     label = "mmsearch_app"
     verbose_name = _("Multimodal search")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Discover `mmsearch.py` of every app, connect signals, register checks."""
-        from mmsearch_app import checks, service, signals
+        from mmsearch_app.checks import register_checks
+        from mmsearch_app.indexing import connect, start_with_requests
 
-        checks.register_all()
+        register_checks()
         autodiscover_modules("mmsearch")
-        signals.connect()
-        service.start_with_requests()
+        connect()
+        start_with_requests()

@@ -1,4 +1,4 @@
-"""System checks: what is wrong with the settings and the sources, and what would be right."""
+"""System checks of the settings, the sources and the database."""
 
 from __future__ import annotations
 
@@ -13,38 +13,35 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.db.models import CharField, CompositePrimaryKey, FileField, Model, TextField
 
-from mmsearch_app import paths
-from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
-from mmsearch_app.indexes.base import Operator
+from mmsearch_app.backends import get_embedder, get_index, get_reranker
+from mmsearch_app.conf import get_settings
+from mmsearch_app.indexes import Operator
 from mmsearch_app.models import Entry
-from mmsearch_app.reconcile import key_field
-from mmsearch_app.registry import find_model, registry
-from mmsearch_app.sources import ImageSource, is_kind_of
+from mmsearch_app.sources import ImageSource, find_model, is_kind_of, key_field, paths, registry
 
-__all__ = ["register_all"]
+__all__ = ["register_checks"]
 
 _LONGEST_KEY = 255
-"""Of a primary key, as the ledger keeps it."""
+"""Most characters of a primary key in the ledger."""
 _TAKEN = frozenset(
     ["text", "image", "like", "without", "limit", "rerank", "query", "offset", "page"]
 )
 
 
-def register_all() -> None:
-    """Called once at start-up."""
+def register_checks() -> None:
     register(check_settings)
     register(check_sources)
     register(check_database, Tags.database)
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """E001: MMSEARCH cannot be used. W001, W002: it can, but not as one may think."""
+    """E001: MMSEARCH is invalid. W001, W002: several processes cannot share what they must."""
     try:
         get_settings()
         for build in (get_embedder, get_index, get_reranker):
             build()
     except ImproperlyConfigured as error:
-        hint = "See the table of settings in the README."
+        hint = "Correct this value of MMSEARCH; the README lists its keys."
         return [Error(str(error), hint=hint, id="mmsearch_app.E001")]
     return [*_check_cache(), *_check_thread()]
 
@@ -54,7 +51,7 @@ def _check_cache() -> Iterator[CheckMessage]:
     if not settings.DEBUG and backend.endswith(("LocMemCache", "DummyCache")):
         yield Warning(
             f"CACHES['default'] is {backend}: the next page and the late rerank of a search with "
-            "a picture only work in the process that answered first.",
+            "an image only work in the process that answered the search.",
             hint="Use a cache that all processes share: Redis, Memcached, database or files.",
             id="mmsearch_app.W001",
         )
@@ -67,17 +64,18 @@ def _check_thread() -> Iterator[CheckMessage]:
         memory = isinstance(get_index(), MemoryIndex)
         yield Warning(
             "The index is in the memory of one process, and WORKER_THREAD is off: what a command "
-            "indexes ends with the command, and the shop never sees it."
+            "indexes is lost when the command ends, and the shop never sees it."
             if memory
             else "The index is a file that one process can open, and WORKER_THREAD is off: a "
             "worker command and the shop cannot use it at the same time.",
-            hint="Set MMSEARCH['WORKER_THREAD'] = True with one serving process, or use a server.",
+            hint="Set MMSEARCH['WORKER_THREAD'] = True and serve from one process, or use a Milvus "
+            "server.",
             id="mmsearch_app.W002",
         )
 
 
 def check_sources(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """E002 to E005, E007, E008: a source cannot work. W003, W005: none, or one without a net."""
+    """E002 to E005, E007, E008: a source is invalid. W003: there is none. W005: other database."""
     if not len(registry):
         hint = "Write a module mmsearch.py in an app and register an ImageSource there."
         return [Warning("No image source is registered.", hint=hint, id="mmsearch_app.W003")]
@@ -88,14 +86,14 @@ def _check_source(source: ImageSource) -> Iterable[CheckMessage]:
     image = source.paths["@image"]
     if image.lookup is not None and not isinstance(image.field, FileField):
         yield Error(
-            f"{source!r}: image = {source.image!r} is no ImageField or FileField.",
+            f"{source!r}: image = {source.image!r} is not an ImageField or FileField.",
             hint="Name the path from a row to its file, such as 'original' or 'media.file'.",
             id="mmsearch_app.E002",
         )
     try:
         product = source.product_model
     except ImproperlyConfigured as error:
-        hint = "Use a foreign key, or None where the row itself is the product."
+        hint = "Use foreign keys, or None if the row itself is the product."
         yield Error(str(error), hint=hint, id="mmsearch_app.E003")
         return
     if isinstance(source.model._meta.pk, CompositePrimaryKey) or isinstance(
@@ -103,7 +101,7 @@ def _check_source(source: ImageSource) -> Iterable[CheckMessage]:
     ):
         yield Error(
             f"{source!r}: composite primary keys are not supported.",
-            hint="Give the model a single key.",
+            hint="Give the model a primary key of one field.",
             id="mmsearch_app.E004",
         )
     else:
@@ -118,14 +116,14 @@ def _check_key(source: ImageSource) -> Iterator[CheckMessage]:
     if isinstance(field, CharField | TextField) and not 0 < (field.max_length or 0) <= _LONGEST_KEY:
         yield Error(
             f"{source!r}: its primary keys may be longer than {_LONGEST_KEY} characters.",
-            hint="Limit them, or give the model another key: a longer one could not be saved.",
+            hint="Set a max_length, or use another primary key: a longer key could not be saved.",
             id="mmsearch_app.E008",
         )
     if router.db_for_write(source.model) != router.db_for_write(Entry):
         yield Warning(
-            f"{source!r}: its rows are in another database than the ledger. A save that is "
-            "rolled back is marked all the same, and mmsearch_reconcile cannot compare the two.",
-            hint="Route the models of mmsearch_app to the database of the shop's pictures.",
+            f"{source!r}: its rows are in another database than the ledger. A save is marked even "
+            "if it is rolled back, and mmsearch_reconcile cannot compare the two.",
+            hint="Route the models of mmsearch_app to the database of the shop's images.",
             id="mmsearch_app.W005",
         )
 
@@ -145,29 +143,28 @@ def _check_names(source: ImageSource) -> Iterator[CheckMessage]:
     for name in source.filters:
         first, _, last = name.rpartition("__")
         if name in _TAKEN:
-            wrong = "the page and the API use that name."
+            wrong = "the page and the API use this name."
         elif first and last in get_args(Operator):
-            wrong = f"a question says __{last} for a comparison."
+            wrong = f"a query writes comparisons with __{last}."
         elif not re.fullmatch(r"[\w-]+", name):
-            wrong = "a name in an address has letters, digits, '_' and '-' only."
+            wrong = "a name may contain only letters, digits, '_' and '-'."
         else:
             continue
         yield Error(
             f"{source!r}: a filter cannot be called {name!r}: {wrong}",
-            hint=f"Choose a plain name, and none of {', '.join(sorted(_TAKEN))}.",
+            hint=f"Choose a plain name other than {', '.join(sorted(_TAKEN))}.",
             id="mmsearch_app.E007",
         )
 
 
 def _leads_somewhere(model: Any, dotted: str) -> bool:
-    for position, part in enumerate(parts := dotted.split(".")):
-        if not hasattr(model, part) and paths.inspect(model, part).field is None:
-            return False
-        found = paths.inspect(model, ".".join(parts[: position + 1]).rpartition(".")[2])
-        related = getattr(found.field, "related_model", None)
-        if related is None:
-            return True  # a value or a property: what follows cannot be known here
-        model = related
+    for part in dotted.split("."):
+        field = paths.find(model, part)
+        if field is None:
+            return hasattr(model, part)  # a property: what follows is known at run time only
+        if not field.is_relation or field.related_model is None:
+            return True  # a value or a generic foreign key, likewise
+        model = field.related_model
     return True
 
 
@@ -182,9 +179,9 @@ def _check_dependencies(source: ImageSource) -> Iterator[CheckMessage]:
 
 
 def _find_fault(rows: type[Model], label: str, path: str) -> str:
-    """Why the path leads from the model of that label to none of the `rows`, or ""."""
+    """Return why the path from the model of that label does not lead to `rows`, or ""."""
     try:
-        found = paths.inspect(find_model(label), path).field
+        found = paths.resolve(find_model(label), path).field
     except LookupError as error:
         return str(error)
     end = found.related_model if found is not None and found.is_relation else None
@@ -199,8 +196,8 @@ def check_database(
     """W004: SQLite without IMMEDIATE transactions."""
     return [
         Warning(
-            f"DATABASES[{alias!r}] is SQLite without IMMEDIATE transactions: a worker beside the "
-            "shop will meet 'database is locked'.",
+            f"DATABASES[{alias!r}] is SQLite without IMMEDIATE transactions: the worker and the "
+            "shop will raise 'database is locked' when both write.",
             hint="Set DATABASES[...]['OPTIONS']['transaction_mode'] = 'IMMEDIATE'.",
             id="mmsearch_app.W004",
         )

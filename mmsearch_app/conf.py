@@ -1,123 +1,116 @@
-"""The one setting `MMSEARCH`: typed, with defaults, checked, and the parts built from it."""
+"""The one setting, `MMSEARCH`: its keys, their defaults and their valid values."""
 
 from __future__ import annotations
 
-import threading
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from mmsearch_app.forking import call_after_fork
-from mmsearch_app.parts import Part, build, read_part, read_preset
-from mmsearch_app.values import check_value
-
-if TYPE_CHECKING:
-    from mmsearch_app.embedders.base import Embedder
-    from mmsearch_app.embedders.batching import Batcher
-    from mmsearch_app.guard import Guard
-    from mmsearch_app.indexes.base import Index
-    from mmsearch_app.rerankers.base import Ranking, Reranker
-
-__all__ = [
-    "Part",
-    "Settings",
-    "build_embedder",
-    "get_batcher",
-    "get_embedder",
-    "get_guard",
-    "get_index",
-    "get_reranker",
-    "get_settings",
-]
+__all__ = ["Part", "Settings", "get_settings", "read_part"]
 
 _PARTS = ("EMBEDDER", "INDEX", "RERANKER")
-_built: dict[str, Any] = {}
-_building = threading.RLock()
 
 
-def _starter() -> Part:
-    return read_preset("starter", {})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A pluggable part as the setting names it; `backends` builds it."""
 
-
-def _milvus() -> Part:
-    return Part(BACKEND="mmsearch_app.indexes.milvus.MilvusIndex")
+    BACKEND: str = ""
+    """Dotted path of the class, or "" if a preset names it."""
+    OPTIONS: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the class; with a preset, those that differ from it."""
+    PRESET: str = ""
+    """Name of an embedder preset, or ""."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every key of `MMSEARCH` with its default."""
 
-    EMBEDDER: Part = field(default_factory=_starter)
-    INDEX: Part = field(default_factory=_milvus)
+    EMBEDDER: Part = field(default=Part(PRESET="starter"))
+    INDEX: Part = field(default=Part(BACKEND="mmsearch_app.indexes.milvus.MilvusIndex"))
     RERANKER: Part | None = None
 
     LIMIT: int = 24
     """Products on one page of results."""
     MAX_LIMIT: int = 100
-    """The most that one request may ask for."""
+    """The largest page that a request may ask for."""
     MAX_OFFSET: int = 1000
-    """How far a visitor may page."""
+    """The last position from which a page may start."""
     MIN_SCORE: float = 0.0
-    """Below this cosine of the best hit, the answer says that there is no good match."""
+    """If the cosine of the best hit is lower, the answer says that there is no good match."""
     WITHOUT_WEIGHT: float = 0.5
-    """How strongly unwanted words push away."""
+    """How strongly unwanted words push products away."""
     RERANK_LIMIT: int = 9
-    """How many of the first hits the reranker looks at."""
+    """How many of the first hits are reranked."""
     RERANK_WEIGHT: float = 0.5
     """The reranker's share when its order is fused with that of the index, 0 to 1."""
     RERANK_FUSION: str = "ranks"
-    """What is fused: "ranks", or "scores" (its grades, where it gives any, and the cosines)."""
+    """What is fused: "ranks", or "scores" (the cosines and, if the reranker gives any, its
+    grades)."""
     RERANK_SECONDS: int = 600
-    """How long a late rerank may be asked for; the query picture and the order that a model
-    made are kept as long."""
+    """How long after a search its late rerank may be requested; the query image and the
+    reranker's order are kept as long."""
     RERANK_TIMEOUT: float = 15.0
-    """Seconds that a visitor waits for the reranker; then the order of the index holds."""
+    """Seconds that a visitor waits for the reranker; then the order of the index is shown."""
     RERANK_CONCURRENCY: int = 2
-    """Calls of the reranker at work at the same time in one process."""
+    """Calls of the reranker that run at the same time in one process."""
     RERANK_QUEUE: int = 8
-    """How many more wait for their turn; beyond, a late rerank is told to come back (503)."""
+    """How many more calls may wait for their turn; a late rerank beyond that gets a 503."""
     RERANK_PAUSE: float = 30.0
-    """Seconds for which the reranker is left alone after three failures in a row."""
+    """Seconds for which the reranker is not called after three failures in a row."""
 
     MAX_TEXT_LENGTH: int = 500
-    """Characters of words in a query."""
+    """Most characters of the words in a query."""
     MAX_IMAGE_BYTES: int = 8 * 1024 * 1024
-    """Bytes of an uploaded picture."""
+    """Most bytes of an uploaded image."""
     MAX_IMAGE_PIXELS: int = 40_000_000
-    """Width times height of any picture, read from its header before decoding."""
+    """Most pixels (width times height) of any image, read from its header before decoding."""
     MAX_SOURCE_BYTES: int = 64 * 1024 * 1024
-    """Bytes of a picture of the shop's own storage."""
+    """Most bytes of an image in the shop's own storage."""
     MAX_CONCURRENT_SEARCHES: int = 8
-    """Searches at work at the same time in one process; further ones are told to wait (503)."""
+    """Searches that run at the same time in one process; further ones get a 503."""
     QUERY_BATCH: int = 16
-    """Queries of several visitors that one process embeds together."""
+    """Most queries of several visitors that one process embeds together."""
     QUERY_SECONDS: float = 30.0
-    """How long a query waits for those before it at the embedder, then it is told to wait (503)."""
+    """Seconds that a query waits for its turn at the embedder; then it gets a 503."""
     THROTTLE_RATE: str | None = "60/min"
-    """Searches by API for one visitor, in the notation of Django REST framework."""
+    """Searches per visitor through the API, in the notation of Django REST framework."""
 
     BATCH_SIZE: int = 32
-    """Pictures that are embedded and written together."""
+    """Images that are embedded and written together."""
     LEASE_SECONDS: int = 600
-    """After this time a batch that a dead worker held is free again."""
+    """Seconds until another worker may take the batch of a worker that died."""
     MAX_ATTEMPTS: int = 8
-    """Attempts at a picture before it is given up; `mmsearch_reconcile` tries it again a day
+    """Attempts at an image before it is given up; `mmsearch_reconcile` tries it again a day
     later."""
     RETRY_SECONDS: int = 10
-    """Wait after the first failure; doubled after each further one, at most an hour."""
+    """Seconds to wait after the first failure; doubled after each further one, up to an hour."""
     POLL_SECONDS: float = 2.0
-    """How often a waiting worker looks for work."""
+    """Seconds after which an idle worker looks for work."""
     WORKER_THREAD: bool = False
-    """Whether the process that serves the shop indexes in a thread of its own."""
+    """Whether each process that serves the shop also indexes, in a thread."""
+
+    @property
+    def upload_caps(self) -> dict[str, int]:
+        """Limits for a visitor's image, as keyword arguments of `images.open_image`."""
+        return {"max_bytes": self.MAX_IMAGE_BYTES, "max_pixels": self.MAX_IMAGE_PIXELS}
+
+    @property
+    def stored_caps(self) -> dict[str, int]:
+        """Limits for an image in the shop's own storage, likewise."""
+        return {"max_bytes": self.MAX_SOURCE_BYTES, "max_pixels": self.MAX_IMAGE_PIXELS}
 
 
 def get_settings() -> Settings:
-    """The project's settings, validated. Raises ImproperlyConfigured, with the remedy."""
+    """Return the project's settings. Raises ImproperlyConfigured if a value is invalid."""
     return _load()
 
 
@@ -129,13 +122,13 @@ def _load() -> Settings:
         raise ImproperlyConfigured(msg)
     known = {f.name for f in fields(Settings)}
     if unknown := sorted(map(str, set(given) - set(known))):
-        msg = f"MMSEARCH has unknown keys {unknown}; the right ones are {sorted(known)}."
+        msg = f"MMSEARCH has unknown keys {unknown}; the known keys are {sorted(known)}."
         raise ImproperlyConfigured(msg)
     defaults = Settings()
     checked: dict[str, Any] = {
         key: read_part(key, value)
         if key in _PARTS
-        else check_value(key, value, default=getattr(defaults, key))
+        else _check_value(key, value, default=getattr(defaults, key))
         for key, value in given.items()
     }
     settings = Settings(**checked)
@@ -145,77 +138,85 @@ def _load() -> Settings:
     return settings
 
 
-def get_embedder() -> Embedder:
-    """The embedder of the settings, one per process; no weight is read yet."""
-    return _part_of("EMBEDDER")  # type: ignore[no-any-return]
-
-
-def build_embedder(value: object) -> Embedder:
-    """A further embedder, from a value as `MMSEARCH["EMBEDDER"]` has it; the same errors."""
-    return build("EMBEDDER", read_part("EMBEDDER", value))  # type: ignore[no-any-return]
-
-
-def get_batcher() -> Batcher:
-    """Through it, the queries of this process's threads reach the embedder together."""
-    from mmsearch_app.embedders.batching import Batcher
-
-    with _building:
-        if "BATCHER" not in _built:
-            most, seconds = get_settings().QUERY_BATCH, get_settings().QUERY_SECONDS
-            _built["BATCHER"] = Batcher(get_embedder(), most=most, seconds=seconds)
-        return _built["BATCHER"]  # type: ignore[no-any-return]
-
-
-def get_index() -> Index:
-    """The index of the settings, one per process; nothing is opened yet."""
-    return _part_of("INDEX")  # type: ignore[no-any-return]
-
-
-def get_reranker() -> Reranker | None:
-    """The reranker of the settings, one per process, or None."""
-    return _part_of("RERANKER")  # type: ignore[no-any-return]
-
-
-def get_guard() -> Guard[Ranking]:
-    """Through it, the threads of this process reach the reranker."""
-    from mmsearch_app.guard import Guard
-
-    with _building:
-        if "GUARD" not in _built:
-            settings = get_settings()
-            _built["GUARD"] = Guard(
-                places=settings.RERANK_CONCURRENCY,
-                queue=settings.RERANK_QUEUE,
-                pause=settings.RERANK_PAUSE,
-            )
-        return _built["GUARD"]  # type: ignore[no-any-return]
-
-
-def _part_of(key: str) -> Any:
-    with _building:  # two threads at their first search must not build two
-        if key not in _built:
-            part: Part | None = getattr(get_settings(), key)
-            _built[key] = build(key, part)
-        return _built[key]
-
-
-def reset(*, setting: str = "MMSEARCH", **_: object) -> None:
-    """Forget what was built, so that the next call reads the settings anew."""
-    if setting != "MMSEARCH":
-        return
-    with _building:
-        index = _built.get("INDEX")
-        _built.clear()
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "MMSEARCH":
         _load.cache_clear()
-        if index is not None:
-            index.close()
 
 
-def _renew_lock() -> None:
-    """A child has none of the threads that build."""
-    global _building
-    _building = threading.RLock()
+setting_changed.connect(_forget, dispatch_uid="mmsearch_app.conf")
 
 
-setting_changed.connect(reset, dispatch_uid="mmsearch_app.conf.reset")
-call_after_fork(_renew_lock)
+def read_part(key: str, value: object) -> Part | None:
+    """Read the value of `EMBEDDER`, `INDEX` or `RERANKER`: a dict with BACKEND and OPTIONS.
+
+    An embedder may also be a preset's name, or a dict with PRESET and OPTIONS; a reranker may be
+    None. Nothing is imported. Raises ImproperlyConfigured.
+    """
+    if value is None and key == "RERANKER":
+        return None
+    if key == "EMBEDDER" and isinstance(value, str):
+        return Part(PRESET=value)
+    kinds = [{"BACKEND"}, {"PRESET"}] if key == "EMBEDDER" else [{"BACKEND"}]
+    if not isinstance(value, Mapping) or set(value) - {"OPTIONS"} not in kinds:
+        raise _malformed_part(key, value)
+    options = value.get("OPTIONS") or {}
+    if not isinstance(options, Mapping):
+        raise _malformed_part(key, value)
+    return Part(**{**value, "OPTIONS": dict(options)})
+
+
+def _malformed_part(key: str, value: object) -> ImproperlyConfigured:
+    """Return an error that names the given keys but no value, which may be a password."""
+    preset = "a preset's name or " if key == "EMBEDDER" else ""
+    given = type(value).__name__
+    if isinstance(value, Mapping):
+        given = f"a dict with {', '.join(sorted(map(str, value))) or 'nothing'}"
+    return ImproperlyConfigured(
+        f"MMSEARCH[{key!r}] must be {preset}a dict with BACKEND (a dotted path) and, if needed, "
+        f"OPTIONS (a dict), not {given}."
+    )
+
+
+_BOUNDS = {
+    "MAX_OFFSET": (0, math.inf),
+    "RETRY_SECONDS": (0, math.inf),
+    "RERANK_WEIGHT": (0, 1),
+    "RERANK_QUEUE": (0, math.inf),
+}
+"""Least and most of numbers. By default whole numbers are at least 1, others at least 0."""
+_CHOICES = {"RERANK_FUSION": ("ranks", "scores")}
+_RATE = re.compile(r"[1-9][0-9]*/(s|m|h|d)[a-z]*")
+
+
+def _check_value(key: str, value: object, *, default: object) -> object:
+    """Return the value. Raises ImproperlyConfigured, which says what would be valid."""
+    if key == "THROTTLE_RATE":
+        valid = value is None or (isinstance(value, str) and bool(_RATE.fullmatch(value)))
+    elif key in _CHOICES:
+        valid = value in _CHOICES[key]
+    elif isinstance(default, bool):
+        valid = isinstance(value, bool)
+    else:
+        valid = _is_number(value, like=default)
+        least, most = _BOUNDS.get(key, (0 if isinstance(default, float) else 1, math.inf))
+        if valid and not least <= value <= most:  # type: ignore[operator]
+            right = f"at least {least}" if math.isinf(most) else f"from {least} to {most}"
+            msg = f"MMSEARCH[{key!r}] = {value!r} must be {right}."
+            raise ImproperlyConfigured(msg)
+    if not valid:
+        msg = f"MMSEARCH[{key!r}] = {value!r} must be {_describe(key, default)}."
+        raise ImproperlyConfigured(msg)
+    return value
+
+
+def _describe(key: str, default: object) -> str:
+    if key == "THROTTLE_RATE":
+        return f"a rate such as {default!r}, or None"
+    if key in _CHOICES:
+        return " or ".join(map(repr, _CHOICES[key]))
+    kinds: dict[type, str] = {bool: "True or False", int: "a whole number", float: "a number"}
+    return f"{kinds[type(default)]}; its default is {default!r}"
+
+
+def _is_number(value: object, *, like: object) -> bool:
+    return isinstance(value, int | type(like)) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""The ledger's tables: the state of every picture, and a rebuild at work."""
+"""The ledger's tables: the state of every image, and rebuilds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from mmsearch_app.texts import tell
+from mmsearch_app.translation import translate_stored
 
 __all__ = ["Entry", "Rebuild", "State"]
 
@@ -18,7 +18,7 @@ _M = TypeVar("_M", bound=models.Model)
 
 
 class State(models.TextChoices):
-    """Where a picture stands."""
+    """What became of a row's image."""
 
     PENDING = "pending", _("waiting")
     INDEXED = "indexed", _("indexed")
@@ -29,18 +29,17 @@ class State(models.TextChoices):
 
 
 class Primary(models.Manager[_M]):
-    """Reads where it writes: a replica may lag behind what was just marked, claimed or staged."""
+    """Reads from the database that takes writes: a replica may lag behind the last mark."""
 
     def get_queryset(self) -> models.QuerySet[_M]:
-        """All rows, of the database that takes writes."""
         return super().get_queryset().using(router.db_for_write(self.model))
 
 
 class Entry(models.Model):
-    """One row of a source: which version of it is wanted, and which one the index holds.
+    """One row of a source: which version of it is wanted, and which one the index contains.
 
     A state, not an event: many saves, one entry. `wanted` is a random token that changes with
-    every mark, so that work on an older version can tell that it is late.
+    every mark, so that a worker notices if the version that it worked on is no longer wanted.
     """
 
     source = models.CharField(_("source"), max_length=100)
@@ -48,7 +47,7 @@ class Entry(models.Model):
     present = models.BooleanField(_("wanted in the index"), default=True)
     wanted = models.UUIDField(_("wanted"), default=uuid.uuid4, editable=False)
     state = models.CharField(
-        _("state"), max_length=10, choices=State.choices, default=State.PENDING, db_index=True
+        _("state"), max_length=10, choices=State, default=State.PENDING, db_index=True
     )
     due_at = models.DateTimeField(_("due"), null=True, blank=True, db_index=True)
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True, editable=False)
@@ -60,18 +59,19 @@ class Entry(models.Model):
     generation = models.CharField(
         _("generation"), max_length=255, blank=True, default="", editable=False
     )
-    """The generation of the index that holds `digest` and `content`."""
+    """The generation of the index that contains `digest` and `content`."""
     digest = models.CharField(_("digest"), max_length=64, blank=True, default="", editable=False)
-    """SHA-256 of the picture's bytes."""
+    """SHA-256 of the file's bytes."""
     content = models.CharField(_("content"), max_length=64, blank=True, default="", editable=False)
-    """SHA-256 of all that was embedded: while it stays, so does the vector."""
+    """SHA-256 of all that was embedded: as long as it stays, so does the vector."""
     signature = models.CharField(
         _("signature"), max_length=32, blank=True, default="", editable=False
     )
-    """MD5, made by the database, of the row's columns that matter: what reconcile compares."""
+    """MD5 of the row's relevant columns, computed by the database; reconcile compares it."""
 
     staged = models.UUIDField(_("staged"), null=True, editable=False)
-    """The version of this entry that the generation being rebuilt holds."""
+    """The version of this entry that the generation `staged_in`, which is being filled, contains.
+    None: an unknown version, or none."""
     staged_in = models.CharField(
         _("staged in"), max_length=255, blank=True, default="", editable=False
     )
@@ -90,17 +90,17 @@ class Entry(models.Model):
 
     @property
     def key(self) -> str:
-        """The record's id in the index."""
+        """Id of the record in the index."""
         return f"{self.source}:{self.object_pk}"
 
     @property
     def explanation(self) -> str:
-        """The error, in the language that is active where we know the sentence."""
-        return tell(self.error)
+        """The error, translated into the active language if possible."""
+        return translate_stored(self.error)
 
 
 class Rebuild(models.Model):
-    """A new generation being filled beside the live one; at most one is open."""
+    """The filling of a new generation beside the live one; at most one is open."""
 
     generation = models.CharField(_("generation"), max_length=255, blank=True, default="")
     fingerprint = models.CharField(max_length=255, blank=True, default="", editable=False)
@@ -128,12 +128,12 @@ class Rebuild(models.Model):
 
     @property
     def explanation(self) -> str:
-        """The error, in the language that is active where we know the sentence."""
-        return tell(self.error)
+        """The error, translated into the active language if possible."""
+        return translate_stored(self.error)
 
     @property
     def took(self) -> str:
-        """How long it took, for a person; "" while it is open."""
+        """Duration in words, or "" while the rebuild is open."""
         if self.finished_at is None:
             return ""
         seconds = round((self.finished_at - self.requested_at).total_seconds())

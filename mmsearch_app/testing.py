@@ -1,4 +1,4 @@
-"""What the tests of a shop need: an embedder without weights, and settings to use it."""
+"""For the tests of a shop: an embedder without weights, settings that use it, and helpers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from django.core.signals import setting_changed
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.registry import registry
-from mmsearch_app.sources import ImageSource
+from mmsearch_app.inference import Content
+from mmsearch_app.sources import ImageSource, registry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["IN_MEMORY", "TestingEmbedder", "index_everything", "registered"]
+__all__ = ["IN_MEMORY", "TestingEmbedder", "index_everything", "registered", "reset"]
 
 _BINS = 4
 _WORDS = 192
@@ -26,8 +26,8 @@ _WORDS = 192
 class TestingEmbedder:
     """Deterministic and instant: a coarse colour histogram beside hashed words.
 
-    Pictures of like colours and titles with common words lie close together. It understands
-    nothing; it is for tests.
+    Images of similar colours and titles with words in common are close together. It understands
+    nothing more; it is for tests.
     """
 
     __test__ = False
@@ -37,11 +37,11 @@ class TestingEmbedder:
         self.fingerprint = fingerprint
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """Shape (n, 256), float32, rows of length 1."""
+        """Return vectors of shape (n, 256), float32, of length 1."""
         return np.stack([_vector(content) for content in contents])
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """The same as for documents."""
+        """Return vectors like those of documents."""
         return self.embed_documents(contents)
 
 
@@ -67,13 +67,15 @@ IN_MEMORY: dict[str, Any] = {
     "EMBEDDER": {"BACKEND": "mmsearch_app.testing.TestingEmbedder"},
     "INDEX": {"BACKEND": "mmsearch_app.indexes.memory.MemoryIndex"},
 }
-"""A value for the setting MMSEARCH: no weights, no file, no socket."""
+"""A value for the setting MMSEARCH that needs no weights, no file and no socket."""
 
 
 def index_everything() -> None:
-    """Bring the index up to date with the database, as a worker would, at once."""
-    from mmsearch_app.reconcile import reconcile
-    from mmsearch_app.worker import drain
+    """Bring the index up to date with the database now, as a worker would.
+
+    Raises AssertionError if the index or the model is unavailable.
+    """
+    from mmsearch_app.indexing import drain, reconcile
 
     reconcile()
     drained = drain()
@@ -83,12 +85,20 @@ def index_everything() -> None:
 
 @contextmanager
 def registered(source: ImageSource) -> Iterator[ImageSource]:
-    """Have a source registered and its signals connected inside the block."""
-    from mmsearch_app import signals
+    """Register a source and connect its signals, for the duration of the block."""
+    from mmsearch_app.indexing import connect
 
     registry.add(source)
     try:
-        signals.connect()
+        connect()
         yield source
     finally:
         registry.remove(source.name)
+
+
+def reset() -> None:
+    """Forget the setting and all parts, as if the process were new.
+
+    An index in memory loses its content. `override_settings(MMSEARCH=…)` does this by itself.
+    """
+    setting_changed.send(sender=None, setting="MMSEARCH", value=None, enter=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mmsearch_app import views
+from mmsearch_app.storefront import query_picture, search_page
 
 app_name = "mmsearch"
 
 urlpatterns = [
-    path("", views.search, name="search"),
-    path("picture/<str:token>/", views.picture, name="picture"),
+    path("", search_page, name="search"),
+    path("picture/<str:token>/", query_picture, name="picture"),
 ]

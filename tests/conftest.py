@@ -1,4 +1,4 @@
-"""What holds for every test: this machine only, nothing left over, and no quiet skips."""
+"""Rules for every test: only local connections, no state from other tests, no silent skips."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.utils import translation
 
+from mmsearch_app.testing import reset
+
+pytest_plugins = ["tests.shop"]
+
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
-"""Set where everything must run, as in continuous integration: a skip is then a failure."""
+"""Set if every test must run, as in continuous integration: a skip is then a failure."""
 POSTGRES_SUMMARY = pytest.StashKey[str]()
 UNINSTALLED = {
     "open_clip": "OpenCLIP (pip install 'mmsearch[open-clip]')",
     "torchvision": "Qwen3-VL (pip install torchvision)",
 }
-"""Modules that no extra of `dev` brings, which are markers as well, and whose tests need them."""
+"""Modules that the extra `dev` does not install; tests that need one carry its name as a marker."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 NOTES = pytest.StashKey[dict[str, None]]()
 TOGETHER = ("indexes", "starter")
-"""Folders whose tests share what is slow to start, a Milvus server or real weights: where pytest
-runs in several processes (pytest-xdist), each goes to one of them. Else a file stays together."""
-FIRST = ("tests/test_postgres.py", "tests/indexes/", "tests/starter/", "tests/models/")
-"""What takes longest begins first, so that all processes end at about the same time."""
+"""Folders whose tests share something slow to start: a Milvus server, or real weights. If
+pytest-xdist runs several processes, one of them runs such a folder; other folders go by file."""
+FIRST = ("tests/test_postgres.py", "tests/indexes/", "tests/embedders/", "tests/rerankers/")
+"""The slowest tests start first, so that all processes end at about the same time."""
 
 
 @pytest.fixture(autouse=True)
-def _this_machine_only() -> Iterator[None]:
-    """Refuse every connection but those to this machine."""
+def _block_network() -> Iterator[None]:
+    """Allow connections to this machine only."""
     pytest_socket.socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
     yield
     pytest_socket._remove_restrictions()
@@ -42,20 +46,19 @@ def _this_machine_only() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nothing_left_over(settings: Any, tmp_path: Path) -> Iterator[None]:
     """A media folder, a cache, an index and a language of the test's own."""
-    from mmsearch_app import conf
 
     settings.MEDIA_ROOT = tmp_path / "media"
-    conf.reset()
+    reset()
     cache.clear()
     yield
-    conf.reset()
+    reset()
     cache.clear()
-    translation.deactivate()  # a request leaves its visitor's language behind in the thread
+    translation.deactivate()  # a request leaves its language active in the thread
 
 
 @pytest.fixture
 def use(settings: Any) -> Callable[..., None]:
-    """Change keys of the setting MMSEARCH, before anything is indexed."""
+    """Change keys of MMSEARCH before anything is indexed."""
     from mmsearch_app.testing import IN_MEMORY
 
     def change(**keys: Any) -> None:
@@ -65,14 +68,14 @@ def use(settings: Any) -> Callable[..., None]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Name the group of a test: those of one group run in the same process."""
+    """Put the test into a group: pytest-xdist runs a group in one process."""
     if item.config.pluginmanager.hasplugin("xdist"):
         folder = item.path.parent.name
         item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is about the other database, and libraries that no extra of `dev` has."""
+    """Deselect tests for the other database, and for libraries that are not installed."""
     sqlite = django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
     lacking = [name for name in UNINSTALLED if importlib.util.find_spec(name) is None]
     absent = {"postgres" if sqlite else "sqlite", *lacking}
@@ -80,7 +83,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in set(left_out)]
     config.hook.pytest_deselected(items=left_out)
     config.stash[LEFT_OUT] = {
-        name: sum(bool(item.get_closest_marker(name)) for item in left_out) for name in lacking
+        name: len([item for item in left_out if item.get_closest_marker(name)]) for name in lacking
     }
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
@@ -90,20 +93,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip into a failure where everything must run."""
+    """Turn a skip into a failure if every test must run."""
     report = yield
     if report.skipped and REQUIRE_ALL and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"MMSEARCH_REQUIRE_ALL is set, but this was left out: {reason}"
+        report.longrepr = f"MMSEARCH_REQUIRE_ALL is set, but this test was skipped: {reason}"
     return report
 
 
 def _notes(config: pytest.Config) -> list[str]:
-    """What ran in a process of its own, and what was left out."""
+    """The tests that were deselected, and the result of the tests on PostgreSQL."""
     notes = [
-        f"Left out: {count} tests of {UNINSTALLED[module]}. They need torchvision, of which there "
-        "is no build for every torch."
+        f"Skipped {count} tests of {UNINSTALLED[module]}. They need torchvision, which is not "
+        "built for every torch."
         for module, count in config.stash.get(LEFT_OUT, {}).items()
         if count
     ]
@@ -113,19 +116,19 @@ def _notes(config: pytest.Config) -> list[str]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Send the notes to the process that reports, where several run tests."""
+    """If this is a process of pytest-xdist, send its notes to the process that reports."""
     if (output := getattr(session.config, "workeroutput", None)) is not None:
         output["notes"] = _notes(session.config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take the notes of a process that has run tests."""
+    """Collect the notes of a process of pytest-xdist."""
     said = node.config.stash.setdefault(NOTES, {})
     said.update(dict.fromkeys(getattr(node, "workeroutput", {}).get("notes", [])))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say what ran in a process of its own, and what was left out."""
+    """Report the tests that were deselected, and the result of the tests on PostgreSQL."""
     for note in [*config.stash.get(NOTES, {}), *_notes(config)]:
         terminalreporter.write_line(note)

@@ -1,4 +1,4 @@
-"""Servers of models, on this machine: they answer as the real ones do, and misbehave when told."""
+"""Model servers on this machine: they answer as real ones do, and misbehave on demand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Misdeed: TypeAlias = Callable[["Answer"], None]
 
 @dataclass(kw_only=True)
 class ModelServer(ABC):
-    """`script` holds what the next requests get instead of an answer; None is an answer."""
+    """`script` lists what the next requests get instead of an answer; None means an answer."""
 
     path: ClassVar[str]
     base_url: str = ""
@@ -32,16 +32,16 @@ class ModelServer(ABC):
     requests: list[Body] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
-    """Of the client, request by request: the same on the same connection."""
+    """The client's port for each request; the same port means the same connection."""
     busy: int = 0
     busiest: int = 0
     lock: Lock = field(default_factory=Lock)
     ended: Event = field(default_factory=Event)
-    """Set when the test is over: what hangs goes on."""
+    """Set when the test ends, so that hanging requests end, too."""
 
     @abstractmethod
     def answer(self, body: Body) -> Body:
-        """What is sent with status 200."""
+        """The body to send with status 200."""
 
 
 S = TypeVar("S", bound=ModelServer)
@@ -92,12 +92,12 @@ class Quiet(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, *_: object) -> None:
-        """Clients that went away are part of the tests."""
+        """Print nothing: some tests disconnect on purpose."""
 
 
 @contextmanager
 def open_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Answers by `handler` on a free port; yields the address without a slash at its end."""
+    """Serve with `handler` on a free port; yields the address without a trailing slash."""
     http = Quiet(("127.0.0.1", 0), handler)
     thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -120,7 +120,7 @@ def serve(served: S) -> Iterator[S]:
 
 
 def open_picture(part: Body) -> Image.Image:
-    """The picture of a part of a message, loaded; all of them are JPEG inside the request."""
+    """Load the image of a message part, which must be a JPEG in a data URI."""
     head, _, data = part["image_url"]["url"].partition(",")
     assert head == "data:image/jpeg;base64", head
     image = Image.open(BytesIO(base64.b64decode(data, validate=True)))
@@ -141,13 +141,13 @@ def raw(data: bytes) -> Misdeed:
 
 
 def die(answer: Answer) -> None:
-    """Break the connection without an answer."""
+    """Close the connection without an answer."""
     answer.close_connection = True
     answer.connection.close()
 
 
 def die_midway(answer: Answer) -> None:
-    """Promise a hundred bytes and break off after ten."""
+    """Announce a hundred bytes and stop after ten."""
     answer.send_response(200)
     answer.send_header("Content-Length", "100")
     answer.end_headers()
@@ -156,13 +156,13 @@ def die_midway(answer: Answer) -> None:
 
 
 def hang(answer: Answer) -> None:
-    """Say nothing until the test is over."""
+    """Send nothing until the test ends."""
     answer.served.ended.wait(600)
     answer.close_connection = True
 
 
 def drip(answer: Answer) -> None:
-    """A byte now and then until the test is over: no single wait is long."""
+    """Send single bytes until the test ends, so that no single wait is long."""
     answer.send_response(200)
     answer.send_header("Content-Length", "1000000")
     answer.end_headers()

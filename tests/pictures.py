@@ -1,4 +1,4 @@
-"""Pictures for the tests, harmless and hostile."""
+"""Images for the tests, harmless and hostile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
 PICTURE = Image.effect_mandelbrot((60, 44), (-2, -1.5, 1, 1.5), 20).convert("RGB")
-"""Harmless; no two of its parts are alike."""
+"""An image in which no two parts look the same."""
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) (r) file\n%%EOF\n"
 
 
@@ -22,7 +22,7 @@ def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 def as_sent(image: Image.Image) -> Image.Image:
-    """What a picture is after its journey to a model server, as a JPEG."""
+    """The image as a model server receives it: a JPEG."""
     return Image.open(BytesIO(encode(image, "JPEG", quality=90, optimize=True)))
 
 
@@ -42,7 +42,7 @@ def with_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
 
 
 def black_png(width: int, height: int) -> bytes:
-    """A valid grey picture, packed in a stream so that its pixels are never in memory here."""
+    """A valid black PNG, compressed row by row so that its pixels are never all in memory."""
     packer = zlib.compressobj(9)
     rows = b"".join(packer.compress(bytes(1 + width)) for _ in range(height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)

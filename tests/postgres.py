@@ -1,7 +1,7 @@
 """Run the tests of the core on PostgreSQL: `python -m tests.postgres [pytest's arguments]`.
 
-Starts a private server in a temporary folder, on the loopback and with a password of its own,
-and stops it at the end. Debian's package `postgresql` is enough; no server needs to run.
+Starts a private server on the loopback, with its data in a temporary folder and a random
+password, and stops it at the end. Debian's package `postgresql` is enough; no server needs to run.
 """
 
 from __future__ import annotations
@@ -21,14 +21,20 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+CORE = [
+    *(f"tests/{room}" for room in ("sources", "indexing", "searching", "evaluation", "management")),
+    *(f"tests/test_{name}.py" for name in ("backends", "checks", "checks_keys", "conf", "startup")),
+    "--ignore=tests/searching/reranking",
+]
+"""The tests that depend on the database."""
 START_SECONDS = 300
 FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
 IMPATIENT = ["lock_timeout=120s"]
-"""A test that waits for a lock for ever fails instead."""
+"""Makes a test that would wait forever for a lock fail instead."""
 
 
 def find_binaries() -> Path | None:
-    """The folder of `initdb` and `postgres`, or None where there is none."""
+    """The folder with `initdb` and `postgres`, or None if there is none."""
     found = [Path(initdb).parent] if (initdb := shutil.which("initdb")) else []
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in found if (folder / "initdb").exists()), None)
@@ -36,9 +42,9 @@ def find_binaries() -> Path | None:
 
 @contextmanager
 def cluster() -> Iterator[str]:
-    """A server for as long as the block runs; yields its address for `DATABASE_URL`.
+    """Run a server during the block; yields its address for `DATABASE_URL`.
 
-    Raises FileNotFoundError where PostgreSQL is not installed.
+    Raises FileNotFoundError if PostgreSQL is not installed.
     """
     binaries = find_binaries()
     if binaries is None:
@@ -71,7 +77,7 @@ def cluster() -> Iterator[str]:
 
 
 def _prepare(folder: Path, password: str) -> dict[str, Any]:
-    """Write the password file; root, whom PostgreSQL refuses, becomes `postgres`."""
+    """Write the password file; returns the user to run as, since PostgreSQL refuses root."""
     (folder / "password").write_text(password)
     if os.geteuid() != 0:
         return {}
@@ -101,11 +107,11 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run pytest on tests/core in a process that uses the server; returns its exit status."""
+    """Run pytest on `CORE` in a process that uses the server; returns its exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped
     with cluster() as url:
         environment = {**os.environ, "DATABASE_URL": url}
-        command = [sys.executable, "-m", "pytest", "tests/core", *arguments]
+        command = [sys.executable, "-m", "pytest", *CORE, *arguments]
         return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
 
 

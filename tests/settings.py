@@ -1,4 +1,4 @@
-"""Settings of the tests: the example shop with parts that need no weights and no server."""
+"""Settings of the tests: the example shop, with parts that need neither weights nor servers."""
 
 import atexit
 import os
@@ -15,7 +15,7 @@ from example_shop.settings import DATA_DIR, DATABASES, INSTALLED_APPS
 from mmsearch_app.testing import IN_MEMORY
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # A file, as in a shop: SQLite in memory knows neither WAL nor several processes.
+    # A file, as in a shop: an in-memory SQLite has neither WAL nor several processes.
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / f"test-{os.getpid()}.sqlite3"}
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.shapes"]

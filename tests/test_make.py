@@ -1,4 +1,4 @@
-"""The two commands of the README set up what they need, wherever they were stopped before."""
+"""The README's two commands complete an environment that was set up only partly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("made", ["nothing", "an environment without pip"])
-def test_an_environment_is_made_whole(tmp_path: Path, made: str) -> None:
+def test_an_incomplete_environment_is_completed(tmp_path: Path, made: str) -> None:
     environment = tmp_path / "environment"
     if made != "nothing":
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)

@@ -1,4 +1,4 @@
-"""The wheel as a shop installs it: alone, without this repository beside it."""
+"""The wheel as a shop installs it, without this repository."""
 
 import os
 import subprocess
@@ -52,7 +52,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_holds_the_app_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_only_the_app(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"mmsearch_app"}
@@ -68,7 +68,7 @@ def test_the_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) ->
     python = environment / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps"]
     subprocess.run([*pip, "--no-index", str(wheel)], check=True, capture_output=True)
-    # The dependencies come from here; a path of PYTHONPATH does not bring editable installs.
+    # Dependencies come from the current environment; PYTHONPATH does not add editable installs.
     paths = {"PYTHONPATH": sysconfig.get_path("purelib"), "PATH": os.environ["PATH"]}
     done = subprocess.run(
         [python, "-c", SHOP], cwd=tmp_path, env=paths, capture_output=True, text=True, check=False

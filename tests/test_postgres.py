@@ -1,4 +1,4 @@
-"""The core behaves on PostgreSQL as it does on SQLite."""
+"""The core behaves the same on PostgreSQL as on SQLite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drawn catalogue of the example shop: what it sells, and pictures of it made by code."""
+"""The example shop's catalogue: a fixed list of products, and code that draws their images."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ VIEWS = 2
 
 
 def draw(item: Item, *, view: int, size: int = 640) -> Image.Image:
-    """A picture of the product, RGB, size by size: the same pixels every time.
+    """Draw the product as a square RGB image of `size` pixels: the same pixels every time.
 
-    View 0 is the main picture, view 1 another angle on another light backdrop.
+    View 0 is the main image, view 1 another angle on another light backdrop. Raises ValueError
+    for any other view.
     """
     if view not in range(VIEWS):
         raise ValueError(f"view = {view!r}: a product has the views 0 and 1.")

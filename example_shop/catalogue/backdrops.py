@@ -1,4 +1,4 @@
-"""The seamless backdrops before which the products are shown."""
+"""The seamless backdrops behind the products."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .fields import Field, noise, resize
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backdrop:
-    """A sheet of paper: its brightness above and below, its tint, and where it bends."""
+    """A sheet of paper: its brightness at the top and at the bottom, its tint, and its bend."""
 
     wall: float = 0.955
     floor: float = 0.9
     tint: tuple[float, float, float] = (1, 1, 1)
     bend: float | None = None
-    """How far down the wall turns into the floor, 0 to 1; None: a sheet seen from above."""
+    """Where the wall turns into the floor, from 0 (top) to 1; None: a sheet seen from above."""
 
     def render(self, side: int) -> Field:
-        """The empty picture, (3, side, side)."""
+        """The backdrop alone, (3, side, side)."""
         low = 80
         y, x = np.mgrid[0:low, 0:low].astype(np.float32) / low
         if self.bend is None:
@@ -31,7 +31,7 @@ class Backdrop:
         base = (
             self.wall + (self.floor - self.wall) * fall - 0.035 * np.hypot(x - 0.45, y - 0.45) ** 2
         )
-        # A little noise, since so gentle a slope shows bands in 8 bits.
+        # A little noise, because so gentle a gradient shows bands in 8 bits.
         smooth = (
             resize(base.astype(np.float32), side, side)
             + 0.0015 * noise(7, side=max(side, 256), finest=1.4)[:side, :side]

@@ -1,7 +1,7 @@
-"""The studio: a backdrop, outlines cut with smooth edges, light, shadow and paint.
+"""A canvas with a backdrop, on which smooth-edged shapes are painted, lit and shaded.
 
-Everything is drawn on a board of 640 by 640 in the board's own coordinates; a `Pose` moves,
-turns and enlarges the board before the camera, so that one drawing serves several views.
+Drawings use the coordinates of a board of 640 by 640. A `Pose` moves, turns and enlarges the
+board in front of the camera, so that one drawing serves several views.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _COARSE = 4  # pixels per sample and side in soft light
 
 
 class Canvas:
-    """A picture in the making: `rgb` is (3, side, side) in 0..1."""
+    """An image being drawn: `rgb` is (3, side, side) in 0..1."""
 
     def __init__(self, size: int, backdrop: Backdrop, pose: Pose | None = None) -> None:
-        """An empty picture of size by size pixels; `pose` is how the board lies before it."""
+        """Show the backdrop at size by size pixels; `pose` places the board."""
         self.size = size
         self.side = -(-size // _COARSE) * _COARSE
         self.scale = size / BOARD
@@ -37,13 +37,13 @@ class Canvas:
         self._inverse = np.linalg.inv(self._matrix)
 
     def posed(self, pose: Pose) -> Canvas:
-        """A canvas that draws on into the same picture, with the board in another pose."""
+        """A canvas that draws into the same image with the board in another pose."""
         other = copy.copy(self)
         other._take(pose)
         return other
 
     def cut(self, *outlines: Outline, blur: float = 0, within: Patch | None = None) -> Patch:
-        """The union of outlines as a patch; softened by `blur`, kept inside another patch."""
+        """The union of the outlines as a patch, blurred, and clipped to `within`."""
         rings = [self._pixels(o) for o in outlines]
         return self._mask(rings, blur=blur, within=within, line=None)
 
@@ -55,7 +55,7 @@ class Canvas:
         within: Patch | None = None,
         dash: int = 0,
     ) -> Patch:
-        """Strokes of a width along open outlines; `dash` is the length of stitches, 0 for none."""
+        """Strokes along open outlines; with `dash`, as stitches of that length."""
         rings = [self._pixels(o) for o in outlines]
         if dash:
             rings = [piece for ring in rings for piece in dashes(ring, dash * self.scale)]
@@ -70,7 +70,7 @@ class Canvas:
         return a * px + b * py + c, d * px + e * py + f
 
     def light(self, patch: Patch, how: Light) -> Field:
-        """Light (h, w) about 1 on the patch; the lamp stands at the upper left."""
+        """The light on the patch, (h, w), around 1; the lamp is at the upper left."""
         height, width = patch.alpha.shape
         low = patch.alpha.reshape(height // _COARSE, _COARSE, width // _COARSE, _COARSE).mean(
             (1, 3)
@@ -95,7 +95,7 @@ class Canvas:
     def paint(
         self, patch: Patch, ink: Field, light: Field | None = None, *, opacity: float = 1
     ) -> None:
-        """Lay ink, (3,) or (3, h, w), on the patch; light above 1 whitens, below 1 darkens."""
+        """Paint the patch with ink, (3,) or (3, h, w); light above 1 whitens, below 1 darkens."""
         if not patch.alpha.size:
             return
         ink = ink[:, None, None] if ink.ndim == 1 else ink
@@ -106,7 +106,7 @@ class Canvas:
         region += (patch.alpha * np.float32(opacity)) * (ink - region)
 
     def shade(self, patch: Patch, strength: float) -> None:
-        """Darken the patch, for shadows: a multiplication, slightly blue."""
+        """Darken the patch by a slightly blue shadow."""
         if not patch.alpha.size:
             return
         rows, columns = patch.box
@@ -114,11 +114,11 @@ class Canvas:
         self.rgb[:, rows, columns] *= 1 - patch.alpha * dark
 
     def glow(self, patch: Patch, strength: float) -> None:
-        """Lighten the patch towards white, for highlights."""
+        """Lighten the patch towards white, as a highlight."""
         self.paint(patch, np.ones(3, np.float32), opacity=strength)
 
     def ground(self, cx: float, y: float, rx: float, ry: float, strength: float = 0.4) -> None:
-        """The shadow of a thing that stands at y on the floor: a tight dark core, a wide rim."""
+        """Draw the shadow of an object standing on the floor at y: a dark core and a wide rim."""
         low = -(-self.side // _COARSE)
         step = _COARSE / self.scale
         x = ((np.arange(low) + 0.5) * step)[None] - cx
@@ -138,14 +138,14 @@ class Canvas:
         blur: float = 12,
         strength: float = 0.3,
     ) -> None:
-        """The shadow of a thing that lies on the floor or hangs before the wall."""
+        """Draw the shadow of an object that lies on the floor or hangs in front of the wall."""
         shape = [self._pixels(o) for o in outlines]
         for blurred, share, far in ((blur, 0.55, 1.0), (blur / 4, 0.5, 0.25)):
             moved = [o + np.array((dx, dy)) * far * self.scale for o in shape]
             self.shade(self._mask(moved, blur=blurred, within=None, line=None), strength * share)
 
     def picture(self) -> Image.Image:
-        """The finished picture, RGB, size by size."""
+        """The finished image, RGB, size by size."""
         out = np.clip(self.rgb[:, : self.size, : self.size] * 255 + 0.5, 0, 255).astype(np.uint8)
         return Image.fromarray(np.ascontiguousarray(out.transpose(1, 2, 0)))
 
@@ -162,7 +162,7 @@ class Canvas:
     ) -> Patch:
         blur, width = blur * self.scale * self.pose.zoom, (line or 0) * self.scale
         left, top, right, bottom = self._frame(rings, 3 * blur + width + 2)
-        fine: float = _FINE if blur < 1.5 else 1 if blur < 8 else 1 / _COARSE
+        fine = _resolution(blur)
         width_px, height_px = right - left, bottom - top
         stencil = Image.new("L", (int(width_px * fine), int(height_px * fine)))
         draw = ImageDraw.Draw(stencil)
@@ -188,8 +188,15 @@ class Canvas:
         return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
+def _resolution(blur: float) -> float:
+    """Subpixels per pixel and side for a mask that will be blurred: fewer for a wider blur."""
+    if blur < 1.5:
+        return _FINE
+    return 1 if blur < 8 else 1 / _COARSE
+
+
 def _dome(low: Field, radius: int) -> Field:
-    """How high a cover (h, w) stands when it is blown up, 0 to 1; steep at its edge."""
+    """The height of a coverage (h, w) inflated like a cushion, 0 to 1; steep at its edge."""
     soft = sum(
         (box_blur(low, max(1, int(radius * k))) for k in (0.5, 1.0, 1.9)), np.zeros_like(low)
     )

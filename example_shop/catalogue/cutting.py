@@ -1,4 +1,4 @@
-"""What is cut out and how it is seen: patches, poses, the fall of light."""
+"""Patches (shapes cut from outlines), poses of the board, and how light falls on a patch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOARD = 640
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """A cut shape: its coverage (h, w) in 0..1 and the pixel of its upper left corner."""
+    """A shape: its coverage (h, w) in 0..1 and the pixel of its upper left corner."""
 
     alpha: Field
     left: int
@@ -26,14 +26,14 @@ class Patch:
 
     @property
     def box(self) -> tuple[slice, slice]:
-        """Rows and columns of the picture that the patch covers."""
+        """Rows and columns of the image that the patch covers."""
         height, width = self.alpha.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pose:
-    """How the board lies before the camera: turned clockwise, enlarged, moved, mirrored."""
+    """How the board lies in front of the camera: turned clockwise, enlarged, moved, mirrored."""
 
     turn: float = 0
     zoom: float = 1
@@ -41,10 +41,10 @@ class Pose:
     dy: float = 0
     flip: bool = False
     squash: float = 1
-    """Height over width as the camera sees them; below 1 the board is tilted away."""
+    """Height over width as the camera sees them; below 1, the board is tilted backwards."""
 
     def matrix(self, size: int) -> NDArray[np.float64]:
-        """Board coordinates to pixels, as a 3 by 3 matrix."""
+        """The 3 by 3 matrix from board coordinates to pixels."""
         c, s = np.cos(np.radians(self.turn)), np.sin(np.radians(self.turn))
         centre = np.array([[1, 0, -320], [0, 1, -320], [0, 0, 1.0]])
         turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
@@ -58,13 +58,13 @@ class Pose:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Light:
-    """How a patch catches the light of the studio, as if it were blown up like a cushion."""
+    """How light falls on a patch, as if it were inflated like a cushion."""
 
     round: float = 24
-    """How far from its edge the surface curves."""
+    """How far from the edge the surface curves."""
     bulge: float = 0.5
     edge: float = 0.25
-    """How dark the very edge is."""
+    """How dark the edge is."""
     creases: Sequence[Crease] = ()
     waves: float = 0
     """The unevenness of cloth."""
@@ -74,6 +74,7 @@ class Light:
 
 
 def stroke(draw: ImageDraw.ImageDraw, points: list[tuple[float, ...]], width: float) -> None:
+    """Draw a line with round ends."""
     draw.line(points, fill=255, width=max(1, int(width + 0.5)), joint="curve")
     r = max(0.0, width / 2 - 0.5)
     for x, y in (points[0], points[-1]):
@@ -81,7 +82,7 @@ def stroke(draw: ImageDraw.ImageDraw, points: list[tuple[float, ...]], width: fl
 
 
 def inside(patch: Patch, within: Patch | None) -> Patch:
-    """The part of patch inside the other one, cropped to their common box."""
+    """The part of `patch` inside `within`, cropped to their common box."""
     if within is None:
         return patch
     rows, columns = (_common(a, b) for a, b in zip(patch.box, within.box, strict=True))
@@ -100,6 +101,7 @@ def _local(span: slice, origin: int) -> slice:
 
 
 def dashes(ring: Outline, length: float) -> list[Outline]:
+    """Cut an outline into dashes of a length, with gaps of 0.7 of it."""
     steps = np.hypot(*np.diff(ring, axis=0).T)
     at = np.concatenate([[0.0], np.cumsum(steps)])
     starts = np.arange(0, at[-1], length * 1.7)

@@ -1,4 +1,4 @@
-"""Small numpy fields that shading is made of: blurs, noise, creases."""
+"""Arrays that shading is made of: blurs, noise, creases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Crease: TypeAlias = tuple[float, float, float, float, float, float]
 
 
 def box_blur(field: Field, radius: int) -> Field:
-    """Twice a box of 2 * radius + 1, about a Gaussian; what lies outside counts as 0."""
+    """Blur twice with a box of 2 * radius + 1, roughly a Gaussian; outside the field is 0."""
     width = 2 * radius + 1
     for _ in range(2):
         for axis in (0, 1):
@@ -29,20 +29,20 @@ def box_blur(field: Field, radius: int) -> Field:
 
 
 def resize(field: Field, width: int, height: int) -> Field:
-    """Smoothly scaled to height rows and width columns."""
+    """Resample the field to `height` rows and `width` columns."""
     picture = Image.fromarray(np.ascontiguousarray(field))
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def smoothstep(low: float, high: float, x: Field) -> Field:
-    """0 below low, 1 above high, and a smooth slope between."""
+    """0 below `low`, 1 above `high`, and a smooth slope between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 @functools.lru_cache(maxsize=32)
 def noise(seed: int, *, side: int, finest: float, coarsest: float = 1e9) -> Field:
-    """Tileable noise (side, side) of mean 0 and deviation 1 with waves of those lengths."""
+    """Tileable noise (side, side) of mean 0 and deviation 1, with waves of the given lengths."""
     white = np.fft.rfft2(np.random.default_rng(seed).standard_normal((side, side)))
     fy, fx = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
     f = np.hypot(fx, fy)
@@ -54,7 +54,7 @@ def noise(seed: int, *, side: int, finest: float, coarsest: float = 1e9) -> Fiel
 def crease(x: Field, y: Field, fold: Crease) -> Field:
     """The light on a fold of cloth: darker on one side of its line, lighter on the other.
 
-    The fold is deepest in the middle of its line and runs out towards both ends.
+    The fold is deepest in the middle of its line and flattens towards both ends.
     """
     x0, y0, x1, y1, width, depth = fold
     dx, dy = x1 - x0, y1 - y0

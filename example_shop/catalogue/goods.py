@@ -1,4 +1,4 @@
-"""What the shop sells: the kinds of product, with the words and prices of their listings."""
+"""The kinds of product that the shop sells, with the words and prices of their listings."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ class Good:
 
     kind: str
     code: str
-    """The beginning of its stock-keeping units."""
+    """Prefix of the SKUs."""
     category: str
     materials: tuple[str, ...]
     details: tuple[str, ...]
     price: tuple[int, int]
-    """The lowest and the highest, in whole currency units."""
+    """Lowest and highest price, in whole currency units."""
     about: str
     noun: str = ""
-    """What titles call it; empty: as the kind."""
+    """The word for it in titles; empty: the same as `kind`."""
     colours: tuple[str, ...] = ()
-    """Plain colours that this kind comes in; empty: the shop's usual choice."""
+    """The plain colours this kind comes in; empty: the shop's usual colours."""
 
 
 GOODS: Final[tuple[Good, ...]] = (

@@ -1,4 +1,4 @@
-"""The products of the example shop: the same list every time."""
+"""The list of products in the example shop, always the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PRINT_WORDS: Final[dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A product with the attributes that its pictures show."""
+    """A product with the attributes that its images show."""
 
     sku: str
     kind: str
@@ -46,7 +46,7 @@ class Item:
 
 
 def items() -> list[Item]:
-    """All products, kind by kind; equal on every call and in every process."""
+    """All products, grouped by kind; the same in every call and in every process."""
     return [item for good in GOODS for item in _items_of(good)]
 
 
@@ -74,7 +74,7 @@ def _items_of(good: Good) -> list[Item]:
 
 
 def _looks(good: Good, draw: random.Random) -> list[tuple[str, str, str | None]]:
-    """Pattern, colour and accent of every product of a kind."""
+    """Pattern, colour and accent of each product of a kind."""
     extra = _PLAIN_EACH - len(USUAL_COLOURS)
     plain = good.colours or (*USUAL_COLOURS, *draw.sample(OTHER_COLOURS, extra))
     printed = (*USUAL_PRINTS, *draw.sample(OTHER_PRINTS, _PRINTED_EACH - len(USUAL_PRINTS)))
@@ -84,7 +84,7 @@ def _looks(good: Good, draw: random.Random) -> list[tuple[str, str, str | None]]
 def _title(
     good: Good, draw: random.Random, pattern: str, colour: str, accent: str | None, taken: set[str]
 ) -> tuple[str, str]:
-    """A title not yet taken, and the words for the look in it (may be empty)."""
+    """A title that is not in `taken`, and its words for the look, which may be empty."""
     while True:
         words = _look_words(draw, pattern, colour, accent)
         title = _compose(good, draw, words, before=words == pattern or words.endswith(_ADJECTIVES))
@@ -94,7 +94,7 @@ def _title(
 
 
 def _compose(good: Good, draw: random.Random, words: str, *, before: bool) -> str:
-    """A title with the words for the look before or after the noun."""
+    """A title that describes the look before or after the noun."""
     noun, series, detail = good.noun or good.kind, draw.choice(SERIES), draw.choice(good.details)
     named = f"{series} {draw.choice(good.materials)} {noun}"
     if not words:
@@ -107,16 +107,14 @@ def _compose(good: Good, draw: random.Random, words: str, *, before: bool) -> st
 
 
 def _look_words(draw: random.Random, pattern: str, colour: str, accent: str | None) -> str:
-    """How a listing names the look; one in four leaves something to the picture."""
-    silent = draw.random()
-    if silent < 0.08:
+    """The listing's words for the look. One listing in four leaves out part of it."""
+    share = draw.random()
+    if share < 0.08:
         return ""
-    if pattern == "plain":
-        return colour
-    if silent < 0.17:
+    if pattern == "plain" or share < 0.17:
         return colour
     words = draw.choice(_PRINT_WORDS[pattern]).format(colour=colour, accent=accent)
-    return pattern if silent < 0.25 else words
+    return pattern if share < 0.25 else words
 
 
 def _describe(good: Good, mention: str) -> str:
@@ -125,9 +123,11 @@ def _describe(good: Good, mention: str) -> str:
 
 def _price(good: Good, draw: random.Random, *, printed: bool) -> Decimal:
     low, high = good.price
-    whole = round(draw.triangular(low, high, low + (high - low) * (0.45 if printed else 0.3)))
-    ending = Decimal("0.00") if high > 200 else Decimal(draw.choice(("0.90", "0.95", "0.50")))
-    return Decimal(whole // 10 * 10 + 9 if high > 200 else whole) + ending
+    usual = low + (high - low) * (0.45 if printed else 0.3)
+    whole = round(draw.triangular(low, high, usual))
+    if high > 200:
+        return Decimal(whole // 10 * 10 + 9) + Decimal("0.00")
+    return whole + Decimal(draw.choice(("0.90", "0.95", "0.50")))
 
 
 def _stock(draw: random.Random) -> int:

@@ -1,4 +1,4 @@
-"""A leopard: a query picture whose coat is the leopard print of the shop."""
+"""A leopard whose coat is the shop's leopard print: an image to start a search from."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _savannah(canvas: Canvas) -> None:
 def _coat(
     canvas: Canvas, outline: Outline, light: Light, *, span: float, shift: float = 0
 ) -> Patch:
-    """Spotted fur, cut with a soft edge."""
+    """Paint spotted fur with a soft edge."""
     patch = canvas.cut(outline, blur=1.6)
     x, y = canvas.grid(patch)
     ink = dye(_COAT, x + shift, y * 1.05 + 0.5 * shift, span=span, fineness=canvas.scale)
@@ -85,7 +85,7 @@ def _tail(canvas: Canvas) -> None:
 
 
 def _belly(canvas: Canvas, body: Patch) -> None:
-    """The white chest and the shade between body and ground."""
+    """Paint the white chest and the shadow between body and ground."""
     canvas.paint(canvas.cut(ellipse(420, 430, 46, 90), blur=20, within=body), _PALE, opacity=0.55)
     canvas.shade(canvas.cut(ellipse(300, 566, 230, 50), blur=26, within=body), 0.5)
     canvas.shade(

@@ -1,4 +1,4 @@
-"""Outlines of things: arrays (n, 2) of x, y on a drawing board of 640 by 640, y downwards."""
+"""Outlines: arrays (n, 2) of x, y on a board of 640 by 640, y pointing down."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STEPS = np.linspace(0, 1, 15)[1:, None]
 
 
 def _curve(points: Outline) -> Outline:
-    """A quadratic (3 points) or cubic (4 points) Bézier curve without its first point."""
+    """A quadratic (3 points) or cubic (4 points) Bézier curve, without its first point."""
     while len(points) > 1:
         heads, tails = points[:-1], points[1:]
         if heads.ndim == 2:
@@ -25,7 +25,7 @@ def _curve(points: Outline) -> Outline:
 
 
 def path(data: str) -> Outline:
-    """The outline of an SVG path of absolute M, L, Q and C commands (one subpath)."""
+    """The outline of an SVG path with one subpath of absolute M, L, Q and C commands."""
     found = [np.zeros((0, 2))]
     for command, numbers in re.findall(r"([MLQC])([^MLQC]*)", data):
         points = np.array(re.findall(r"-?[\d.]+", numbers), float).reshape(-1, 2)
@@ -40,18 +40,18 @@ def path(data: str) -> Outline:
 
 
 def mirrored(data: str, *, axis: float = 320) -> Outline:
-    """A symmetric outline from the path of its right half, top to bottom."""
+    """A symmetric outline, given the path of its right half from top to bottom."""
     half = path(data)
     return np.vstack([half, reflect(half, axis=axis)[::-1]])
 
 
 def move(outline: Outline, dx: float, dy: float) -> Outline:
-    """The outline moved to the right by dx and down by dy."""
+    """Move the outline right by dx and down by dy."""
     return np.asarray(outline + np.array((dx, dy)))
 
 
 def reflect(outline: Outline, *, axis: float = 320) -> Outline:
-    """The outline seen in a mirror that stands at x = axis."""
+    """Mirror the outline at x = axis."""
     return np.asarray(outline * (-1, 1) + (2 * axis, 0))
 
 
@@ -64,14 +64,14 @@ def ellipse(
     turn: float = 0,
     span: tuple[float, float] = (0, 360),
 ) -> Outline:
-    """An ellipse or, with `span` in degrees (clockwise from the right), an arc of one."""
+    """An ellipse, or an arc of it from `span[0]` to `span[1]` degrees, clockwise from the right."""
     angles = np.radians(np.linspace(*span, 97))
     points = np.stack([rx * np.cos(angles), ry * np.sin(angles)], 1)
     return move(rotate(points, turn), cx, cy)
 
 
 def rotate(outline: Outline, turn: float, *, about: tuple[float, float] = (0, 0)) -> Outline:
-    """Turned clockwise by `turn` degrees."""
+    """Turn the outline clockwise by `turn` degrees."""
     c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     return np.asarray((outline - about) @ np.array([[c, s], [-s, c]]) + about)
 

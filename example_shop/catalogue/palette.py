@@ -1,4 +1,4 @@
-"""The colours a shop names, as they are drawn (sRGB, 0 to 255)."""
+"""The named colours of the shop and their sRGB values, 0 to 255."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ COLOURS: Final[dict[str, RGB]] = {
 
 
 def rgb(name: str) -> NDArray[np.float32]:
-    """The named colour as three floats in 0..1. Raises KeyError for a name not in COLOURS."""
+    """The colour as three floats in 0..1. Raises KeyError if `name` is not in COLOURS."""
     return np.array(COLOURS[name], np.float32) / np.float32(255)
 
 
 def shift(colour: NDArray[np.float32], by: float) -> NDArray[np.float32]:
-    """Towards white for a positive `by` (1 is white), towards black for a negative one."""
+    """Shift the colour towards white for a positive `by` (1 is white), else towards black."""
     goal = np.float32(by > 0)
     return np.asarray(colour + (goal - colour) * abs(by), np.float32)

@@ -1,7 +1,7 @@
-"""What the surfaces of products are covered with.
+"""Colour and pattern of the products' surfaces.
 
-A surface looks the texels of a pattern's tile up by its own coordinates, which is how a stripe
-follows the wall of a mug.
+A surface looks up the texels of a pattern's tile by its own coordinates, so a stripe follows the
+wall of a mug.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["PATTERNS", "Cloth", "dye", "tile"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cloth:
-    """What a surface is covered with: a colour, a second one, and a pattern's name."""
+    """The look of a surface: a colour, a second colour, and a pattern."""
 
     colour: str
     accent: str | None = None
@@ -35,7 +35,7 @@ class Cloth:
 
     @property
     def second(self) -> Field:
-        """The accent, or a darker main colour where there is none, (3,)."""
+        """The accent, or a darker main colour if there is none, (3,)."""
         return rgb(self.accent) if self.accent else shift(self.ground, -0.3)
 
     def inks(self) -> tuple[Field, ...]:
@@ -60,9 +60,9 @@ class Cloth:
 
 
 def dye(cloth: Cloth, u: Field, v: Field, *, span: float, fineness: float = 1) -> Field:
-    """The colours (3, h, w) of a surface whose points have the coordinates u, v.
+    """The colours (3, h, w) of a surface with coordinates u, v; plain cloth gives one, (3,).
 
-    One tile covers `span` of these coordinates; `fineness` is how many pixels make one of them.
+    One tile covers `span` units of u and v; `fineness` is the number of pixels per unit.
     """
     if cloth.pattern == "plain":
         return cloth.ground
@@ -84,7 +84,7 @@ def dye(cloth: Cloth, u: Field, v: Field, *, span: float, fineness: float = 1) -
 def tile(pattern: str, blur: float = 0) -> tuple[NDArray[np.uint8], ...]:
     """One to three planes (TILE * TILE,) of ink coverage, softened by `blur` texels.
 
-    Raises KeyError for a pattern not in PATTERNS.
+    Raises KeyError if `pattern` is not in PATTERNS.
     """
     return tuple(_soften(plane, blur).reshape(-1) for plane in _sharp(pattern))
 

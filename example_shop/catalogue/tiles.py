@@ -1,6 +1,6 @@
-"""Printed and woven patterns as seamless tiles of ink, drawn once.
+"""Printed and woven patterns as seamless tiles.
 
-A tile holds, for every texel, how much of three inks covers the ground colour.
+For each texel, a tile has the coverage of the ground colour by each of up to three inks.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Planes: TypeAlias = list[NDArray[np.uint8]]
 """The coverage of each ink, (TILE, TILE)."""
 
 TILE = 1024
-_FINE = 2  # a tile is drawn this much larger and then reduced
+_FINE = 2  # tiles are drawn this much larger and then reduced
 _INKS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
 class _Press:
-    """A seamless sheet: what runs over one side of it comes in at the other."""
+    """A seamless sheet: a shape that crosses one side continues at the opposite side."""
 
     def __init__(self) -> None:
         self._side = TILE * _FINE
@@ -33,7 +33,7 @@ class _Press:
         self._draw = ImageDraw.Draw(self._image)
 
     def stamp(self, outline: Outline, ink: int | None) -> None:
-        """Print an outline, in units of the tile, with an ink (None: the ground shows)."""
+        """Print an outline, in units of the tile, with an ink; None clears to the ground."""
         fill = (0, 0, 0) if ink is None else _INKS[ink]
         low, high = outline.min(0), outline.max(0)
         for dx in range(int(np.floor(-high[0])) + 1, int(np.ceil(1 - low[0]))):
@@ -47,7 +47,7 @@ class _Press:
 
 
 def _scatter(seed: int, count: int) -> list[tuple[float, float]]:
-    """Points spread evenly over the tile and its borders (Mitchell's best candidate, 1991)."""
+    """Points spread evenly over the seamless tile, by Mitchell's best-candidate method (1991)."""
     draw, found = random.Random(seed), [(0.5, 0.5)]  # noqa: S311 - fixed
     while len(found) < count:
         tries = [(draw.random(), draw.random()) for _ in range(40)]
@@ -56,7 +56,7 @@ def _scatter(seed: int, count: int) -> list[tuple[float, float]]:
 
 
 def _nearest(point: tuple[float, float], others: list[tuple[float, float]]) -> float:
-    """The squared distance to the nearest of the others, across the borders of the tile."""
+    """The squared distance to the nearest other point, also across the borders of the tile."""
     return min(_gap(point[0] - x) ** 2 + _gap(point[1] - y) ** 2 for x, y in others)
 
 
@@ -79,7 +79,7 @@ def _waves(planes: list[Field]) -> Planes:
 
 
 def _ramp(width: float) -> Field:
-    """Bars along the tile: 1 for the first half of each period `width`, with soft flanks."""
+    """Bars along the tile: 1 in the first half of each period of `width`, with soft edges."""
     at = np.arange(TILE, dtype=np.float32) / TILE / width % 1
     soft = 1 / TILE / width
     off = np.minimum(np.minimum(at, 1 - at), np.abs(at - 0.5)) * np.where(at < 0.5, 1, -1)
@@ -191,7 +191,7 @@ def _leopard() -> Planes:
 
 
 def _brush(press: _Press, draw: random.Random, points: Outline, width: float) -> None:
-    """A fat, uneven stroke along the points."""
+    """Print a thick, uneven stroke along the points."""
     for x, y in points:
         press.stamp(_blob(draw, x, y, width, width * 0.85, 0.2), 0)
 

@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 ('title', models.CharField(max_length=160)),
                 ('slug', models.SlugField(max_length=180, unique=True)),
                 ('description', models.TextField(blank=True)),
-                ('price', models.DecimalField(blank=True, decimal_places=2, help_text='Empty: not for sale, a picture on the inspiration board.', max_digits=8, null=True, validators=[django.core.validators.MinValueValidator(0)])),
+                ('price', models.DecimalField(blank=True, decimal_places=2, help_text='Leave empty for a picture on the inspiration board that is not for sale.', max_digits=8, null=True, validators=[django.core.validators.MinValueValidator(0)])),
                 ('stock', models.PositiveIntegerField(default=0)),
                 ('is_public', models.BooleanField(default=True)),
                 ('kind', models.CharField(blank=True, max_length=40)),

@@ -11,7 +11,8 @@ from django.utils.translation import gettext
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles
 
-from mmsearch_app.uploads import CappedUpload, discard
+from mmsearch_app.conf import get_settings
+from mmsearch_app.images import CappedUpload, discard
 
 __all__ = ["BodyTooLarge", "FormParser", "JsonParser"]
 
@@ -48,7 +49,8 @@ class FormParser(BaseParser):
         meta = {**request.META, "CONTENT_TYPE": media_type}
         try:
             # Always UTF-8: a charset of the client's choice may be a decompressor ("bz2_codec").
-            data, files = MultiPartParser(meta, body, [CappedUpload(request)], "utf-8").parse()
+            handler = CappedUpload(request, max_bytes=get_settings().MAX_IMAGE_BYTES)
+            data, files = MultiPartParser(meta, body, [handler], "utf-8").parse()
         except MultiPartParserError as error:
             text = gettext("This form cannot be read: %(error)s") % {"error": error}
             raise ParseError(text) from error
@@ -69,7 +71,7 @@ class JsonParser(BaseParser):
         """Return the object."""
         body = stream.read(MAX_JSON_BYTES + 1)
         if len(body) > MAX_JSON_BYTES:
-            discard(stream)
+            discard(stream, max_bytes=4 * get_settings().MAX_IMAGE_BYTES)
             raise BodyTooLarge
         try:
             data = json.loads(str(body, "utf-8"), parse_constant=_refuse)

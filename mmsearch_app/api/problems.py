@@ -33,10 +33,8 @@ from django.utils.translation import gettext, ngettext
 from rest_framework.exceptions import APIException, Throttled, UnsupportedMediaType, ValidationError
 from rest_framework.settings import api_settings
 
-from mmsearch_app.images import InvalidImage
-from mmsearch_app.query import InvalidQuery, SearchUnavailable
-from mmsearch_app.tickets import Expired, Forged
-from mmsearch_app.uploads import UploadTooLarge
+from mmsearch_app.images import InvalidImage, UploadTooLarge
+from mmsearch_app.searching import Expired, Forged, InvalidQuery, SearchUnavailable
 
 __all__ = ["Problem", "describe", "handle"]
 

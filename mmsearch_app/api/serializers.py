@@ -14,8 +14,7 @@ from rest_framework.fields import empty
 from rest_framework.request import Request
 
 from mmsearch_app.conf import get_settings
-from mmsearch_app.filters import MAX_VALUE_LENGTH, MAX_VALUES, FilterSpec, specs
-from mmsearch_app.query import Answer, Hit
+from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, Answer, FilterSpec, Hit, specs
 
 __all__ = ["AnswerSerializer", "PageQuestion", "PictureQuestion", "Question", "RerankStatus"]
 
@@ -25,11 +24,11 @@ IGNORED = frozenset({"csrfmiddlewaretoken"})
 """What a form of the shop's pages carries beside the question."""
 LARGEST = 2**63
 """What databases and indexes can hold; NaN and infinity are not below it either."""
-SHOWN = 10
+_SHOWN = 10
 """How many wrong names a problem document repeats."""
 
 
-class Flag(serializers.BooleanField):
+class FlagField(serializers.BooleanField):
     """A boolean whose absence from a form means its default, as everywhere else."""
 
     default_empty_html = empty
@@ -64,7 +63,7 @@ class Question(serializers.Serializer[Any]):
     dates `<name>__gte`, `__lte`, `__gt` and `__lt`.
     """
 
-    rerank = Flag(
+    rerank = FlagField(
         default=True, help_text="Whether a better order, where one can be had, is wanted later."
     )
 
@@ -97,7 +96,7 @@ class Question(serializers.Serializer[Any]):
         if not isinstance(data, QueryDict):
             data = {key: value for key, value in data.items() if value is not None}
         if unknown := sorted(set(data) - set(self.fields) - IGNORED):
-            raise ValidationError({name[:50]: [self._teach(name)] for name in unknown[:SHOWN]})
+            raise ValidationError({name[:50]: [self._teach(name)] for name in unknown[:_SHOWN]})
         given = super().to_internal_value(data)
         filters = {name: given.pop(name) for name in list(given) if name not in OWN}
         return {**given, "filters": filters}

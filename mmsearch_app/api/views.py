@@ -20,9 +20,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from mmsearch_app import tickets
 from mmsearch_app.api import problems
-from mmsearch_app.api.health import examine
 from mmsearch_app.api.parsers import FormParser, JsonParser
 from mmsearch_app.api.schema import HEALTH, documented
 from mmsearch_app.api.serializers import (
@@ -33,11 +31,10 @@ from mmsearch_app.api.serializers import (
     RerankStatus,
 )
 from mmsearch_app.api.throttles import SearchThrottle
-from mmsearch_app.query import Answer
-from mmsearch_app.reranking import is_offered, recall
-from mmsearch_app.searching import answer, search
+from mmsearch_app.health import examine
+from mmsearch_app.searching import Answer, answer, apply_known, is_offered, search, tickets
 
-__all__ = ["HealthView", "PageView", "PublicView", "RerankView", "SearchView"]
+__all__ = ["HealthView", "PageView", "PublicView", "RerankView", "SearchAPIView"]
 
 
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
@@ -71,7 +68,7 @@ class PublicView(APIView):
         return Response(AnswerSerializer(found, context=context).data)
 
 
-class SearchView(PublicView):
+class SearchAPIView(PublicView):
     """Find products by a picture, words, or both."""
 
     @documented(
@@ -90,7 +87,7 @@ class SearchView(PublicView):
         token = tickets.issue(found)
         if not wanted:
             return self.respond(found, token=token, rerank="off")
-        found = recall(found)
+        found = apply_known(found)
         return self.respond(found, token=token, rerank=_status(found))
 
 
@@ -106,7 +103,7 @@ class PageView(PublicView):
         asked.is_valid(raise_exception=True)
         offset = asked.validated_data["offset"]
         query = tickets.redeem(token, user=request.user)
-        found = recall(answer(replace(query, offset=offset, rerank=False)))
+        found = apply_known(answer(replace(query, offset=offset, rerank=False)))
         return self.respond(found, token=token, rerank=_status(found))
 
 
@@ -120,7 +117,7 @@ class RerankView(PublicView):
         Where the reranker fails, too, with the status "failed" and a note that says why: asking
         again tries again. 503 with `Retry-After` where too many others wait for it.
         """
-        found = tickets.rerank(token, user=request.user)
+        found = tickets.rerank_late(token, user=request.user)
         status = _status(found)
         return self.respond(found, token=token, rerank="failed" if status == "pending" else status)
 

@@ -1,5 +1,5 @@
-"""Optional pokes and exports. Each needs a library of its own and is off until it is named.
+"""Optional integrations. Each needs a library of its own and is off until it is installed.
 
-`celery` and `tasks` are queues. A queue only ever carries pokes ("look at the ledger"): what is
-to be done stands in the ledger, so a message that is lost, late or doubled does no harm.
+The queues (`celery`, `tasks`) only carry wake-up calls. The work itself is listed in the ledger,
+so a message that is lost, late or doubled does no harm.
 """

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from asgiref.sync import sync_to_async
 
-from mmsearch_app.api.health import Health, examine
-from mmsearch_app.embedders.extras import needing
+from mmsearch_app.health import Health, examine
+from mmsearch_app.inference import needing
 
 with needing("health"):
     from health_check.base import HealthCheck
@@ -19,17 +19,17 @@ __all__ = ["ProductSearch"]
 
 @dataclasses.dataclass
 class ProductSearch(HealthCheck):  # type: ignore[misc]
-    """The index is live, was made by the configured model, and the ledger can be read.
+    """Pass if the index is live, was built by the configured model, and the ledger can be read.
 
-    Named "mmsearch_app.contrib.health.ProductSearch" in `HealthCheckView.checks`. Pictures that
-    wait are no illness.
+    Add "mmsearch_app.contrib.health.ProductSearch" to `HealthCheckView.checks`. A backlog does
+    not make the check fail.
     """
 
     timeout: timedelta = dataclasses.field(default=timedelta(seconds=5), repr=False)
 
     async def run(self) -> None:
-        """Raises ServiceUnavailable, with a sentence fit for anyone; causes go to the log."""
-        # Not in the executor's thread, whose connection to the database nobody would close.
+        """Raise ServiceUnavailable, with a message without secrets; causes go to the log."""
+        # sync_to_async: an executor thread would leave its database connection open.
         health = await sync_to_async(examine)()
         if not health.ok:
             raise ServiceUnavailable(_explain(health))

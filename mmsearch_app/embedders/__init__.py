@@ -1,5 +1,15 @@
-"""Embedders: one module per model family, behind the protocol of `base`."""
+"""Embedders: one module per model family, behind the protocol in `base`."""
 
-from mmsearch_app.embedders.base import Content, Embedder
+from mmsearch_app.embedders.base import Content, Embedder, check_vectors
+from mmsearch_app.embedders.batching import Batcher
+from mmsearch_app.embedders.presets import PRESETS, Preset, find_preset
 
-__all__ = ["Content", "Embedder"]
+__all__ = [
+    "PRESETS",
+    "Batcher",
+    "Content",
+    "Embedder",
+    "Preset",
+    "check_vectors",
+    "find_preset",
+]

@@ -1,29 +1,17 @@
-"""What an embedder is: pictures and words in, vectors of length 1 out."""
+"""What an embedder is: images and text in, vectors of length 1 out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from mmsearch_app.inference import Content
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
 
-__all__ = ["Content", "Embedder"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """What is embedded or shown to a model; at least one of the two is given.
-
-    `image` is RGB, already safe, upright and flattened (see `mmsearch_app.images`).
-    `text` is untrusted: an embedder never opens it as an address or a path.
-    """
-
-    image: Image.Image | None = None
-    text: str | None = None
+__all__ = ["Content", "Embedder", "check_vectors"]
 
 
 @runtime_checkable
@@ -52,3 +40,19 @@ class Embedder(Protocol):
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         """Embed what is asked; the same shape. Picture, words, or both composed."""
         ...
+
+
+def check_vectors(vectors: NDArray[np.float32], count: int, *, embedder: Embedder) -> None:
+    """Check that `embedder` returned `count` finite vectors of its dimension.
+
+    Raises ValueError.
+    """
+    import numpy as np
+
+    expected, name = (count, embedder.dimension), type(embedder).__name__
+    if vectors.shape != expected:
+        msg = f"{name} returned an array of shape {vectors.shape}, not {expected}."
+        raise ValueError(msg)
+    if not np.isfinite(vectors).all():
+        msg = f"{name} returned numbers that are not finite."
+        raise ValueError(msg)

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mmsearch_app.embedders.base import Content, Embedder
-from mmsearch_app.forking import reset_after_fork
+from mmsearch_app.embedders.base import Embedder
+from mmsearch_app.inference import Content, renew_after_fork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ class Batcher:
         self.seconds = seconds
         self._direct = getattr(embedder, "batches_itself", False)
         self._reset()
-        reset_after_fork(self)
+        renew_after_fork(self._reset)
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         """Shape (n, dimension), float32, rows of length 1, in the order given.

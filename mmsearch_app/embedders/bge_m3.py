@@ -9,17 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.embedders.runtime import Options, TorchEmbedder, choose_device
-from mmsearch_app.embedders.weights import (
+from mmsearch_app.embedders.runtime import TorchEmbedder, TorchOptions
+from mmsearch_app.inference import (
+    TOKENIZER_FILES,
+    Content,
     MissingWeights,
     Release,
+    WordTokenizer,
+    choose_device,
     digest_files,
     fetch,
     find_file,
+    needing,
+    tokenizer_files,
 )
-from mmsearch_app.embedders.words import TOKENIZER_FILES, Words, tokenizer_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,11 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BGEM3"]
 
-REVISION = "5617a9f61b028005a4858fdac845db406aefb181"
+_REVISION = "5617a9f61b028005a4858fdac845db406aefb181"
 HEADS = ("sparse_linear.pt", "colbert_linear.pt")
 """FlagEmbedding makes up random ones, without a word, when either is missing."""
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-PREPROCESSING = "bge-m3-1"
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_PREPROCESSING = "bge-m3-1"
 
 
 class BGEM3(TorchEmbedder):
@@ -50,9 +53,9 @@ class BGEM3(TorchEmbedder):
         self,
         *,
         path: str | os.PathLike[str] | None = None,
-        revision: str = REVISION,
+        revision: str = _REVISION,
         max_length: int = 512,
-        **options: Unpack[Options],
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
         if not 3 <= max_length <= 8192:
@@ -72,7 +75,7 @@ class BGEM3(TorchEmbedder):
     def fingerprint(self) -> str:
         """Of a folder the content counts, not the place."""
         origin = self.release.name if self.path is None else f"bge-m3:{self._digest}"
-        return f"{origin}/{PREPROCESSING}/{self.max_length}/{self.dimension}"
+        return f"{origin}/{_PREPROCESSING}/{self.max_length}/{self.dimension}"
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         """Shape (n, dimension), float32, rows of length 1, of the words alone."""
@@ -109,12 +112,12 @@ class BGEM3(TorchEmbedder):
     @cached_property
     def _digest(self) -> str:
         folder = cast("Path", self.path)
-        weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+        weights = [folder / name for name in _WEIGHTS if (folder / name).is_file()]
         return digest_files([*weights, folder / HEADS[0], *tokenizer_files(folder)])
 
     def _load(self, *, download: bool) -> M3Network:
         folder = self.path or fetch(self.release, download=download)
-        return load(folder, device=self.device, dtype=self.dtype, max_length=self.max_length)
+        return load_bge_m3(folder, device=self.device, dtype=self.dtype, max_length=self.max_length)
 
 
 class M3Network:
@@ -127,7 +130,7 @@ class M3Network:
     def __init__(self, loaded: Any, *, device: torch.device, max_length: int) -> None:
         self._loaded = loaded  # kept: when collected, it takes its model off the GPU
         self._model = loaded.model.to(device).eval()
-        self._words = Words(loaded.tokenizer)
+        self._words = WordTokenizer(loaded.tokenizer)
         self._device = device
         self._limit = min(max_length, self._model.config.max_position_embeddings - 2)
 
@@ -162,7 +165,7 @@ class M3Network:
         return found
 
 
-def load(folder: Path, *, device: str, dtype: str, max_length: int) -> M3Network:
+def load_bge_m3(folder: Path, *, device: str, dtype: str, max_length: int) -> M3Network:
     """The network of a folder in the hub's layout. Raises MissingWeights."""
     _require_files(folder)
     with needing("bge-m3"):
@@ -182,8 +185,8 @@ def load(folder: Path, *, device: str, dtype: str, max_length: int) -> M3Network
 def _require_files(folder: Path) -> None:
     for name in HEADS:
         find_file(folder, name)
-    if not any((folder / name).is_file() for name in WEIGHTS):
-        msg = f"There is neither {' nor '.join(WEIGHTS)} in {folder}."
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        msg = f"There is neither {' nor '.join(_WEIGHTS)} in {folder}."
         raise MissingWeights(msg)
 
 

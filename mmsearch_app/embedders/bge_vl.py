@@ -9,18 +9,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from mmsearch_app.embedders.pixels import crop_square, floor_half, normalise
-from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
-from mmsearch_app.embedders.weights import (
+from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
+from mmsearch_app.inference import (
+    TOKENIZER_FILES,
     InvalidWeights,
     MissingWeights,
     Release,
+    WordTokenizer,
+    crop_square,
     digest_files,
     fetch,
     find_file,
+    floor_half,
+    load_tokenizer,
+    normalise_pixels,
+    require_one_of,
+    tokenizer_files,
 )
-from mmsearch_app.embedders.words import TOKENIZER_FILES, Words, load_tokenizer, tokenizer_files
-from mmsearch_app.options import require_one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,12 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BGEVL"]
 
-WEIGHTS = "model.safetensors"
+_WEIGHTS = "model.safetensors"
 DIMENSIONS = {"base": 512, "large": 768}
 TEXT_LIMIT = 77
 COMPOSED_LIMIT = 75
 """Tokens of words beside a picture, as in the published evaluation."""
-PREPROCESSING = "clip-pil-1"
+_PREPROCESSING = "clip-pil-1"
 
 
 class BGEVL(TorchEmbedder):
@@ -57,7 +62,7 @@ class BGEVL(TorchEmbedder):
         model: str = "base",
         path: str | os.PathLike[str] | None = None,
         revision: str = "main",
-        **options: Unpack[Options],
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
         require_one_of("model", model, DIMENSIONS)
@@ -66,7 +71,7 @@ class BGEVL(TorchEmbedder):
         self.release = Release(
             repository=f"BAAI/BGE-VL-{model}",
             revision=revision,
-            required=("config.json", WEIGHTS, "tokenizer_config.json"),
+            required=("config.json", _WEIGHTS, "tokenizer_config.json"),
             optional=TOKENIZER_FILES,
         )
         self.dimension = DIMENSIONS[model] if self.path is None else _read_dimension(self.path)
@@ -75,23 +80,23 @@ class BGEVL(TorchEmbedder):
     def fingerprint(self) -> str:
         """Of weights in a folder the content counts, not the place."""
         origin = self.release.name if self.path is None else f"bge-vl:{self._digest}"
-        return f"{origin}/{PREPROCESSING}/{self.documents}/{self.dimension}"
+        return f"{origin}/{_PREPROCESSING}/{self.documents}/{self.dimension}"
 
     @cached_property
     def _digest(self) -> str:
         folder = cast("Path", self.path)
-        return digest_files([find_file(folder, WEIGHTS), *tokenizer_files(folder)])
+        return digest_files([find_file(folder, _WEIGHTS), *tokenizer_files(folder)])
 
     def _load(self, *, download: bool) -> Network:
         folder = self.path or fetch(self.release, download=download)
-        return load(folder, **self._placement())
+        return load_bge_vl(folder, **self._placement())
 
 
-def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedCLIP:
+def load_bge_vl(folder: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedCLIP:
     """The network of a folder in the hub's layout. Raises MissingWeights or InvalidWeights."""
     from transformers import CLIPModel
 
-    find_file(folder, WEIGHTS)
+    find_file(folder, _WEIGHTS)
     loaded: Any = CLIPModel.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
@@ -99,13 +104,13 @@ def load(folder: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedC
     if problems := sorted({*report["missing_keys"], *report["unexpected_keys"]}):
         msg = f"{folder} does not hold a BGE-VL: {', '.join(problems[:3])} missing or unknown."
         raise InvalidWeights(msg)
-    return ComposedCLIP(model.to(device).eval(), Words(load_tokenizer(folder)))
+    return ComposedCLIP(model.to(device).eval(), WordTokenizer(load_tokenizer(folder)))
 
 
 class ComposedCLIP:
     """A CLIP whose query is the sum of its two features."""
 
-    def __init__(self, model: Any, words: Words) -> None:
+    def __init__(self, model: Any, words: WordTokenizer) -> None:
         self.model = model
         self.words = words
         self.size: int = model.config.vision_config.image_size
@@ -123,7 +128,7 @@ class ComposedCLIP:
 
         features = []
         if pictures is not None:
-            pixels = normalise(pictures, device=self.model.device, dtype=self.model.dtype)
+            pixels = normalise_pixels(pictures, device=self.model.device, dtype=self.model.dtype)
             features.append(pooled(self.model.get_image_features(pixel_values=pixels)))
         if texts is not None:
             limit = TEXT_LIMIT if pictures is None else COMPOSED_LIMIT
@@ -142,7 +147,7 @@ def pooled(output: Any) -> torch.Tensor:
 def _read_dimension(folder: Path) -> int:
     config = find_file(folder, "config.json") if folder.is_dir() else None
     if config is None:
-        msg = f"There is no folder {folder}; `path` must hold config.json and {WEIGHTS}."
+        msg = f"There is no folder {folder}; `path` must hold config.json and {_WEIGHTS}."
         raise MissingWeights(msg)
     dimension: int = json.loads(config.read_text(encoding="utf-8"))["projection_dim"]
     return dimension

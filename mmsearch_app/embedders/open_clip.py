@@ -10,11 +10,17 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.embedders.pixels import trim
-from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
-from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_file
-from mmsearch_app.options import require_origin, require_share
+from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
+from mmsearch_app.inference import (
+    Release,
+    digest_files,
+    fetch,
+    find_file,
+    needing,
+    require_origin,
+    require_share,
+    trim,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenCLIPEmbedder"]
 
 CONFIG = "open_clip_config.json"
-FILES = (
+_FILES = (
     "open_clip_*.safetensors",
     "open_clip_*.bin",
     "tokenizer*",
@@ -33,9 +39,9 @@ FILES = (
     "merges.txt",
     "*.model",
 )
-WEIGHTS = ("*.safetensors", "*.bin", "*.pth")
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pth")
 """The patterns by which OpenCLIP itself looks for them in a folder."""
-PREPROCESSING = "open-clip-1"
+_PREPROCESSING = "open-clip-1"
 
 
 class OpenCLIPEmbedder(TorchEmbedder):
@@ -58,7 +64,7 @@ class OpenCLIPEmbedder(TorchEmbedder):
         path: str | os.PathLike[str] | None = None,
         revision: str = "main",
         image_weight: float = 0.5,
-        **options: Unpack[Options],
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
         require_origin(model=model, path=path, example="Marqo/marqo-ecommerce-embeddings-B")
@@ -66,7 +72,7 @@ class OpenCLIPEmbedder(TorchEmbedder):
         self.dimension = dimension
         self.path = None if path is None else Path(path)
         self.release = Release(
-            repository=model, revision=revision, required=(CONFIG,), optional=FILES
+            repository=model, revision=revision, required=(CONFIG,), optional=_FILES
         )
         self.image_weight = image_weight
 
@@ -75,7 +81,7 @@ class OpenCLIPEmbedder(TorchEmbedder):
         """Of a folder the content counts, not the place."""
         origin = self.release.name if self.path is None else self._digest
         digest = hashlib.sha256(str(self.image_weight).encode()).hexdigest()[:8]
-        return f"{origin}/{PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
+        return f"{origin}/{_PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
 
     @cached_property
     def _digest(self) -> str:
@@ -156,11 +162,11 @@ class Towers:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(next(folder.glob(pattern), None) for pattern in WEIGHTS)
+    return any(next(folder.glob(pattern), None) for pattern in _WEIGHTS)
 
 
 def _files(folder: Path) -> list[Path]:
     """What decides about the vectors, in a fixed order. Raises MissingWeights."""
     config = find_file(folder, CONFIG)
-    found = {file for pattern in (*WEIGHTS, *FILES) for file in folder.glob(pattern)}
+    found = {file for pattern in (*_WEIGHTS, *_FILES) for file in folder.glob(pattern)}
     return [config, *sorted(found)]

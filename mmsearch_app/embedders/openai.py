@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.endpoint import Endpoint, ServerError
 from mmsearch_app.images import encode_jpeg
-from mmsearch_app.options import require_at_least, require_one_of, require_share
+from mmsearch_app.inference import (
+    Content,
+    Endpoint,
+    ServerError,
+    require_at_least,
+    require_one_of,
+    require_share,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenAICompatibleEmbedder"]
 
-PREPROCESSING = "openai-1"
+_PREPROCESSING = "openai-1"
 QUALITY = 90
 
-Role: TypeAlias = Literal["query", "document"]
+_Role: TypeAlias = Literal["query", "document"]
 
 
 class OpenAICompatibleEmbedder:
@@ -91,7 +96,7 @@ class OpenAICompatibleEmbedder:
         self.words = words
         self.fusion = fusion
         self.image_weight = image_weight
-        self.instructions: dict[Role, str] = {
+        self.instructions: dict[_Role, str] = {
             "query": query_instruction,
             "document": document_instruction,
         }
@@ -101,7 +106,7 @@ class OpenAICompatibleEmbedder:
         self.longest_side = longest_side
         self.concurrency = concurrency
         self.attempts = attempts
-        self.timeouts: dict[Role, float] = {"query": query_timeout, "document": timeout}
+        self.timeouts: dict[_Role, float] = {"query": query_timeout, "document": timeout}
 
     @property
     def fingerprint(self) -> str:
@@ -110,7 +115,7 @@ class OpenAICompatibleEmbedder:
         options += [self.end_turn, self.extra, self.longest_side]
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
         origin = f"{self.model}@{self.revision}"
-        return f"{origin}/{PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
+        return f"{origin}/{_PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         """Shape (n, dimension), float32, rows of length 1, in the order given."""
@@ -129,7 +134,7 @@ class OpenAICompatibleEmbedder:
         kinds = [Content(text="a"), Content(image=image), Content(image=image, text="a")]
         self._embed(kinds, role="document")
 
-    def _embed(self, contents: Sequence[Content], *, role: Role) -> NDArray[np.float32]:
+    def _embed(self, contents: Sequence[Content], *, role: _Role) -> NDArray[np.float32]:
         import numpy as np
 
         vectors = np.empty((len(contents), self.dimension), dtype=np.float32)
@@ -146,7 +151,7 @@ class OpenAICompatibleEmbedder:
                     raise
         return vectors
 
-    def _embed_one(self, content: Content, role: Role) -> NDArray[np.float32]:
+    def _embed_one(self, content: Content, role: _Role) -> NDArray[np.float32]:
         text = content.text if content.text and content.text.strip() else None
         if content.image is None:
             text = text or ""
@@ -156,7 +161,7 @@ class OpenAICompatibleEmbedder:
         words = _unit(self._ask(None, text, role))
         return _unit(self.image_weight * picture + (1 - self.image_weight) * words)
 
-    def _ask(self, image: Image.Image | None, text: str | None, role: Role) -> NDArray[np.float64]:
+    def _ask(self, image: Image.Image | None, text: str | None, role: _Role) -> NDArray[np.float64]:
         if text is not None:
             text = text.encode("utf-8", "replace").decode()
         body = {"model": self.model, "encoding_format": "float", **self.extra}
@@ -170,7 +175,7 @@ class OpenAICompatibleEmbedder:
         return self._read(answer)
 
     def _messages(
-        self, image: Image.Image | None, text: str | None, role: Role
+        self, image: Image.Image | None, text: str | None, role: _Role
     ) -> list[dict[str, Any]]:
         said = [{"type": "text", "text": text}] if text is not None else []
         shown = [self._show(image)] if image is not None else []

@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, 
 
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.options import require_at_least, require_one_of
+from mmsearch_app.inference import (
+    Content,
+    Precision,
+    choose_device,
+    choose_dtype,
+    needing,
+    require_at_least,
+    require_one_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,21 +31,17 @@ if TYPE_CHECKING:
 __all__ = [
     "Documents",
     "Network",
-    "Options",
-    "Precision",
     "TorchEmbedder",
-    "choose_device",
-    "choose_dtype",
+    "TorchOptions",
 ]
 
-Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Documents: TypeAlias = Literal["picture", "both"]
 
 PIXEL_THREADS = min(8, os.cpu_count() or 1)
 """Pillow and torch let go of the interpreter's lock while they resize."""
 
 
-class Options(TypedDict, total=False):
+class TorchOptions(TypedDict, total=False):
     """What every `TorchEmbedder` takes, explained there."""
 
     documents: Documents
@@ -194,23 +196,6 @@ def split(contents: Sequence[Content], size: int) -> Iterator[Batch]:
                 images=images if pictured else None,
                 texts=texts if worded else None,
             )
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the GPU if there is one, else the CPU."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def choose_dtype(name: Precision) -> torch.dtype:
-    """The dtype of that name."""
-    import torch
-
-    chosen: torch.dtype = getattr(torch, name)
-    return chosen
 
 
 def _prepare_ahead(

@@ -1,1 +1,27 @@
-"""Indexes: where the vectors are kept and searched, behind the protocol of `base`."""
+"""Indexes: where vectors are stored and searched, behind the protocol in `base`."""
+
+from mmsearch_app.indexes.base import (
+    Condition,
+    Generation,
+    Index,
+    IndexFault,
+    IndexMissing,
+    IndexUnavailable,
+    Match,
+    Operator,
+    Record,
+    Scalar,
+)
+
+__all__ = [
+    "Condition",
+    "Generation",
+    "Index",
+    "IndexFault",
+    "IndexMissing",
+    "IndexUnavailable",
+    "Match",
+    "Operator",
+    "Record",
+    "Scalar",
+]

@@ -1,4 +1,4 @@
-"""What a vector index is: records in, matches out; it knows no Django model."""
+"""What an index is: records in, matches out. It knows nothing of Django models."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ Operator: TypeAlias = Literal["in", "gt", "gte", "lt", "lte"]
 
 
 class IndexFault(Exception):
-    """Base of what an index raises; the message is fit for an operator, not a visitor."""
+    """Base class of index errors. The message is for an operator, not for a visitor."""
 
 
 class IndexUnavailable(IndexFault):
-    """The index cannot be reached or is held by another process: try again later."""
+    """The index is unreachable or locked by another process: retry later."""
 
 
 class IndexMissing(IndexFault):
-    """The generation named does not exist (any more)."""
+    """The generation does not exist, or no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One picture as the index holds it."""
+    """One image in the index."""
 
     id: str
-    """Deterministic, `<source>:<primary key>`, at most 512 bytes: twice is harmless."""
+    """Deterministic: `<source>:<primary key>`, at most 512 bytes."""
     product: str
-    """Key of the product that the picture shows; results are grouped by it."""
+    """Key of the product that the image shows; results are grouped by it."""
     source: str
     vector: NDArray[np.float32]
     """Shape (dimension,), finite, length 1."""
     digest: str = ""
-    """SHA-256 of the picture's bytes."""
+    """SHA-256 of the image's bytes, in hexadecimal."""
     filters: Mapping[str, Scalar | Sequence[Scalar]] = field(default_factory=dict)
-    """What a query may filter on; a sequence holds several values of one name."""
+    """Filter name to its value, or to a sequence of its values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """One product found, by its best picture."""
+    """One product found, represented by its best image."""
 
     id: str
     product: str
@@ -70,9 +70,9 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """`name operator values`; "in" matches when any value of the record is among `values`.
+    """`name operator values`. "in" matches if any of the record's values is among `values`.
 
-    The comparisons take exactly one number. A record without the name never matches.
+    The other operators take exactly one number. A record without the name never matches.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One physical collection. Vectors of two fingerprints never share one."""
+    """One collection of vectors, all made with one fingerprint."""
 
     name: str
     fingerprint: str
@@ -91,57 +91,56 @@ class Generation:
 
 @runtime_checkable
 class Index(Protocol):
-    """Keeps vectors of length 1 and finds the nearest by cosine similarity.
+    """Stores vectors of length 1 and finds the nearest ones by cosine similarity.
 
-    Several generations may exist side by side; at most one is live. Constructing an index
-    opens nothing; connections are made at first use, once per process. Safe for threads.
-    Every method may raise `IndexUnavailable`, those that take a generation `IndexMissing`.
+    Several generations can exist side by side; at most one is live. The constructor opens
+    nothing; connections are made on first use, once per process. Thread-safe. Every method may
+    raise IndexUnavailable; those that take a generation may raise IndexMissing.
     """
 
     shared: bool
-    """Whether several processes may use it at the same time."""
+    """Whether several processes can use the index at the same time."""
 
     def live(self) -> Generation | None:
-        """The generation that visitors search, or None before the first promotion."""
+        """Return the generation that visitors search, or None before the first promotion."""
         ...
 
     def generations(self) -> list[Generation]:
-        """Every generation of this index, oldest first."""
+        """Return all generations of this index, oldest first."""
         ...
 
     def create(self, *, fingerprint: str, dimension: int) -> Generation:
-        """Make an empty generation beside the live one."""
+        """Create an empty generation beside the live one."""
         ...
 
     def promote(self, name: str) -> None:
-        """Make it the live one, in one atomic step."""
+        """Make a generation the live one, in one atomic step."""
         ...
 
     def settle(self, *, generation: str) -> Iterator[float]:
-        """Have a generation that is not live searched as well as it ever will be.
+        """Wait until a new generation's index is built. Yields the finished share, 0 to 1.
 
-        For the time between a fill and its promotion, where an engine answers from a makeshift
-        until its real index is built. Yields what share of that is done, 0 to 1, each time
-        after a short call at most, and ends when all is done; how long to wait in between, and
-        for how long at all, is up to the caller. Meanwhile it can be written to, and perhaps
-        not be searched. What is written meanwhile need not be settled.
+        Called between the fill and the promotion: some engines search a new collection with low
+        recall until its index is built. Each step takes one short call; the caller decides how
+        long to wait between steps and when to give up. The generation can be written to
+        meanwhile, but perhaps not searched; what is written meanwhile need not be covered.
         """
         ...
 
     def drop(self, name: str) -> None:
-        """Delete a generation that is not live; a missing one is no error."""
+        """Delete a generation. A missing one is no error. Raises ValueError for the live one."""
         ...
 
     def upsert(self, records: Sequence[Record], *, generation: str) -> None:
-        """Write all records, in batches; durable when it returns.
+        """Write all records, in batches. They are durable when this returns.
 
-        Raises ValueError, before anything is written, when a vector has another dimension
-        or is not finite.
+        Raises ValueError, before anything is written, if a vector has the wrong dimension or is
+        not finite.
         """
         ...
 
     def delete(self, ids: Sequence[str], *, generation: str) -> None:
-        """Delete records; missing ones are no error; durable when it returns."""
+        """Delete records, durably. Missing ones are no error."""
         ...
 
     def search(
@@ -154,28 +153,28 @@ class Index(Protocol):
         exclude_products: Sequence[str] = (),
         exclude_ids: Sequence[str] = (),
     ) -> list[Match]:
-        """The `limit` nearest products, best first, each by its best picture.
+        """Return the `limit` nearest products, best first, each with its best image.
 
-        With `exclude_ids` those pictures count for nothing, the others of their products do.
+        `exclude_ids` ignores single images; other images of the same products still count.
         """
         ...
 
     def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:
-        """The stored vectors of those ids that exist."""
+        """Return the stored vectors of those `ids` that exist, shape (dimension,)."""
         ...
 
     def ids(self, *, generation: str) -> Iterator[str]:
-        """Every id, in pages; for reconciling against the ledger."""
+        """Yield every id, read in pages."""
         ...
 
     def count(self, *, generation: str) -> int:
-        """How many records it holds."""
+        """Return the number of records."""
         ...
 
     def describe(self) -> str:
-        """One line for an operator: product, version, place. Never a secret."""
+        """Return one line for an operator: product, version, location. No secrets."""
         ...
 
     def close(self) -> None:
-        """Release connections, locks and files; the next call opens them again."""
+        """Release connections, locks and files. The next call opens them again."""
         ...

@@ -1,8 +1,8 @@
-"""What a record can be filtered on, in one form that every engine compares alike.
+"""Filter values in one form that every engine compares alike.
 
-Engines disagree on values: Milvus Lite takes true for 1, a server takes 1 for another value
-than 1.0, and both read string literals by rules of their own. So equality is decided on the
-JSON text of a value (ASCII, type-strict, 1 and 1.0 the same) and order on its numbers.
+Engines disagree on values: Milvus Lite treats true as 1, a server treats 1 and 1.0 as different,
+and both have their own rules for string literals. So equality is decided on the JSON text of a
+value (ASCII, strict about types, 1 equals 1.0) and order on its numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -19,17 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Facets", "bound", "make_facets", "matches", "name_of", "text_of"]
 
-MAX_BYTES = 65_536
-"""What Milvus takes in one JSON value."""
+_MAX_BYTES = 65_536
+"""Milvus' limit for one JSON value."""
 MAX_EXACT = 2**53
-"""Whole numbers beyond it are not told apart by engines that compare doubles."""
+"""Engines that compare doubles cannot distinguish larger whole numbers."""
 SEVERAL = (list, tuple, set, frozenset)
-
-Filters: TypeAlias = "Mapping[str, Scalar | Sequence[Scalar]]"
 
 
 class Facets(TypedDict):
-    """The stored form of `Record.filters`; the two bounds hold names with numbers only."""
+    """The stored form of `Record.filters`. `least` and `most` contain numeric filters only."""
 
     texts: dict[str, list[str]]
     least: dict[str, float]
@@ -37,7 +35,7 @@ class Facets(TypedDict):
 
 
 def text_of(value: Scalar) -> str:
-    """The JSON text of a value. Raises ValueError where there is none."""
+    """Return the JSON text of a value. Raises ValueError if it has none."""
     if isinstance(value, str | bool):
         return json.dumps(value)
     number = _number(value)
@@ -46,9 +44,9 @@ def text_of(value: Scalar) -> str:
 
 
 def name_of(key: str) -> str:
-    """The name of a filter as it is stored: percent-encoded, so ordinary ones are unchanged.
+    """Return the name under which a filter is stored: percent-encoded.
 
-    Milvus 2.3 cuts a path at every `][`, in quotes or not. Raises ValueError for "".
+    Milvus 2.3 cuts a JSON path at every `][`, quoted or not. Raises ValueError for "".
     """
     if not key:
         msg = "A filter needs a name."
@@ -57,7 +55,7 @@ def name_of(key: str) -> str:
 
 
 def bound(condition: Condition) -> float:
-    """The one number of a comparison. Raises ValueError when it has anything else."""
+    """Return the number of a comparison. Raises ValueError if it has no number or several."""
     values = condition.values
     if len(values) != 1 or isinstance(values[0], str | bool):
         msg = f"{condition.name}__{condition.operator} takes exactly one number, not {values!r}."
@@ -65,8 +63,8 @@ def bound(condition: Condition) -> float:
     return _number(values[0])
 
 
-def make_facets(filters: Filters) -> Facets:
-    """Raises ValueError for what cannot be filtered on."""
+def make_facets(filters: Mapping[str, Scalar | Sequence[Scalar]]) -> Facets:
+    """Return the stored form. Raises ValueError for a value that cannot be filtered on."""
     facets = Facets(texts={}, least={}, most={})
     for key, given in filters.items():
         name = name_of(key)
@@ -76,14 +74,14 @@ def make_facets(filters: Filters) -> Facets:
         if numbers:
             facets["least"][name] = min(numbers)
             facets["most"][name] = max(numbers)
-    if (size := len(json.dumps(facets))) > MAX_BYTES:
-        msg = f"The filters of a record take {size} bytes; {MAX_BYTES} are possible."
+    if (size := len(json.dumps(facets))) > _MAX_BYTES:
+        msg = f"The filters of a record take {size} bytes; the limit is {_MAX_BYTES}."
         raise ValueError(msg)
     return facets
 
 
 def matches(facets: Facets, condition: Condition) -> bool:
-    """Whether any value of the record fulfils the condition."""
+    """Return whether any of the record's values fulfils the condition."""
     name = name_of(condition.name)
     match condition.operator:
         case "in":
@@ -104,5 +102,5 @@ def _number(value: object) -> float:
         with suppress(OverflowError):
             if math.isfinite(number := float(value)):
                 return number
-    msg = f"{value!r} is no value to filter on; give a string, a finite number or a boolean."
+    msg = f"{value!r} cannot be filtered on; give a string, a finite number or a boolean."
     raise ValueError(msg)

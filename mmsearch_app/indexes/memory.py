@@ -1,4 +1,4 @@
-"""An exact index in the memory of one process: for tests and for trying things out."""
+"""An exact index in the memory of one process, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from mmsearch_app.indexes.base import Generation, IndexMissing, Match, Record
 from mmsearch_app.indexes.facets import Facets, matches
 from mmsearch_app.indexes.records import age_of, check_query, check_record, name_generation
+from mmsearch_app.inference import renew_after_fork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,7 @@ __all__ = ["MemoryIndex"]
 
 @dataclass(slots=True, kw_only=True)
 class _Shelf:
-    """The records of one generation; `rows` and `matrix` are made anew after a write."""
+    """The records of one generation. `rows` and `matrix` are rebuilt after a write."""
 
     generation: Generation
     records: dict[str, tuple[Record, Facets]] = field(default_factory=dict)
@@ -31,7 +32,7 @@ class _Shelf:
     matrix: NDArray[np.float32] | None = None
 
     def ranked(self, vector: NDArray[np.float32]) -> Iterator[tuple[float, Record, Facets]]:
-        """All records, best first; equal ones in the order of ids."""
+        """Yield all records, best first; equal scores in the order of ids."""
         if self.rows is None or self.matrix is None:
             self.rows = [self.records[key] for key in sorted(self.records)]
             vectors = [record.vector for record, _ in self.rows]
@@ -43,15 +44,19 @@ class _Shelf:
 
 
 class MemoryIndex:
-    """Fulfils the whole contract of `Index`, except that it forgets when the process ends."""
+    """Implements `Index`, except that its content is lost when the process ends."""
 
     shared = False
 
     def __init__(self, *, collection: str = "product_images") -> None:
         self.collection = collection
-        self._lock = threading.RLock()
         self._shelves: dict[str, _Shelf] = {}
         self._live: str | None = None
+        self._renew_lock()
+        renew_after_fork(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.RLock()
 
     def live(self) -> Generation | None:
         with self._lock:
@@ -75,7 +80,7 @@ class MemoryIndex:
             self._live = self._shelf(name).generation.name
 
     def settle(self, *, generation: str) -> Iterator[float]:
-        """Nothing to wait for: every search looks at every record."""
+        """Yield nothing: every search is exact."""
         with self._lock:
             self._shelf(generation)
             return iter(())
@@ -148,7 +153,7 @@ class MemoryIndex:
         return f"memory of this process, collection {self.collection!r}"
 
     def close(self) -> None:
-        """Nothing to release; the records stay until the process ends."""
+        """Do nothing: the records stay until the process ends."""
 
     def _shelf(self, name: str) -> _Shelf:
         if name not in self._shelves:

@@ -1,4 +1,4 @@
-"""What every index checks before it writes or searches, and how it names a generation."""
+"""Checks that every index makes before it writes or searches, and names of generations."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BYTES", "check_query", "check_record", "is_generation", "name_generation"]
 
 MAX_BYTES = {"id": 512, "product": 512, "source": 255, "digest": 128}
-"""The longest value of each text of a record, in bytes of UTF-8."""
+"""Longest value of each text field of a record, in bytes of UTF-8."""
 
 TOLERANCE = 1e-2
-"""How far from 1 the length of a stored vector may be: half precision loses about 1e-3."""
+"""Allowed deviation of a vector's length from 1; half precision loses about 1e-3."""
 
 
 def check_record(record: Record, *, dimension: int) -> Facets:
-    """Answer what the record is filtered on. Raises ValueError when it cannot be stored."""
+    """Return the record's filter values. Raises ValueError if the record cannot be stored."""
     for name, most in MAX_BYTES.items():
         size = len(getattr(record, name).encode())
         if size > most or (name == "id" and not size):
-            msg = f"{name} of record {record.id!r} has {size} bytes; 1 to {most} are possible."
+            msg = f"{name} of record {record.id!r} has {size} bytes; it must have 1 to {most}."
             raise ValueError(msg)
     length = _length(record.vector, dimension, what=f"the vector of record {record.id!r}")
     if abs(length - 1) > TOLERANCE:
@@ -41,20 +41,20 @@ def check_record(record: Record, *, dimension: int) -> Facets:
 
 
 def check_query(vector: NDArray[np.float32], *, dimension: int, limit: int) -> NDArray[np.float32]:
-    """The vector at length 1. Raises ValueError when nothing can be near it."""
+    """Return the vector, scaled to length 1. Raises ValueError if it is zero or not finite."""
     if limit < 1:
         msg = f"limit must be at least 1, not {limit}."
         raise ValueError(msg)
     length = _length(vector, dimension, what="the vector of the query")
     if length == 0:
-        msg = "The vector of the query has length 0: it points nowhere."
+        msg = "The vector of the query has length 0: it has no direction."
         raise ValueError(msg)
     return np.asarray(vector / length, dtype=np.float32)
 
 
 def _length(vector: NDArray[np.float32], dimension: int, *, what: str) -> float:
     if np.shape(vector) != (dimension,):
-        msg = f"{what} has shape {np.shape(vector)}; this generation holds ({dimension},)."
+        msg = f"{what} has shape {np.shape(vector)}; this generation needs ({dimension},)."
         raise ValueError(msg)
     length = float(np.linalg.norm(np.asarray(vector, dtype=np.float64)))
     if not np.isfinite(length):
@@ -64,16 +64,16 @@ def _length(vector: NDArray[np.float32], dimension: int, *, what: str) -> float:
 
 
 def name_generation(collection: str, fingerprint: str) -> str:
-    """A new name, `<collection>_<8 hex digits>_<UTC to the microsecond>`; names sort by age."""
+    """Return a new name, `<collection>_<8 hex digits>_<UTC to the microsecond>`."""
     digest = hashlib.sha256(fingerprint.encode()).hexdigest()[:8]
     return f"{collection}_{digest}_{datetime.now(UTC):%Y%m%d%H%M%S%f}"
 
 
 def age_of(name: str) -> str:
-    """What generations are sorted by, oldest first."""
+    """Return the sort key by which generations are ordered, oldest first."""
     return name.rpartition("_")[2]
 
 
 def is_generation(name: str, *, collection: str) -> bool:
-    """Whether `name_generation` made it for this collection."""
+    """Return whether `name_generation` made this name for `collection`."""
     return re.fullmatch(re.escape(collection) + r"_[0-9a-f]{8}_\d{20}", name) is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Protocol, runtime_checkable
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference import Content
 
 __all__ = ["Ranking", "Reranker"]
 

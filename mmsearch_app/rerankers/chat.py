@@ -11,26 +11,31 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmsearch_app.embedders.endpoint import Endpoint, ServerError
-from mmsearch_app.options import require_at_least, require_one_of
-from mmsearch_app.rerankers import messages
-from mmsearch_app.rerankers.abilities import REFUSED, Abilities, status_of
-from mmsearch_app.rerankers.deadline import last_moment
-from mmsearch_app.rerankers.presets import PRESETS
-from mmsearch_app.rerankers.vlm import Capabilities, ModelFailed, Prompt
+from mmsearch_app.inference import (
+    Endpoint,
+    ModelFailed,
+    ServerError,
+    last_moment,
+    require_at_least,
+    require_one_of,
+)
+from mmsearch_app.rerankers.chat_abilities import REFUSED, Abilities, status_of
+from mmsearch_app.rerankers.presets import VLM_PRESETS
+from mmsearch_app.rerankers.prompts import messages
+from mmsearch_app.rerankers.vlm import Capabilities, Prompt
 
 if TYPE_CHECKING:
     from mmsearch_app.rerankers.vlm import Form
 
 __all__ = ["ChatVLM"]
 
-VERSION = "chat-2"
+_VERSION = "chat-2"
 TOP = 20
 """Most tokens whose log-probabilities a server reports: the usual limit."""
 PROBED = 64
 """Tokens of a probe."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class ChatVLM:
@@ -74,8 +79,8 @@ class ChatVLM:
         timeout: float = 60.0,
     ) -> None:
         if preset:
-            require_one_of("preset", preset, sorted(PRESETS))
-        known = PRESETS.get(preset)
+            require_one_of("preset", preset, sorted(VLM_PRESETS))
+        known = VLM_PRESETS.get(preset)
         self.endpoint = Endpoint(
             base_url.rstrip("/") + "/chat/completions", api_key=api_key, api_key_env=api_key_env
         )
@@ -98,7 +103,7 @@ class ChatVLM:
         """The address does not count: a server may move."""
         options = [self.extra, self.max_images, self.max_pixels, self.max_bytes]
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{self.model}@{self.revision}/{VERSION}/{digest}"
+        return f"{self.model}@{self.revision}/{_VERSION}/{digest}"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -155,7 +160,7 @@ class ChatVLM:
     def _probe_structured(self) -> bool:
         """Whether a reply holds a word that only the schema names."""
         code = secrets.token_hex(4)
-        schema = messages.one_of([code])
+        schema = messages.alternatives([code])
         prompt = Prompt(parts=("Answer with a JSON object.",))
         wish = {"response_format": messages.response_format("probe", schema)}
         answer = self._ask(prompt, PROBED, wish, end=self._end(last_moment()))
@@ -201,7 +206,7 @@ class ChatVLM:
         """Of a prompt whose turn it is now, a time of `time.monotonic`."""
         return min(time.monotonic() + self.timeout, deadline)
 
-    def _each(self, prompts: Sequence[Prompt], ask: Callable[[Prompt, float], T]) -> list[T]:
+    def _each(self, prompts: Sequence[Prompt], ask: Callable[[Prompt, float], _T]) -> list[_T]:
         """What each prompt gets by its end, in order; the first failure ends the rest."""
         deadline = last_moment()  # which the threads do not know
         if len(prompts) < 2:

@@ -7,7 +7,7 @@ from itertools import combinations
 from math import inf, sqrt
 from statistics import fmean, pstdev
 
-from mmsearch_app.options import require_share
+from mmsearch_app.inference import require_share
 
 __all__ = ["fuse", "fuse_scores", "measure_agreement", "order_by", "trust"]
 

@@ -14,21 +14,20 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import get_language, get_language_info
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.options import require_at_least
-from mmsearch_app.rerankers import prompts
+from mmsearch_app.inference import Content, ModelFailed, require_at_least
 from mmsearch_app.rerankers.base import Ranking
-from mmsearch_app.rerankers.collage import GENERIC, LAYOUTS, Layout
-from mmsearch_app.rerankers.forms import LABELS
 from mmsearch_app.rerankers.fusion import measure_agreement, order_by
-from mmsearch_app.rerankers.modes import MODES, Judgement, Mode
-from mmsearch_app.rerankers.modes.base import SENTENCE
-from mmsearch_app.rerankers.parsing import clean
-from mmsearch_app.rerankers.presets import PRESETS
-from mmsearch_app.rerankers.reaching import look_up, reach
-from mmsearch_app.rerankers.scene import Scene
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt, VisionLanguageModel
-from mmsearch_app.rerankers.windows import judge_in_windows
+from mmsearch_app.rerankers.models import look_up, reach
+from mmsearch_app.rerankers.modes import MODES
+from mmsearch_app.rerankers.modes.base import SENTENCE, Judgement, Mode
+from mmsearch_app.rerankers.modes.windows import judge_in_windows
+from mmsearch_app.rerankers.presets import VLM_PRESETS
+from mmsearch_app.rerankers.prompts import words
+from mmsearch_app.rerankers.prompts.collage import GENERIC, LAYOUTS, Layout
+from mmsearch_app.rerankers.prompts.scene import Scene
+from mmsearch_app.rerankers.replies.parsing import clean
+from mmsearch_app.rerankers.replies.schemas import LABELS
+from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 
 __all__ = ["VisionReranker"]
 
@@ -66,7 +65,7 @@ class VisionReranker:
         good: float | None = None,
         **options: Any,
     ) -> None:
-        known = look_up("preset", preset, PRESETS) if preset else None
+        known = look_up("preset", preset, VLM_PRESETS) if preset else None
         self.model = reach(model, preset, options)
         chosen = mode or (known.mode if known else "grades")
         self.mode: Mode = look_up("mode", chosen, MODES)()
@@ -84,9 +83,9 @@ class VisionReranker:
     def fingerprint(self) -> str:
         """Model, mode, prompts and every option that changes a reply."""
         options = [self.caption, self.reason, self.language, self.rounds, self.good, self.window]
-        asked = [self.mode.name, prompts.VERSION, self.layout.name, *options]
+        asked = [self.mode.name, words.VERSION, self.layout.name, *options]
         digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]
-        return f"{self.model.fingerprint}/{self.mode.name}-{prompts.VERSION}/{digest}"
+        return f"{self.model.fingerprint}/{self.mode.name}-{words.VERSION}/{digest}"
 
     def rerank(self, query: Content, candidates: Sequence[Content]) -> Ranking:
         """Order all candidates. Raises what the model raises, ModelFailed above all."""
@@ -113,7 +112,7 @@ class VisionReranker:
     def _describe(self, query: Content, language: str) -> str:
         if not self.caption or query.image is None:
             return ""
-        prompt = Prompt(parts=(query.image, prompts.ask_for_caption(language=language)))
+        prompt = Prompt(parts=(query.image, words.ask_for_caption(language=language)))
         return clean(self.model.generate([prompt], max_tokens=SENTENCE)[0])
 
     def _ask(self, scene: Scene, turn: int) -> Judgement:

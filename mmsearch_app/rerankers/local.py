@@ -12,21 +12,28 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, get_args
 
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.embedders.runtime import Precision
-from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_gap
-from mmsearch_app.forking import reset_after_fork
-from mmsearch_app.options import require_one_of, require_origin
-from mmsearch_app.rerankers.deadline import require_time, turn
+from mmsearch_app.inference import (
+    Precision,
+    Release,
+    digest_files,
+    fetch,
+    find_gap,
+    needing,
+    renew_after_fork,
+    require_one_of,
+    require_origin,
+    require_time,
+    turn,
+)
 from mmsearch_app.rerankers.vlm import Capabilities, Form, Prompt
 
 if TYPE_CHECKING:
-    from mmsearch_app.rerankers.network import LoadedModel
+    from mmsearch_app.rerankers.local_network import LoadedModel
 
 __all__ = ["LocalVLM"]
 
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-VERSION = "local-1"
+_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+_VERSION = "local-1"
 
 
 class LocalVLM:
@@ -65,7 +72,7 @@ class LocalVLM:
         require_one_of("dtype", dtype, get_args(Precision))
         self.path = None if path is None else Path(path)
         self.release = Release(
-            repository=model, revision=revision, required=("config.json",), optional=FILES
+            repository=model, revision=revision, required=("config.json",), optional=_FILES
         )
         self.local_files_only = local_files_only
         self.device = device
@@ -77,7 +84,7 @@ class LocalVLM:
         self.capabilities = Capabilities(logits=True, constrained=True, max_images=max_images)
         self._model: LoadedModel | None = None
         self._reset()
-        reset_after_fork(self)
+        renew_after_fork(self._reset)
 
     @property
     def fingerprint(self) -> str:
@@ -86,7 +93,7 @@ class LocalVLM:
         most = self.capabilities.max_images
         options = [self.temperature, self.dtype, self.processing, most, self.attention]
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{origin}/{VERSION}/{digest}"
+        return f"{origin}/{_VERSION}/{digest}"
 
     def generate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, form: Form | None = None
@@ -141,12 +148,12 @@ class LocalVLM:
     def _loaded(self, *, download: bool) -> LoadedModel:
         if self._model is None:
             with needing("models"):
-                from mmsearch_app.rerankers.network import load
+                from mmsearch_app.rerankers.local_network import load_local
 
             folder = self.path or fetch(
                 self.release, download=download, complete=lambda found: not find_gap(found)
             )
-            self._model = load(
+            self._model = load_local(
                 folder,
                 device=self.device,
                 dtype=self.dtype,
@@ -158,4 +165,4 @@ class LocalVLM:
 
 def _files(folder: Path) -> list[Path]:
     """What decides about the replies, in a fixed order."""
-    return sorted({file for pattern in FILES for file in folder.glob(pattern)})
+    return sorted({file for pattern in _FILES for file in folder.glob(pattern)})

@@ -9,22 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 if TYPE_CHECKING:
     from PIL import Image
 
-    from mmsearch_app.rerankers.grammar import Grammar
+    from mmsearch_app.rerankers.replies.grammar import Grammar
 
-__all__ = ["Capabilities", "Form", "ModelFailed", "Part", "Prompt", "VisionLanguageModel"]
+__all__ = ["Capabilities", "Form", "Prompt", "PromptPart", "VisionLanguageModel"]
 
-Part: TypeAlias = "str | Image.Image"
-
-
-class ModelFailed(RuntimeError):
-    """The model cannot answer now or not at all; the message is for an operator's log."""
+PromptPart: TypeAlias = "str | Image.Image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """One question to the model: a single turn of the user, after which the model answers."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[PromptPart, ...]
     """Words and RGB pictures in the order in which the model reads them. Words are plain: a
     model's own control tokens in them mean nothing and an implementation sees to that."""
     system: str = ""

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django import template
 from django.urls import reverse
 
-from mmsearch_app.chips import SUGGESTIONS, suggest
-from mmsearch_app.forms import like_key, search_link
-from mmsearch_app.registry import registry
+from mmsearch_app.sources import registry
+from mmsearch_app.storefront import SUGGESTIONS, like_key, search_link, suggest
 
 if TYPE_CHECKING:
     from django.db.models import Model

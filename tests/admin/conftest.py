@@ -1,4 +1,4 @@
-"""A shop of a few products, indexed in memory, and people with different permissions."""
+"""A shop with a few indexed products, and users with different permissions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def draw(number: int) -> bytes:
 
 @pytest.fixture
 def sell(db: None) -> Callable[..., Product]:
-    """Put a product with some pictures on the shelf."""
+    """Create a product with some images."""
 
     def make(title: str, *, views: int = 1) -> Product:
         number = Product.objects.count()
@@ -50,7 +50,7 @@ def sell(db: None) -> Callable[..., Product]:
 
 @pytest.fixture
 def shop(sell: Callable[..., Product]) -> list[Product]:
-    """Three products of two pictures each, all indexed."""
+    """Three products with two images each, all indexed."""
     products = [sell(f"mug number {number}", views=2) for number in range(3)]
     index_everything()
     return products
@@ -58,7 +58,7 @@ def shop(sell: Callable[..., Product]) -> list[Product]:
 
 @pytest.fixture
 def staff(db: None, client: Client) -> Callable[..., Client]:
-    """Log in a member of staff who has just these permissions, e.g. "mmsearch_app.view_entry"."""
+    """Log in a staff user with only these permissions, such as "mmsearch_app.view_entry"."""
 
     def log_in(*permissions: str) -> Client:
         user = User.objects.create_user("staff", is_staff=True)
@@ -75,16 +75,16 @@ def staff(db: None, client: Client) -> Callable[..., Client]:
 
 @pytest.fixture
 def boss(admin_client: Client) -> Client:
-    """A superuser at work."""
+    """A superuser's client."""
     return admin_client
 
 
 @pytest.fixture
 def idle_shop(shop: list[Product], monkeypatch: pytest.MonkeyPatch) -> list[Product]:
-    """The indexed shop; whatever embeds a picture or writes to the index fails the test."""
+    """The indexed shop; the test fails if anything embeds an image or writes to the index."""
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("a model or the index was asked in a request")
+        raise AssertionError("a request called the model or wrote to the index")
 
     monkeypatch.setattr("mmsearch_app.testing.TestingEmbedder.embed_documents", refuse)
     monkeypatch.setattr("mmsearch_app.indexes.memory.MemoryIndex.upsert", refuse)

@@ -1,4 +1,4 @@
-"""The progress of a rebuild in a real browser, under a strict content security policy."""
+"""The progress of a rebuild in a real browser with a strict content security policy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from example_shop.models import Product
+from mmsearch_app.indexing.rebuild import Rebuilder
 from mmsearch_app.models import Rebuild
-from mmsearch_app.reindex import Rebuilder
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -32,7 +32,7 @@ QUIET = (
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    # Playwright's loop runs in the thread of the test, and Django would refuse its ORM there.
+    # Playwright's event loop runs in the test's thread, where Django would refuse the ORM.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
@@ -43,7 +43,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, live_server: Any, admin_client: Client) -> Iterator[Page]:
-    """A superuser's browser; the test fails if it complained about anything."""
+    """A superuser's browser; the test fails if it logs anything."""
     complaints: list[str] = []
     context = chromium.new_context(base_url=live_server.url)
     cookie = admin_client.cookies[django_settings.SESSION_COOKIE_NAME].value
@@ -60,7 +60,7 @@ def page(chromium: Browser, live_server: Any, admin_client: Client) -> Iterator[
     assert [complaint for complaint in complaints if "/favicon.ico" not in complaint] == []
 
 
-def test_the_progress_moves_by_itself_until_the_rebuild_is_done(
+def test_the_progress_updates_by_itself_until_the_rebuild_ends(
     page: Page, shop: list[Product], settings: Any
 ) -> None:
     settings.MMSEARCH = {**settings.MMSEARCH, "BATCH_SIZE": 2}  # forgets the index in memory
@@ -82,7 +82,7 @@ def test_the_progress_moves_by_itself_until_the_rebuild_is_done(
     expect(page.get_by_role("button", name="Reindex everything")).to_be_visible()
 
 
-def test_a_badge_and_its_colour_come_from_the_style_file(page: Page, shop: list[Product]) -> None:
+def test_badges_are_coloured_by_the_style_sheet(page: Page, shop: list[Product]) -> None:
     page.goto("/admin/mmsearch_app/entry/")
     badge = page.locator("tbody .mmsearch-badge--indexed").first
     assert badge.evaluate("node => getComputedStyle(node).borderRadius") == "999px"

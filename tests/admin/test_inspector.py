@@ -1,4 +1,4 @@
-"""Why a product is found, or is not."""
+"""The admin page that explains why a product is found or not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def ask(client: Client, **question: Any) -> Any:
     return response
 
 
-def test_words_lead_to_hits_with_scores_and_entries(boss: Client, shop: list[Product]) -> None:
+def test_a_text_search_shows_hits_with_scores_and_entries(
+    boss: Client, shop: list[Product]
+) -> None:
     response = ask(boss, text="mug number 2")
     inspection = response.context["inspection"]
     scores = [finding.hit.score for finding in inspection.findings]
@@ -42,13 +44,13 @@ def test_words_lead_to_hits_with_scores_and_entries(boss: Client, shop: list[Pro
     assert "total" in page
 
 
-def test_a_link_can_ask(boss: Client, shop: list[Product]) -> None:
+def test_a_link_can_contain_the_question(boss: Client, shop: list[Product]) -> None:
     response = boss.get(PAGE, {"like": shop[0].pk})
     found = {finding.hit.product for finding in response.context["inspection"].findings}
     assert found == {shop[1], shop[2]}
 
 
-def test_an_entry_links_to_the_search_for_its_like(boss: Client, shop: list[Product]) -> None:
+def test_an_entry_links_to_a_search_for_similar_products(boss: Client, shop: list[Product]) -> None:
     entry = entries_of(shop[0])[0]
     page = boss.get(f"/admin/mmsearch_app/entry/{entry.pk}/change/").content.decode()
     link = f"{PAGE}?like=example_shop.product%3A{shop[0].pk}"
@@ -56,7 +58,7 @@ def test_an_entry_links_to_the_search_for_its_like(boss: Client, shop: list[Prod
     assert boss.get(link).context["inspection"].findings
 
 
-def test_a_picture_is_kept_for_the_next_question(boss: Client, shop: list[Product]) -> None:
+def test_an_uploaded_image_is_kept_for_the_next_search(boss: Client, shop: list[Product]) -> None:
     picture = SimpleUploadedFile("mine.png", draw(10), "image/png")
     first = ask(boss, image=picture)
     assert first.context["inspection"].findings[0].hit.product == shop[1]
@@ -65,7 +67,7 @@ def test_a_picture_is_kept_for_the_next_question(boss: Client, shop: list[Produc
     assert second.context["inspection"].answer.query.image is not None
 
 
-def test_a_picture_that_was_kept_too_long_is_said_once(boss: Client, shop: list[Product]) -> None:
+def test_an_expired_image_is_reported_once(boss: Client, shop: list[Product]) -> None:
     response = ask(boss, query="forged", text="mug")
     assert response.context["inspection"] is None
     assert response.context["form"].non_field_errors()
@@ -89,21 +91,21 @@ def test_filters_narrow_the_search(boss: Client, shop: list[Product]) -> None:
         ({"text": " "}, "__all__"),
     ],
 )
-def test_what_cannot_be_asked_is_said_at_its_field(
+def test_an_invalid_value_is_reported_at_its_field(
     boss: Client, shop: list[Product], question: dict[str, Any], field: str
 ) -> None:
     response = ask(boss, **question)
     assert list(response.context["form"].errors) == [field]
 
 
-def test_it_tells_where_a_product_is(boss: Client, shop: list[Product]) -> None:
+def test_it_shows_the_rank_of_a_product(boss: Client, shop: list[Product]) -> None:
     inspection = ask(boss, text="mug number 2", compare=shop[2].pk).context["inspection"]
     assert inspection.position == 1
     best = max(one.score for one in inspection.comparisons)
     assert best == pytest.approx(inspection.findings[0].hit.score, abs=1e-5)
 
 
-def test_it_tells_that_a_product_is_not_public(boss: Client, shop: list[Product]) -> None:
+def test_it_reports_that_a_product_is_not_public(boss: Client, shop: list[Product]) -> None:
     Product.objects.filter(pk=shop[2].pk).update(is_public=False)
     index_everything()
     response = ask(boss, text="mug number 2", compare=f"example_shop.product:{shop[2].pk}")
@@ -113,9 +115,7 @@ def test_it_tells_that_a_product_is_not_public(boss: Client, shop: list[Product]
     assert "not in the index" in response.content.decode()
 
 
-def test_it_tells_that_the_ledger_never_heard_of_a_picture(
-    boss: Client, shop: list[Product]
-) -> None:
+def test_it_reports_an_image_that_is_not_in_the_ledger(boss: Client, shop: list[Product]) -> None:
     Entry.objects.filter(pk__in=[entry.pk for entry in entries_of(shop[2])]).delete()
     page = ask(boss, text="mug", compare=shop[2].pk).content.decode()
     assert page.count("unknown to the ledger") == 2
@@ -137,7 +137,7 @@ def test_titles_of_hits_are_escaped(boss: Client, sell: Callable[..., Product]) 
     assert "<script>alert(1)" not in page
 
 
-def test_an_outage_is_said_without_its_details(
+def test_an_outage_is_reported_without_details(
     boss: Client, shop: list[Product], monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -150,7 +150,7 @@ def test_an_outage_is_said_without_its_details(
     assert "secret-123" not in page
 
 
-def test_the_hits_cost_the_same_for_few_and_many(
+def test_the_number_of_queries_does_not_grow_with_the_hits(
     boss: Client, shop: list[Product], sell: Callable[..., Product]
 ) -> None:
     few = count_queries(lambda: ask(boss, text="mug"))

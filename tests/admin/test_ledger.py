@@ -1,4 +1,4 @@
-"""The ledger's list and the page of one entry."""
+"""The admin's list of entries and the page of one entry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from example_shop.models import Product, ProductImage
 from mmsearch_app.models import Entry, Rebuild, State
-from mmsearch_app.registry import registry
+from mmsearch_app.sources.registry import registry
 from mmsearch_app.testing import index_everything
 from tests.admin.conftest import LEDGER, address_of, change
 from tests.shapes.models import Poster
@@ -23,7 +23,7 @@ from .conftest import count_queries, entries_of, entry_of
 # The list
 
 
-def test_a_row_shows_picture_title_state_and_the_way_to_the_shops_own_page(
+def test_a_row_shows_image_title_state_and_a_link_to_the_shops_admin(
     boss: Client, shop: list[Product]
 ) -> None:
     page = boss.get(LEDGER).content.decode()
@@ -35,7 +35,7 @@ def test_a_row_shows_picture_title_state_and_the_way_to_the_shops_own_page(
     assert 'class="mmsearch-badge mmsearch-badge--indexed">indexed<' in page
 
 
-def test_the_list_costs_the_same_for_few_and_many_rows(
+def test_the_number_of_queries_does_not_grow_with_the_list(
     boss: Client, sell: Callable[..., Product]
 ) -> None:
     sell("one")
@@ -62,7 +62,7 @@ def test_titles_errors_and_file_names_are_escaped(
         assert "<img src=x" not in page
 
 
-def test_a_long_error_is_shortened_in_the_list_and_whole_on_its_page(
+def test_a_long_error_is_shortened_in_the_list_but_not_on_its_page(
     boss: Client, shop: list[Product]
 ) -> None:
     entry = change(entries_of(shop[0])[0], state=State.FAILED, error="why " * 100 + "END")
@@ -88,7 +88,7 @@ def test_an_entry_whose_row_is_gone_says_so(boss: Client, shop: list[Product]) -
 
 
 @pytest.mark.parametrize("source", ["old.photo", "example_shop.productimage"])
-def test_an_entry_of_another_time_does_not_break_the_page(
+def test_an_entry_with_an_invalid_source_or_key_does_not_break_the_page(
     boss: Client, db: None, source: str
 ) -> None:
     entry = Entry.objects.create(source=source, object_pk="no-number", marked_at=timezone.now())
@@ -96,7 +96,7 @@ def test_an_entry_of_another_time_does_not_break_the_page(
         assert "no-number" in boss.get(address).content.decode()
 
 
-def test_a_storage_that_fails_costs_only_the_facts_of_its_row(
+def test_a_failing_storage_affects_only_its_own_row(
     boss: Client, shop: list[Product], monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     def fail(_: Any) -> str:
@@ -110,21 +110,21 @@ def test_a_storage_that_fails_costs_only_the_facts_of_its_row(
         assert b"secret-key-123" not in response.content
 
 
-def test_a_row_that_is_not_public_is_shown_all_the_same(boss: Client, shop: list[Product]) -> None:
+def test_a_row_that_is_not_public_is_shown(boss: Client, shop: list[Product]) -> None:
     Product.objects.filter(pk=shop[1].pk).update(is_public=False)
     index_everything()
     page = boss.get(LEDGER, {"state__exact": "removed"}).content.decode()
     assert page.count("mug number 1</a>") == 2
 
 
-def test_no_browser_is_sent_a_picture_that_was_rejected(boss: Client, shop: list[Product]) -> None:
+def test_a_rejected_image_is_never_sent_to_a_browser(boss: Client, shop: list[Product]) -> None:
     entry = change(entries_of(shop[0])[0], state=State.REJECTED, error="too many pixels")
     listed = boss.get(LEDGER, {"state__exact": "rejected"}).content.decode()
     assert "mmsearch-thumbnail" not in listed
     assert "mmsearch-picture" not in boss.get(address_of(entry)).content.decode()
 
 
-def test_a_page_of_the_shop_that_is_not_permitted_is_not_linked(
+def test_admin_pages_without_permission_are_not_linked(
     staff: Callable[..., Client], shop: list[Product]
 ) -> None:
     page = staff("mmsearch_app.view_entry").get(LEDGER).content.decode()
@@ -132,13 +132,15 @@ def test_a_page_of_the_shop_that_is_not_permitted_is_not_linked(
     assert "/admin/example_shop/" not in page
 
 
-def test_a_model_without_a_page_in_the_admin_is_not_linked(boss: Client, db: None) -> None:
+def test_models_without_an_admin_page_are_not_linked(boss: Client, db: None) -> None:
     Poster.objects.create(name="the sea")
     page = boss.get(LEDGER).content.decode()
     assert "<span>the sea</span>" in page
 
 
-def test_it_finds_by_key_by_source_and_key_and_by_uuid(boss: Client, shop: list[Product]) -> None:
+def test_it_searches_by_key_by_source_and_key_and_by_uuid(
+    boss: Client, shop: list[Product]
+) -> None:
     poster = Poster.objects.create(name="the sea")
     image = shop[0].images.first()
     for words in (str(image.pk), f"example_shop.productimage:{image.pk}"):
@@ -171,7 +173,9 @@ def test_the_summary_counts_every_state(boss: Client, shop: list[Product]) -> No
     assert counts[State.REJECTED] == 0
 
 
-def test_idle_work_is_warned_of_only_when_nobody_does_it(boss: Client, shop: list[Product]) -> None:
+def test_due_work_is_reported_only_if_no_worker_is_active(
+    boss: Client, shop: list[Product]
+) -> None:
     def warning() -> str:
         return str(boss.get(LEDGER).context["backlog"].warning)
 
@@ -193,7 +197,7 @@ def test_idle_work_is_warned_of_only_when_nobody_does_it(boss: Client, shop: lis
 
 
 @pytest.mark.parametrize("page", ["add/", "{pk}/change/", "{pk}/delete/"])
-def test_nobody_writes_entries_by_hand(boss: Client, shop: list[Product], page: str) -> None:
+def test_entries_cannot_be_edited(boss: Client, shop: list[Product], page: str) -> None:
     entry = entries_of(shop[0])[0]
     address = LEDGER + page.format(pk=entry.pk)
     assert boss.post(address, {"state": "indexed", "post": "yes"}).status_code == 403
@@ -209,7 +213,9 @@ def test_staff_without_permission_sees_nothing(
 
 
 @pytest.mark.parametrize("path", ["", "{pk}/retry/", "reindex/", "reindex/progress/", "inspect/"])
-def test_strangers_are_sent_to_the_login(client: Client, shop: list[Product], path: str) -> None:
+def test_anonymous_visitors_are_sent_to_the_login(
+    client: Client, shop: list[Product], path: str
+) -> None:
     response = client.get(LEDGER + path.format(pk=entries_of(shop[0])[0].pk))
     assert response.status_code == 302
     assert "/admin/login/" in response["Location"]

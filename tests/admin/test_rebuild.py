@@ -1,4 +1,4 @@
-"""Reindex everything: who may, that there is one, and how far it is."""
+"""Rebuilds in the admin: permissions, requests and progress."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from django.test import Client
 from django.utils import timezone
 
 from example_shop.models import Product
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_index
+from mmsearch_app.indexing.rebuild import Rebuilder, rebuild_index
 from mmsearch_app.models import Rebuild
-from mmsearch_app.reindex import Rebuilder, rebuild
 
 from .conftest import messages_of
 
@@ -22,14 +22,14 @@ PAGE = "/admin/mmsearch_app/entry/reindex/"
 PROGRESS = f"{PAGE}progress/"
 
 
-def test_a_look_at_the_page_asks_for_nothing(boss: Client, shop: list[Product]) -> None:
+def test_opening_the_page_requests_no_rebuild(boss: Client, shop: list[Product]) -> None:
     page = boss.get(PAGE).content.decode()
     assert "Embed all 6 pictures anew" in page
     assert 'method="post"' in page
     assert not Rebuild.objects.exists()
 
 
-def test_confirming_asks_for_a_rebuild_and_does_none_of_the_work(
+def test_confirming_requests_a_rebuild_without_doing_the_work(
     boss: Client, idle_shop: list[Product]
 ) -> None:
     live = get_index().live()
@@ -47,27 +47,31 @@ def test_a_double_click_makes_no_second_rebuild(boss: Client, shop: list[Product
     assert Rebuild.objects.count() == 1
 
 
-def test_the_history_says_who_asked(boss: Client, shop: list[Product], admin_user: Any) -> None:
+def test_the_history_names_the_user(boss: Client, shop: list[Product], admin_user: Any) -> None:
     boss.post(PAGE)
     assert LogEntry.objects.get().user == admin_user
 
 
 @pytest.mark.parametrize("permission", ["mmsearch_app.view_entry", "example_shop.change_product"])
-def test_others_may_not(staff: Callable[..., Client], shop: list[Product], permission: str) -> None:
+def test_a_rebuild_needs_permission(
+    staff: Callable[..., Client], shop: list[Product], permission: str
+) -> None:
     client = staff(permission)
     assert client.get(PAGE).status_code == 403
     assert client.post(PAGE).status_code == 403
     assert not Rebuild.objects.exists()
 
 
-def test_who_may_change_entries_may(staff: Callable[..., Client], shop: list[Product]) -> None:
+def test_the_permission_to_change_entries_is_enough_for_a_rebuild(
+    staff: Callable[..., Client], shop: list[Product]
+) -> None:
     client = staff("mmsearch_app.change_entry")
     assert "Reindex everything" in client.get("/admin/mmsearch_app/entry/").content.decode()
     client.post(PAGE)
     assert Rebuild.objects.filter(open=True).exists()
 
 
-def test_who_may_only_look_sees_the_progress_but_no_button(
+def test_users_who_can_only_view_see_the_progress_but_no_button(
     staff: Callable[..., Client], shop: list[Product]
 ) -> None:
     Rebuild.objects.create()
@@ -76,7 +80,7 @@ def test_who_may_only_look_sees_the_progress_but_no_button(
     assert client.get(PROGRESS).json()["open"]
 
 
-def test_it_needs_the_token_of_the_form(db: None, admin_user: Any) -> None:
+def test_a_rebuild_needs_the_csrf_token(db: None, admin_user: Any) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
     assert client.post(PAGE).status_code == 403
@@ -135,7 +139,7 @@ def test_without_javascript_the_page_reloads_itself(boss: Client, db: None) -> N
     assert b'<noscript><meta http-equiv="refresh" content="5"></noscript>' in boss.get(PAGE).content
 
 
-def test_a_rebuild_that_nobody_touches_is_warned_of(boss: Client, db: None) -> None:
+def test_a_rebuild_without_a_worker_is_reported(boss: Client, db: None) -> None:
     row = Rebuild.objects.create(generation="g", done=2, total=8)
     assert boss.get(PROGRESS).json()["warning"] == ""
     Rebuild.objects.update(requested_at=timezone.now() - timedelta(minutes=3))
@@ -146,7 +150,7 @@ def test_a_rebuild_that_nobody_touches_is_warned_of(boss: Client, db: None) -> N
     assert boss.get(PROGRESS).json()["warning"] == ""
 
 
-def test_what_blocks_a_rebuild_is_said_and_escaped(boss: Client, db: None) -> None:
+def test_the_reason_that_blocks_a_rebuild_is_shown_escaped(boss: Client, db: None) -> None:
     Rebuild.objects.create(generation="g", error="2 pictures cannot be read: <b>x</b>")
     assert "cannot be read" in boss.get(PROGRESS).json()["warning"]
     page = boss.get(PAGE).content.decode()
@@ -155,12 +159,12 @@ def test_what_blocks_a_rebuild_is_said_and_escaped(boss: Client, db: None) -> No
 
 
 def test_finished_rebuilds_are_listed(boss: Client, shop: list[Product]) -> None:
-    done = rebuild()
+    done = rebuild_index()
     assert done.generation in boss.get(PAGE).content.decode()
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(1, "1 second"), (42, "42 seconds"), (150, "2")])
-def test_how_long_a_rebuild_took_is_told_in_seconds_or_minutes(seconds: int, said: str) -> None:
+def test_the_duration_of_a_rebuild_is_shown_in_seconds_or_minutes(seconds: int, said: str) -> None:
     begun = timezone.now()
     row = Rebuild(requested_at=begun, finished_at=begun + timedelta(seconds=seconds))
     assert row.took.startswith(said)

@@ -1,4 +1,4 @@
-"""The action that a shop's own admin pages get, and the models it takes."""
+"""The reindex action of `ReindexMixin`, and the models that the mixin supports."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.contrib.admin.sites import AdminSite
 from django.test import Client, RequestFactory
 
 from example_shop.models import Category, Product, ProductImage
-from mmsearch_app.admin import ReindexMixin
+from mmsearch_app.admin.mixin import ReindexMixin
+from mmsearch_app.indexing.receivers import mark
 from mmsearch_app.models import Entry, State
-from mmsearch_app.signals import mark
 from tests.admin.conftest import PRODUCTS
 from tests.shapes.models import Attachment, Garment, Media, Poster
 
@@ -32,18 +32,18 @@ def reindex(client: Client, address: str, *pks: Any, everything: bool = False) -
     return client.post(address, data, follow=True)
 
 
-def test_the_action_on_pictures_marks_them_and_does_no_work(
+def test_the_action_on_images_marks_them_and_does_no_work(
     boss: Client, idle_shop: list[Product]
 ) -> None:
     image = idle_shop[0].images.get(position=0)
     response = reindex(boss, IMAGES, image.pk)
     assert entry_of(image).state == State.PENDING
-    assert entry_of(image).content == ""  # so it is embedded anew
+    assert entry_of(image).content == ""  # so it is embedded again
     assert Entry.objects.filter(state=State.PENDING).count() == 1
     assert "1 picture is marked" in messages_of(response)
 
 
-def test_the_action_on_products_marks_their_pictures_and_no_others(
+def test_the_action_on_products_marks_only_their_images(
     boss: Client, idle_shop: list[Product]
 ) -> None:
     response = reindex(boss, PRODUCTS, idle_shop[0].pk, idle_shop[2].pk)
@@ -52,7 +52,7 @@ def test_the_action_on_products_marks_their_pictures_and_no_others(
     assert "4 pictures are marked" in messages_of(response)
 
 
-def test_the_message_counts_all_that_waits(boss: Client, shop: list[Product]) -> None:
+def test_the_message_counts_all_due_entries(boss: Client, shop: list[Product]) -> None:
     mark(shop[1])
     assert "4 wait in all" in messages_of(reindex(boss, PRODUCTS, shop[0].pk))
 
@@ -60,13 +60,13 @@ def test_the_message_counts_all_that_waits(boss: Client, shop: list[Product]) ->
 @pytest.mark.parametrize(
     ("thread", "words"), [(True, "thread of the shop"), (False, "manage.py mmsearch_worker")]
 )
-def test_the_message_says_who_does_the_work(
+def test_the_message_says_what_will_do_the_work(
     boss: Client, shop: list[Product], settings: Any, *, thread: bool, words: str
 ) -> None:
-    # The thread itself is not wanted here: it starts with the first request of a real server.
+    # Prevent the thread itself, which would start with the first request.
     response = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmsearch_app.service._thread_of_this_process", lambda: None)
+        patch.setattr("mmsearch_app.indexing.loop._thread_of_this_process", lambda: None)
         settings.MMSEARCH = {**settings.MMSEARCH, "WORKER_THREAD": thread}
         response = reindex(boss, PRODUCTS, shop[0].pk)
     assert words in messages_of(response)
@@ -87,19 +87,21 @@ def test_selecting_across_pages_marks_thousands_in_few_queries(
     assert Entry.objects.filter(state=State.PENDING).count() == 3000
 
 
-def test_selecting_across_pages_keeps_to_the_filter(boss: Client, shop: list[Product]) -> None:
+def test_selecting_across_pages_respects_the_filter(boss: Client, shop: list[Product]) -> None:
     Product.objects.filter(pk=shop[1].pk).update(is_public=False)
     reindex(boss, f"{PRODUCTS}?is_public__exact=0", shop[1].pk, everything=True)
     marked = Entry.objects.filter(state=State.PENDING)
     assert set(marked) == set(entries_of(shop[1]))
 
 
-def test_a_product_without_pictures_is_no_error(boss: Client, sell: Callable[..., Product]) -> None:
+def test_a_product_without_images_is_not_an_error(
+    boss: Client, sell: Callable[..., Product]
+) -> None:
     response = reindex(boss, PRODUCTS, sell("a bare shelf", views=0).pk)
     assert "no picture to reindex" in messages_of(response)
 
 
-def test_who_may_only_look_is_not_offered_the_action(
+def test_users_who_can_only_view_are_not_offered_the_action(
     staff: Callable[..., Client], shop: list[Product]
 ) -> None:
     client = staff("example_shop.view_product")
@@ -108,7 +110,7 @@ def test_who_may_only_look_is_not_offered_the_action(
     assert not Entry.objects.filter(state=State.PENDING).exists()
 
 
-def test_who_may_change_products_may_reindex_them(
+def test_users_who_can_change_products_can_reindex_them(
     staff: Callable[..., Client], shop: list[Product]
 ) -> None:
     reindex(staff("example_shop.change_product"), PRODUCTS, shop[0].pk)
@@ -118,7 +120,7 @@ def test_who_may_change_products_may_reindex_them(
 # Which models it takes
 
 
-def test_pictures_are_found_by_the_path_to_the_product_alone(db: None) -> None:
+def test_images_are_found_by_the_product_path_alone(db: None) -> None:
     garment = Garment.objects.create(code="g1", name="coat")
     attachment = Attachment.objects.create(garment=garment)
     Entry.objects.all().delete()
@@ -129,7 +131,7 @@ def test_pictures_are_found_by_the_path_to_the_product_alone(db: None) -> None:
     }
 
 
-def test_a_picture_found_in_two_ways_is_marked_and_counted_once(shop: list[Product]) -> None:
+def test_an_image_found_in_two_ways_is_marked_and_counted_once(shop: list[Product]) -> None:
     assert mark(Product.objects.filter(pk=shop[0].pk)) == 2  # by depends_on and by the product
 
 
@@ -142,12 +144,12 @@ def test_saving_a_product_marks_nothing_without_depends_on(db: None) -> None:
 
 
 @pytest.mark.parametrize("model", [Product, ProductImage, Poster, Garment, Media])
-def test_the_mixin_fits_every_model_that_pictures_hang_on(model: Any) -> None:
+def test_the_mixin_accepts_every_model_that_images_depend_on(model: Any) -> None:
     page = type("Page", (ReindexMixin, admin.ModelAdmin), {})(model, AdminSite())
     assert page.check() == []
 
 
-def test_the_mixin_on_a_model_without_pictures_is_an_error_with_a_hint() -> None:
+def test_the_mixin_on_a_model_without_images_is_an_error_with_a_hint() -> None:
     page = type("Page", (ReindexMixin, admin.ModelAdmin), {})(admin.models.LogEntry, AdminSite())
     (error,) = page.check()
     assert error.id == "mmsearch_app.E006"
@@ -159,14 +161,14 @@ def test_the_mixin_on_a_model_without_pictures_is_an_error_with_a_hint() -> None
 
 
 class Archiving:
-    """Another mixin with an action, files and a page of rows of its own."""
+    """Another mixin with an action, media files and a changelist."""
 
     class Media:
         js = ("archive.js",)
 
     @admin.action(description="Archive")
     def archive(self, request: Any, queryset: Any) -> None:
-        """Nothing."""
+        pass
 
     def get_actions(self, request: Any) -> dict[str, Any]:
         actions = super().get_actions(request)  # type: ignore[misc]
@@ -174,14 +176,14 @@ class Archiving:
 
 
 @pytest.mark.parametrize("bases", [(ReindexMixin, Archiving), (Archiving, ReindexMixin)])
-def test_it_adds_to_what_other_mixins_and_the_page_itself_offer(
+def test_it_keeps_the_actions_of_other_mixins_and_of_the_page(
     bases: tuple[type, ...], rf: RequestFactory, admin_user: Any
 ) -> None:
     class Page(*bases, admin.ModelAdmin):  # type: ignore[misc]
         actions = ("own",)
 
         def own(self, request: Any, queryset: Any) -> None:
-            """Nothing."""
+            pass
 
     request = rf.get("/")
     request.user = admin_user
@@ -190,7 +192,7 @@ def test_it_adds_to_what_other_mixins_and_the_page_itself_offer(
     assert "mmsearch/admin/admin.css" in str(page.media)
 
 
-def test_a_page_without_actions_stays_without(rf: RequestFactory, admin_user: Any) -> None:
+def test_a_page_without_actions_gets_none(rf: RequestFactory, admin_user: Any) -> None:
     class Page(ReindexMixin, admin.ModelAdmin):
         actions = None
 
@@ -199,7 +201,7 @@ def test_a_page_without_actions_stays_without(rf: RequestFactory, admin_user: An
     assert Page(Product, AdminSite()).get_actions(request) == {}
 
 
-def test_a_category_is_no_picture(boss: Client, shop: list[Product]) -> None:
+def test_a_category_cannot_be_marked(boss: Client, shop: list[Product]) -> None:
     assert b"reindex_pictures" not in boss.get("/admin/example_shop/category/").content
     with pytest.raises(ValueError, match="not registered"):
         mark(Category.objects.all())

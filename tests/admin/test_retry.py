@@ -1,4 +1,4 @@
-"""Try again: what the button and the action make due, and who may use them."""
+"""The button and the action "Try again": what they make due, and who may use them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_a_retry_makes_the_selected_entries_due(boss: Client, shop: list[Product
     assert "1 to be tried again" in messages_of(response)
 
 
-def test_a_retry_of_all_of_a_state_leaves_the_others(boss: Client, shop: list[Product]) -> None:
+def test_a_retry_of_all_entries_in_a_state_leaves_other_states_alone(
+    boss: Client, shop: list[Product]
+) -> None:
     failed = [change(entry, state=State.FAILED) for entry in entries_of(shop[0])]
     retry(boss, failed[0], everything=True, query="?state__exact=failed")
     assert set(Entry.objects.filter(state=State.PENDING)) == set(failed)
@@ -57,7 +59,9 @@ def test_a_retry_of_no_entry_is_not_found(boss: Client, db: None, key: str) -> N
     assert boss.post(f"{LEDGER}{key}/retry/").status_code == 404
 
 
-def test_who_may_only_look_cannot_retry(staff: Callable[..., Client], shop: list[Product]) -> None:
+def test_users_who_can_only_view_cannot_retry(
+    staff: Callable[..., Client], shop: list[Product]
+) -> None:
     entry = change(entries_of(shop[0])[0], state=State.FAILED)
     client = staff("mmsearch_app.view_entry")
     assert "Try again" not in client.get(LEDGER).content.decode()
@@ -67,7 +71,7 @@ def test_who_may_only_look_cannot_retry(staff: Callable[..., Client], shop: list
     assert change(entry).state == State.FAILED
 
 
-def test_who_may_change_entries_can_retry(
+def test_users_who_can_change_entries_can_retry(
     staff: Callable[..., Client], shop: list[Product]
 ) -> None:
     entry = change(entries_of(shop[0])[0], state=State.FAILED)
@@ -75,7 +79,7 @@ def test_who_may_change_entries_can_retry(
     assert change(entry).state == State.PENDING
 
 
-def test_a_retry_needs_the_token_of_the_form(shop: list[Product], admin_user: Any) -> None:
+def test_a_retry_needs_the_csrf_token(shop: list[Product], admin_user: Any) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
     assert client.post(f"{LEDGER}{entries_of(shop[0])[0].pk}/retry/").status_code == 403

@@ -1,4 +1,4 @@
-"""The column that tells on a shop's own admin pages how pictures stand in the search."""
+"""The column of a shop's own admin pages that shows the search state of images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from django.db.models import F
 from django.test import Client
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app.admin import ReindexMixin
-from mmsearch_app.admin_mixin import attach_entries
+from mmsearch_app.admin.mixin import ReindexMixin, attach_entries
+from mmsearch_app.indexing.receivers import mark
 from mmsearch_app.models import Entry, State
-from mmsearch_app.signals import mark
-from mmsearch_app.sources import ImageSource
+from mmsearch_app.sources.base import ImageSource
 from mmsearch_app.testing import registered
 from tests.admin.conftest import PRODUCTS
 from tests.shapes.models import Garment, Media, Poster
@@ -23,7 +22,7 @@ from tests.shapes.models import Garment, Media, Poster
 from .conftest import count_queries, entries_of, entry_of, messages_of
 
 
-def test_the_column_sums_up_the_pictures_of_a_product(boss: Client, shop: list[Product]) -> None:
+def test_the_column_sums_up_the_images_of_a_product(boss: Client, shop: list[Product]) -> None:
     broken = shop[0].images.get(position=1)
     Entry.objects.filter(pk=entry_of(broken).pk).update(state=State.REJECTED, error="<i>no</i>")
     page = boss.get(PRODUCTS).content.decode()
@@ -34,7 +33,7 @@ def test_the_column_sums_up_the_pictures_of_a_product(boss: Client, shop: list[P
     assert "<i>no</i>" not in page
 
 
-def test_the_column_costs_the_same_for_few_and_many_rows(
+def test_the_number_of_queries_of_the_column_does_not_grow_with_rows(
     boss: Client, sell: Callable[..., Product]
 ) -> None:
     sell("one")
@@ -63,24 +62,24 @@ def test_the_column_keeps_working_beside_editable_cells(boss: Client, shop: list
 
 def test_the_column_works_on_a_page_of_one_row(db: None, shop: list[Product]) -> None:
     class Page(ReindexMixin, admin.ModelAdmin):
-        """No list: the value is asked for a single object."""
+        """Calls the column for a single object, outside a changelist."""
 
     shown = Page(ProductImage, AdminSite()).search_state(shop[0].images.first())
     assert "indexed" in shown
 
 
-def test_the_column_knows_rows_with_uuid_keys(db: None) -> None:
+def test_the_column_supports_uuid_keys(db: None) -> None:
     poster = Poster.objects.create(name="sea")
 
     class Page(ReindexMixin, admin.ModelAdmin):
-        """Of posters."""
+        pass
 
     assert "waiting" in Page(Poster, AdminSite()).search_state(poster)
 
 
-def test_a_row_that_the_ledger_does_not_know_has_a_dash(db: None) -> None:
+def test_a_row_that_is_not_in_the_ledger_has_a_dash(db: None) -> None:
     class Page(ReindexMixin, admin.ModelAdmin):
-        """Of products."""
+        pass
 
     product = Product.objects.create(sku="x", slug="x", title="x")
     assert "–" in Page(Product, AdminSite()).search_state(product)
@@ -98,7 +97,7 @@ def test_two_sources_of_one_model_are_both_marked(shop: list[Product]) -> None:
         assert {entry.source for entry in marked} == {"again", "example_shop.productimage"}
 
 
-def test_the_column_shows_the_pictures_that_only_depend_on_a_row(db: None) -> None:
+def test_the_column_shows_the_images_that_only_depend_on_a_row(db: None) -> None:
     media = [Media.objects.create(file=f"{n}.png") for n in range(3)]
     for code, photo in (("g1", media[0]), ("g2", media[0]), ("g3", media[1])):
         Garment.objects.create(code=code, name="coat", photo=photo)
@@ -108,7 +107,7 @@ def test_the_column_shows_the_pictures_that_only_depend_on_a_row(db: None) -> No
     assert states == [[("g1", State.PENDING), ("g2", State.PENDING)], [("g3", State.FAILED)], []]
 
 
-def test_a_picture_that_depends_on_its_product_stands_in_the_column_once(
+def test_an_image_that_depends_on_its_product_is_counted_once_in_the_column(
     shop: list[Product],
 ) -> None:
     attach_entries(shop[:1])

@@ -1,4 +1,4 @@
-"""A small shop behind the API: real models, real search, the index in memory."""
+"""A small shop behind the API, with a real search and an index in memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def upload(data: bytes, name: str = "a.jpg") -> SimpleUploadedFile:
 
 @pytest.fixture
 def fill(db: None, settings: Any, tmp_path: Path) -> Callable[[], dict[str, Product]]:
-    """Make nine products, three kinds in three colours priced 10 to 18, and index them."""
+    """Create and index nine products: three kinds in three colours, priced 10 to 18."""
 
     def make() -> dict[str, Product]:
         settings.MEDIA_ROOT = tmp_path
@@ -84,7 +84,7 @@ def titles(response: Any) -> list[str]:
 
 
 def problem(response: Any, status: int) -> dict[str, Any]:
-    """The problem document, checked for its form."""
+    """The problem document of a response, after checking its fields."""
     assert response.status_code == status, response.content
     assert response.headers["Content-Type"] == "application/problem+json"
     document: dict[str, Any] = response.json()

@@ -1,20 +1,20 @@
-"""Parts with a will of their own, as a shop might plug them in."""
+"""Parts that a shop might plug in, which misbehave on purpose."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from mmsearch_app.embedders.base import Content
 from mmsearch_app.indexes.base import Generation, Match
 from mmsearch_app.indexes.memory import MemoryIndex
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 
 SECRET = "the password is hunter2"
 
 
 class Contrary:
-    """A reranker that turns the order round and says so in HTML."""
+    """A reranker that reverses the order and gives a reason in HTML."""
 
     fingerprint = "contrary-1"
     calls = 0
@@ -26,25 +26,25 @@ class Contrary:
 
 
 class MovableIndex(MemoryIndex):
-    """An index that can be taken away, or break."""
+    """An index that raises `fault` if it is set."""
 
     fault: Exception | None = None
 
     def live(self) -> Generation | None:
-        self._look()
+        self._fail()
         return super().live()
 
     def search(self, *args: Any, **kwargs: Any) -> list[Match]:
-        self._look()
+        self._fail()
         return super().search(*args, **kwargs)
 
-    def _look(self) -> None:
+    def _fail(self) -> None:
         if self.fault:
             raise self.fault
 
 
 def read_form(get_response: Any) -> Any:
-    """A middleware that reads every form before the view sees it."""
+    """Middleware that reads every form before the view does."""
 
     def middleware(request: Any) -> Any:
         request.POST  # noqa: B018
@@ -55,4 +55,4 @@ def read_form(get_response: Any) -> Any:
 
 def explode(error: Exception, context: Any) -> Any:
     """An exception handler that must never be called."""
-    raise AssertionError("the project's exception handler was asked")
+    raise AssertionError("the project's exception handler was called")

@@ -1,4 +1,4 @@
-"""The settings of a shop that publishes the API's schema with drf-spectacular."""
+"""Settings of a shop that publishes the API's schema with drf-spectacular."""
 
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS

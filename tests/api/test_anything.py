@@ -1,4 +1,4 @@
-"""Whatever is asked, the answer is an answer or says what was wrong with the question."""
+"""Random questions: each gets an answer or a report of what is wrong with it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ VALUES = [None, True, False, *NUMBERS, *TEXTS, *TRICKS, *DIGITS, *NESTED]
 
 
 def flat(value: Any) -> Any:
-    """The same as a form would send it."""
+    """The question as form data."""
     return [str(part) for part in value] if isinstance(value, list) else str(value)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_question_at_random_is_a_fault_of_ours(
+def test_random_questions_never_cause_a_server_error(
     use: Callable[..., None], fill: Callable[[], Any], seed: int
 ) -> None:
     use(THROTTLE_RATE=None)

@@ -1,4 +1,4 @@
-"""Bodies that cannot be read."""
+"""Request bodies that cannot be read."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def test_json_is_counted_exactly(db: None) -> None:
         '{"text": "mug", "price__gte": 1e999}',
     ],
 )
-def test_json_with_what_no_question_holds_is_refused(db: None, body: Any) -> None:
+def test_json_with_invalid_types_is_refused(db: None, body: Any) -> None:
     problem(post(body), 400)
 
 
 @pytest.mark.parametrize("body", ["[]", '"mug"', "3", "true", "null", "[[{}]]"])
-def test_json_that_is_no_object_is_refused(db: None, body: str) -> None:
+def test_json_that_is_not_an_object_is_refused(db: None, body: str) -> None:
     assert "object is expected" in problem(post(body), 400)["detail"]
 
 
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "image/png", "application/xml", "*"]
 )
-def test_another_kind_of_body_is_unsupported(db: None, kind: str) -> None:
+def test_other_content_types_are_unsupported(db: None, kind: str) -> None:
     problem(post(b"text=mug", kind), 415)
 
 
@@ -74,7 +74,7 @@ def test_a_form_without_a_boundary_is_refused(db: None, kind: str) -> None:
     problem(post(b"--x\r\n", kind), 400)
 
 
-def test_a_charset_that_unpacks_is_not_used(db: None) -> None:
+def test_a_charset_that_decompresses_is_not_used(db: None) -> None:
     body = bz2.compress(b'{"text": "' + b"x" * MB + b'"}')
     kind = "application/json; charset=bz2_codec"
     address = reverse("mmsearch_api:search")
@@ -82,7 +82,7 @@ def test_a_charset_that_unpacks_is_not_used(db: None) -> None:
     problem(response, 400)
 
 
-def test_words_of_a_form_have_a_cap_as_well(ask: Ask, db: None) -> None:
+def test_the_text_fields_of_a_form_have_a_limit(ask: Ask, db: None) -> None:
     problem(ask(form=True, text="x" * (3 * MB)), 413)
 
 

@@ -1,4 +1,4 @@
-"""Whether a search would work now."""
+"""The health endpoint: whether a search would work now."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from example_shop.models import ProductImage
-from mmsearch_app import conf, ledger
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes.base import IndexUnavailable
+from mmsearch_app.indexing import ledger
 from tests.api.parts import SECRET, Contrary
 
 Use = Callable[..., None]
@@ -23,13 +23,13 @@ def look(api: APIClient) -> Any:
     return api.get(reverse("mmsearch_api:health"))
 
 
-def test_a_shop_that_answers_is_well(api: APIClient, catalogue: Any) -> None:
+def test_a_working_shop_is_healthy(api: APIClient, catalogue: Any) -> None:
     response = look(api)
     assert response.status_code == 200
     assert response.json() == {"status": "ok", "index": "live", "model": "matches", "waiting": 0}
 
 
-def test_waiting_pictures_are_counted_and_are_no_illness(api: APIClient, catalogue: Any) -> None:
+def test_a_backlog_is_counted_but_is_healthy(api: APIClient, catalogue: Any) -> None:
     ProductImage.objects.first().save()  # type: ignore[union-attr]
     assert ledger.waiting().count() == 1
     response = look(api)
@@ -45,7 +45,7 @@ def test_an_index_that_was_never_built_is_degraded(api: APIClient, db: None) -> 
 
 
 @pytest.mark.parametrize("fault", [IndexUnavailable(SECRET), RuntimeError(SECRET)])
-def test_an_index_that_is_away_is_degraded_and_keeps_the_cause_to_itself(
+def test_an_unavailable_index_is_degraded_and_the_cause_is_not_shown(
     api: APIClient, use: Use, fill: Fill, fault: Exception
 ) -> None:
     use(INDEX={"BACKEND": "tests.api.parts.MovableIndex"})
@@ -58,7 +58,7 @@ def test_an_index_that_is_away_is_degraded_and_keeps_the_cause_to_itself(
 
 
 def test_an_index_made_by_another_model_is_degraded(api: APIClient, catalogue: Any) -> None:
-    conf.get_embedder().fingerprint = "another"
+    get_embedder().fingerprint = "another"
     response = look(api)
     assert response.status_code == 503
     assert response.json()["model"] == "differs"

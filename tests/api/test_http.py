@@ -1,4 +1,4 @@
-"""The same over a real connection: what a client sees, and what it costs the server."""
+"""The API over a real connection: the answers, and the memory they need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATH = "/api/mmsearch/v1/search/"
 
 
 def send(server: Any, body: Any, *, length: int, kind: str) -> tuple[int, dict[str, Any]]:
-    """POST without holding the body here; returns the status and the document."""
+    """POST a body in parts, without keeping it in memory; returns the status and the document."""
     connection = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     connection.putrequest("POST", PATH)
     connection.putheader("Content-Type", kind)
@@ -33,7 +33,7 @@ def send(server: Any, body: Any, *, length: int, kind: str) -> tuple[int, dict[s
 
 
 def form(size: int) -> tuple[Iterator[bytes], int]:
-    """A form with a picture of so many bytes, in parts."""
+    """A form with an image of `size` bytes, in parts."""
     head = (
         b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n'
         b"Content-Type: image/jpeg\r\n\r\n"
@@ -52,13 +52,13 @@ def form(size: int) -> tuple[Iterator[bytes], int]:
 
 @pytest.fixture
 def peak() -> Iterator[Any]:
-    """Bytes that Python held at most since the test began."""
+    """The peak of bytes that Python allocated since the test began."""
     tracemalloc.start()
     yield lambda: tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
 
-def test_a_picture_finds_products(live_server: Any, catalogue: Any) -> None:
+def test_an_image_finds_products(live_server: Any, catalogue: Any) -> None:
     picture = plain("blue")
     head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
     body = [head, picture, b"\r\n--b--\r\n"]
@@ -70,7 +70,9 @@ def test_a_picture_finds_products(live_server: Any, catalogue: Any) -> None:
     assert document["results"][0]["image_url"].startswith(live_server.url)
 
 
-def test_twenty_four_megabytes_get_an_answer_and_no_memory(live_server: Any, peak: Any) -> None:
+def test_twenty_four_megabytes_get_an_answer_without_using_memory(
+    live_server: Any, peak: Any
+) -> None:
     body, length = form(24 * MB)
     status, document = send(
         live_server, body, length=length, kind="multipart/form-data; boundary=b"
@@ -89,7 +91,7 @@ def test_eight_megabytes_are_read_once(live_server: Any, peak: Any) -> None:
     assert peak() < 40 * MB
 
 
-def test_a_json_of_twenty_megabytes_gets_an_answer_and_no_memory(
+def test_a_json_of_twenty_megabytes_gets_an_answer_without_using_memory(
     live_server: Any, peak: Any
 ) -> None:
     block = b" " * (MB // 16)

@@ -1,4 +1,4 @@
-"""What comes after the first answer: further pages and the late, better order."""
+"""Requests after the first answer: more pages and the late order."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ def contrary(use: Callable[..., None], fill: Fill) -> None:
     fill()
 
 
-def test_pages_follow_each_other_without_gap_or_repetition(
-    ask: Ask, api: APIClient, catalogue: Any
-) -> None:
+def test_pages_have_neither_gaps_nor_repetitions(ask: Ask, api: APIClient, catalogue: Any) -> None:
     whole = titles(ask(text="red mug"))
     response = ask(text="red mug", limit=4)
     seen = titles(response)
@@ -37,14 +35,16 @@ def test_pages_follow_each_other_without_gap_or_repetition(
     assert len(seen) == 9
 
 
-def test_an_uploaded_picture_has_further_pages(ask: Ask, api: APIClient, catalogue: Any) -> None:
+def test_a_search_with_an_uploaded_image_has_more_pages(
+    ask: Ask, api: APIClient, catalogue: Any
+) -> None:
     first = ask(form=True, image=upload(plain("green")), text="mug", limit=3)
     second = api.get(first.json()["next"])
     assert titles(first)[0] == "green mug"
     assert not set(titles(first)) & set(titles(second))
 
 
-def test_further_pages_keep_the_filters(ask: Ask, api: APIClient, catalogue: Any) -> None:
+def test_later_pages_keep_the_filters(ask: Ask, api: APIClient, catalogue: Any) -> None:
     first = ask(text="red", price__lte=12, limit=2)
     assert len(titles(api.get(first.json()["next"]))) == 1
 
@@ -53,7 +53,7 @@ def test_the_last_page_has_no_next(ask: Ask, catalogue: Any) -> None:
     assert ask(text="red mug", limit=9).json()["next"] is None
 
 
-def test_paging_ends_where_the_settings_say(
+def test_paging_ends_at_the_limit_of_the_settings(
     ask: Ask, api: APIClient, use: Callable[..., None], fill: Fill
 ) -> None:
     use(MAX_OFFSET=4)
@@ -64,7 +64,7 @@ def test_paging_ends_where_the_settings_say(
 
 
 @pytest.mark.parametrize("offset", ["x", "-1", "1001", "9" * 30, "1.5"])
-def test_an_impossible_offset_is_named(
+def test_an_invalid_offset_is_reported(
     ask: Ask, api: APIClient, catalogue: Any, offset: str
 ) -> None:
     token = ask(text="red mug").json()["id"]
@@ -79,7 +79,7 @@ def test_a_forged_token_is_not_found(api: APIClient, db: None, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["page", "rerank"])
-def test_an_old_token_is_gone(ask: Ask, api: APIClient, catalogue: Any, name: str) -> None:
+def test_an_expired_token_is_gone(ask: Ask, api: APIClient, catalogue: Any, name: str) -> None:
     token = ask(text="red mug").json()["id"]
     cache.clear()
     problem(api.get(reverse(f"mmsearch_api:{name}", args=[token])), 410)
@@ -132,13 +132,13 @@ def test_the_late_answer_leads_to_the_same_next_page(
     assert api.get(first["rerank"]["url"]).json()["next"] == first["next"]
 
 
-def test_who_wants_no_better_order_is_offered_none(ask: Ask, contrary: None) -> None:
+def test_rerank_false_offers_no_late_order(ask: Ask, contrary: None) -> None:
     assert ask(text="red mug", rerank=False).json()["rerank"] == {"status": "off", "url": None}
     response = ask(form=True, text="red mug", rerank="false")
     assert response.json()["rerank"]["status"] == "off"
 
 
-def test_a_form_that_says_nothing_wants_the_better_order(ask: Ask, contrary: None) -> None:
+def test_a_form_without_rerank_gets_a_late_order(ask: Ask, contrary: None) -> None:
     assert ask(form=True, text="red mug").json()["rerank"]["status"] == "pending"
 
 

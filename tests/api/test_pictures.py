@@ -1,4 +1,4 @@
-"""Uploads that cannot be used, and what they cost."""
+"""Uploads that are refused, and their limits."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def test_a_truncated_jpeg_is_damaged(ask: Ask, db: None) -> None:
     assert document["detail"] == "This picture is damaged or incomplete."
 
 
-def test_an_empty_file_is_told(ask: Ask, db: None) -> None:
+def test_an_empty_file_is_reported(ask: Ask, db: None) -> None:
     document = problem(ask(form=True, image=upload(b"")), 422)
     assert document["errors"] == {"image": ["The file is empty."]}
 
 
 @pytest.mark.parametrize("size", [8 * MB + 1, 24 * MB])
-def test_a_picture_of_too_many_bytes_is_too_large(ask: Ask, db: None, size: int) -> None:
+def test_an_image_of_too_many_bytes_is_too_large(ask: Ask, db: None, size: int) -> None:
     document = problem(ask(form=True, image=upload(bytes(size)), text="mug"), 413)
     assert document["errors"] == {"image": ["This file is too large: at most 8 MB."]}
 
 
-def test_two_pictures_share_one_cap(ask: Ask, db: None) -> None:
+def test_two_images_share_one_cap(ask: Ask, db: None) -> None:
     half = bytes(4 * MB + 1)
     response = ask(form=True, image=upload(half), other=upload(half))
     problem(response, 413)
@@ -55,7 +55,7 @@ def test_the_cap_is_that_of_the_settings(ask: Ask, use: Callable[..., None], db:
     problem(ask(form=True, image=upload(bytes(1000))), 422)
 
 
-def test_a_form_that_a_middleware_read_before_is_still_measured(
+def test_a_form_that_middleware_has_read_is_still_limited(
     settings: Any, use: Callable[..., None], ask: Ask, db: None
 ) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.api.parts.read_form"]
@@ -63,7 +63,7 @@ def test_a_form_that_a_middleware_read_before_is_still_measured(
     problem(ask(form=True, image=upload(bytes(1001))), 413)
 
 
-def test_a_picture_never_touches_the_disk(
+def test_an_image_never_touches_the_disk(
     settings: Any, ask: Ask, catalogue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any, **kwargs: Any) -> Any:

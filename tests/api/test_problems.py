@@ -1,4 +1,4 @@
-"""Everything that is refused, each as a problem document."""
+"""Refused requests, each with a problem document."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from mmsearch_app.conf import get_index
+from mmsearch_app.backends import get_index
 from mmsearch_app.indexes.base import IndexUnavailable
 from tests.api.conftest import Ask, problem
 from tests.api.parts import SECRET
 
 
-def take_away(fault: Exception) -> None:
+def break_index(fault: Exception) -> None:
     get_index().fault = fault  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("question", [{}, {"text": "  ", "like": ""}, {"limit": 3}])
 @pytest.mark.parametrize("form", [True, False])
-def test_a_question_that_asks_nothing_names_what_could_be_asked(
+def test_an_empty_question_is_answered_with_the_possible_fields(
     ask: Ask, db: None, form: bool, question: dict[str, Any]
 ) -> None:
     names = ["image", "text", "like"] if form else ["text", "like"]
@@ -68,29 +68,29 @@ def test_a_question_that_asks_nothing_names_what_could_be_asked(
         ("user", 1),
     ],
 )
-def test_a_wrong_field_is_named(ask: Ask, db: None, field: str, value: Any) -> None:
+def test_an_invalid_field_is_named(ask: Ask, db: None, field: str, value: Any) -> None:
     document = problem(ask(**{"text": "mug", field: value}), 400)
     assert list(document["errors"]) == [field]
     assert all(document["errors"][field])
 
 
-def test_an_unknown_field_teaches_the_right_ones(ask: Ask, db: None) -> None:
+def test_an_unknown_field_is_answered_with_the_known_fields(ask: Ask, db: None) -> None:
     [sentence] = problem(ask(text="mug", colour="red"), 400)["errors"]["colour"]
     for name in ("text", "like", "without", "limit", "rerank", "category", "price__lte"):
         assert f" {name}" in sentence
 
 
-def test_a_picture_in_json_is_shown_the_way(ask: Ask, db: None) -> None:
+def test_an_image_in_json_is_answered_with_the_right_way(ask: Ask, db: None) -> None:
     [sentence] = problem(ask(image="aGVsbG8="), 400)["errors"]["image"]
     assert "multipart/form-data" in sentence
 
 
-def test_a_picture_as_text_of_a_form_is_refused(ask: Ask, db: None) -> None:
+def test_an_image_as_text_of_a_form_is_refused(ask: Ask, db: None) -> None:
     document = problem(ask(form=True, image="http://localhost/a.jpg"), 400)
     assert document["errors"] == {"image": ["Send the picture as a file of the form."]}
 
 
-def test_many_unknown_fields_make_a_short_answer(ask: Ask, db: None) -> None:
+def test_many_unknown_fields_get_a_short_answer(ask: Ask, db: None) -> None:
     response = ask(text="mug", **{f"{number}".zfill(600): 1 for number in range(100)})
     problem(response, 400)
     assert len(response.content) < 5_000
@@ -107,7 +107,7 @@ def test_what_is_not_json_is_not_acceptable(api: APIClient, db: None) -> None:
     problem(api.post(reverse("mmsearch_api:search"), {"text": "mug"}, HTTP_ACCEPT="image/png"), 406)
 
 
-def test_too_many_requests_are_told_when_to_come_back(
+def test_too_many_requests_get_a_retry_after(
     ask: Ask, use: Callable[..., None], fill: Callable[[], Any]
 ) -> None:
     use(THROTTLE_RATE="2/min")
@@ -142,24 +142,24 @@ def test_one_address_does_not_use_up_the_rate_of_another(
     assert statuses == [400, 429, 400]
 
 
-def test_an_index_that_is_away_asks_to_come_back(
+def test_an_unavailable_index_gets_a_retry_after(
     ask: Ask, use: Callable[..., None], fill: Callable[[], Any]
 ) -> None:
     use(INDEX={"BACKEND": "tests.api.parts.MovableIndex"})
     fill()
-    take_away(IndexUnavailable(SECRET))
+    break_index(IndexUnavailable(SECRET))
     response = ask(text="mug")
     problem(response, 503)
     assert int(response.headers["Retry-After"]) > 0
     assert SECRET not in response.content.decode()
 
 
-def test_an_index_that_was_never_built_asks_to_come_back(ask: Ask, db: None) -> None:
+def test_an_index_that_was_never_built_gets_a_retry_after(ask: Ask, db: None) -> None:
     problem(ask(text="mug"), 503)
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_a_fault_of_ours_is_logged_and_told_without_details(
+def test_a_server_error_is_logged_and_answered_without_details(
     use: Callable[..., None],
     fill: Callable[[], Any],
     settings: Any,
@@ -168,7 +168,7 @@ def test_a_fault_of_ours_is_logged_and_told_without_details(
 ) -> None:
     use(INDEX={"BACKEND": "tests.api.parts.MovableIndex"})
     fill()
-    take_away(RuntimeError(SECRET))
+    break_index(RuntimeError(SECRET))
     settings.DEBUG = debug
     client = APIClient(raise_request_exception=False)
     with caplog.at_level(logging.ERROR):
@@ -178,28 +178,28 @@ def test_a_fault_of_ours_is_logged_and_told_without_details(
     assert SECRET in caplog.text
 
 
-def test_the_shops_own_tests_see_a_fault_as_the_exception_it_is(
+def test_the_shops_own_tests_see_the_exception(
     ask: Ask, use: Callable[..., None], fill: Callable[[], Any]
 ) -> None:
     use(INDEX={"BACKEND": "tests.api.parts.MovableIndex"})
     fill()
-    take_away(RuntimeError(SECRET))
+    break_index(RuntimeError(SECRET))
     with pytest.raises(RuntimeError, match="hunter2"):
         ask(text="mug")
 
 
-def test_the_projects_own_exception_handler_is_not_asked(ask: Ask, settings: Any, db: None) -> None:
+def test_the_projects_exception_handler_is_not_called(ask: Ask, settings: Any, db: None) -> None:
     settings.REST_FRAMEWORK = {"EXCEPTION_HANDLER": "tests.api.parts.explode"}
     problem(ask(), 400)
 
 
-def test_a_shop_can_ask_for_a_login(db: None, rf: Any) -> None:
+def test_a_shop_can_require_a_login(db: None, rf: Any) -> None:
     from rest_framework.authentication import BasicAuthentication
     from rest_framework.permissions import IsAuthenticated
 
-    from mmsearch_app.api.views import SearchView
+    from mmsearch_app.api.views import SearchAPIView
 
-    view = SearchView.as_view(
+    view = SearchAPIView.as_view(
         permission_classes=[IsAuthenticated], authentication_classes=[BasicAuthentication]
     )
     response = view(rf.post("/", {"text": "mug"}))

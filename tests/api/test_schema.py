@@ -1,4 +1,4 @@
-"""The OpenAPI schema says what the API does."""
+"""The OpenAPI schema matches the API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PREFIX = "/api/mmsearch/v1/"
 
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """As a shop would generate it; a warning of drf-spectacular fails."""
+    """The schema, as a shop would generate it; fails on a warning of drf-spectacular."""
     pytest.importorskip("drf_spectacular")
     file = tmp_path_factory.mktemp("schema") / "schema.json"
     command = [sys.executable, "-m", "django", "spectacular", "--format", "openapi-json"]
@@ -39,7 +39,7 @@ def resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_form_carries_the_picture_as_bytes(schema: dict[str, Any]) -> None:
+def test_a_form_carries_the_image_as_bytes(schema: dict[str, Any]) -> None:
     content = schema["paths"][f"{PREFIX}search/"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
     form = resolve(schema, content["multipart/form-data"]["schema"])["properties"]
@@ -59,7 +59,7 @@ def test_the_problems_are_described(schema: dict[str, Any]) -> None:
     assert set(responses["422"]["content"]) == {"application/problem+json"}
 
 
-def test_the_addresses_of_the_contract_are_there(schema: dict[str, Any]) -> None:
+def test_the_schema_has_the_public_urls(schema: dict[str, Any]) -> None:
     paths = {path for path in schema["paths"] if path.startswith(PREFIX)}
     assert paths == {
         f"{PREFIX}search/",
@@ -69,7 +69,7 @@ def test_the_addresses_of_the_contract_are_there(schema: dict[str, Any]) -> None
     }
 
 
-def test_real_answers_keep_to_the_schema(
+def test_real_answers_follow_the_schema(
     schema: dict[str, Any], ask: Ask, api: APIClient, catalogue: Any
 ) -> None:
     from openapi_schema_validator import OAS30Validator
@@ -88,7 +88,7 @@ def test_real_answers_keep_to_the_schema(
         OAS30Validator(whole).validate(answer.json())
 
 
-def test_without_drf_spectacular_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_api_works_without_drf_spectacular(monkeypatch: pytest.MonkeyPatch) -> None:
     from mmsearch_app.api import schema as described
 
     monkeypatch.setitem(sys.modules, "drf_spectacular.utils", None)

@@ -1,4 +1,4 @@
-"""Questions that are answered."""
+"""Searches by API."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ KEYS = ["id", "results", "ranked_by", "caption", "reason", "rerank", "next", "ti
 HIT_KEYS = ["product", "image", "score", "title", "url", "image_url", "reason"]
 
 
-def test_words_find_products_in_the_order_of_likeness(ask: Ask, catalogue: Any) -> None:
+def test_words_find_products_ordered_by_similarity(ask: Ask, catalogue: Any) -> None:
     found = titles(ask(text="red mug"))
     assert found[0] == "red mug"
     assert set(found[1:5]) == {"green mug", "blue mug", "red shirt", "red lamp"}
 
 
-def test_an_answer_has_the_form_of_the_contract(ask: Ask, catalogue: Any) -> None:
+def test_an_answer_has_the_documented_fields(ask: Ask, catalogue: Any) -> None:
     document = ask(text="red mug").json()
     assert list(document) == KEYS
     first = document["results"][0]
@@ -40,17 +40,17 @@ def test_an_answer_has_the_form_of_the_contract(ask: Ask, catalogue: Any) -> Non
     assert set(document["timings"]) == {"embed", "search", "total"}
 
 
-def test_a_picture_finds_pictures_like_it(ask: Ask, catalogue: Any) -> None:
+def test_an_image_finds_similar_images(ask: Ask, catalogue: Any) -> None:
     found = titles(ask(form=True, image=upload(plain("blue")), limit=3))
     assert set(found) == {"blue mug", "blue shirt", "blue lamp"}
 
 
-def test_a_picture_and_words_are_asked_together(ask: Ask, catalogue: Any) -> None:
+def test_an_image_and_words_can_be_combined(ask: Ask, catalogue: Any) -> None:
     assert titles(ask(form=True, image=upload(plain("blue")), text="lamp"))[0] == "blue lamp"
 
 
 @pytest.mark.parametrize("as_form", [True, False])
-def test_a_product_is_a_question_and_never_its_own_answer(
+def test_a_product_can_be_the_question_and_is_never_in_the_answer(
     ask: Ask, catalogue: Any, as_form: bool
 ) -> None:
     found = titles(ask(form=as_form, like=catalogue["green mug"].pk))
@@ -66,7 +66,7 @@ def test_filters_narrow_the_answer(ask: Ask, catalogue: Any, as_form: bool) -> N
     assert set(found) == {"red mug", "green mug", "blue mug", "red lamp"}
 
 
-def test_one_value_needs_no_list(ask: Ask, catalogue: Any) -> None:
+def test_a_single_filter_value_needs_no_list(ask: Ask, catalogue: Any) -> None:
     mugs = Category.objects.get(slug="mug").pk
     assert len(titles(ask(text="red", category=mugs))) == 3
     assert titles(ask(text="red", price=12)) == ["blue mug"]
@@ -82,7 +82,7 @@ def test_null_is_the_same_as_nothing(ask: Ask, catalogue: Any) -> None:
     assert len(titles(ask(text="red mug", **nothing))) == 9
 
 
-def test_unwanted_words_push_away(ask: Ask, catalogue: Any) -> None:
+def test_unwanted_words_lower_the_score(ask: Ask, catalogue: Any) -> None:
     found = titles(ask(text="red mug", without="mug"))
     assert found.index("red lamp") < found.index("green mug")
 
@@ -104,7 +104,7 @@ def test_what_the_shop_hides_is_not_found(ask: Ask, catalogue: Any) -> None:
     assert "red mug" not in titles(ask(text="red mug"))
 
 
-def test_texts_come_as_they_are_in_json(ask: Ask, catalogue: Any) -> None:
+def test_texts_are_not_escaped_in_json(ask: Ask, catalogue: Any) -> None:
     product = catalogue["red mug"]
     type(product).objects.filter(pk=product.pk).update(title="<script>alert(1)</script>")
     response = ask(text="red mug")
@@ -113,7 +113,7 @@ def test_texts_come_as_they_are_in_json(ask: Ask, catalogue: Any) -> None:
     assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_answers_stay_out_of_shared_caches(ask: Ask, catalogue: Any) -> None:
+def test_answers_are_not_cached_by_shared_caches(ask: Ask, catalogue: Any) -> None:
     assert ask(text="red mug").headers["Cache-Control"] == "private, no-store"
 
 

@@ -1,4 +1,4 @@
-"""The shop's Celery app, as Celery's guide for Django has it, but for `autodiscover_tasks`."""
+"""The shop's Celery app, as in Celery's guide for Django but without `autodiscover_tasks`."""
 
 from celery import Celery
 

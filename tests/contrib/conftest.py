@@ -1,4 +1,4 @@
-"""Shops in processes of their own, opened once and copied, and the fixtures of the core."""
+"""Shops in separate processes, copied from one that was set up once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from tests.contrib.shop import Shop
-from tests.core.conftest import embedder, index, sell
+from tests.shop import embedder, index, sell
 
 __all__ = ["embedder", "index", "opened", "sell", "shared_cache", "shop_with"]
 
 
 @pytest.fixture(scope="session")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a shop that has sold nothing yet."""
+    """The folder of an empty shop."""
     folder = tmp_path_factory.mktemp("shop")
     Shop(folder, "django_tasks_db").open()
     return folder
@@ -25,7 +25,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop_with(opened: Path, tmp_path: Path) -> Callable[..., Shop]:
-    """A shop of the test's own with some apps: `shop_with("mmsearch_app.contrib.celery")`."""
+    """A new shop with these apps installed: `shop_with("mmsearch_app.contrib.celery")`."""
 
     def make(*apps: str, **environment: str) -> Shop:
         folder = tmp_path / "shop"
@@ -37,6 +37,6 @@ def shop_with(opened: Path, tmp_path: Path) -> Callable[..., Shop]:
 
 @pytest.fixture
 def shared_cache(settings: Any, tmp_path: Path) -> None:
-    """A cache as a shop of several processes has it."""
+    """A cache that several processes share."""
     backend = "django.core.cache.backends.filebased.FileBasedCache"
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": tmp_path / "cache"}}

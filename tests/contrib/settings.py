@@ -1,4 +1,4 @@
-"""The shop of the tests with a queue or a monitor, for processes of its own."""
+"""Settings of a shop with a task queue or monitoring, which runs in separate processes."""
 
 import os
 from importlib.util import find_spec

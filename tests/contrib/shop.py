@@ -1,4 +1,4 @@
-"""A shop in processes of its own: one that serves, and workers of a queue."""
+"""A shop that runs in separate processes: web processes and workers of a queue."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any
 from tests.postgres import ROOT
 
 SECONDS = 300
-"""After which a process or a wait has failed."""
+"""A process or a wait that takes longer has failed."""
 OPENING = """
 import django
 django.setup()
 from example_shop.models import Product, ProductImage
 from mmsearch_app.models import Entry
-from tests.core.conftest import picture_file
+from tests.shop import picture_file
 
 def sell(number):
     product = Product.objects.create(title="mug", sku=str(number), slug=str(number))
@@ -31,7 +31,7 @@ def sell(number):
 
 
 class Shop:
-    """Its database, pictures, cache and messages lie in `folder`."""
+    """A shop with its database, images, cache and messages in `folder`."""
 
     def __init__(self, folder: Path, *apps: str, **environment: str) -> None:
         self.folder = folder
@@ -45,28 +45,28 @@ class Shop:
         }
 
     def open(self) -> None:
-        """Make the tables."""
+        """Create the tables."""
         self.run(
             "from django.core.management import call_command\n"
             "call_command('migrate', run_syncdb=True)"
         )
 
     def run(self, code: str) -> str:
-        """What a process prints that begins with the shop set up."""
+        """Run code in a process where Django is set up; returns what it prints."""
         done = self.start("-c", OPENING + code)
         out, err = done.communicate(timeout=SECONDS)
         assert done.returncode == 0, err
         return out
 
     def fail(self, code: str) -> str:
-        """What a process says that fails."""
+        """Run code that must fail; returns its error output."""
         done = self.start("-c", code)
         _, err = done.communicate(timeout=SECONDS)
         assert done.returncode == 1
         return err
 
     def start(self, *arguments: str, error: Any = subprocess.PIPE) -> subprocess.Popen[str]:
-        """A Python process in which a warning is an error, but for Celery's about root."""
+        """Start Python with warnings as errors, except for Celery's warning about root."""
         warnings = ("-W", "error", "-W", "ignore:You're running the worker")
         return subprocess.Popen(
             [sys.executable, *warnings, *arguments],
@@ -79,9 +79,9 @@ class Shop:
 
     @contextmanager
     def worker(self, *arguments: str) -> Iterator[Callable[[Callable[[], bool]], None]]:
-        """A worker while the block runs, which gets a function that waits until something is so.
+        """Run a worker during the block; yields a function that waits until a condition is true.
 
-        The worker must live as long, and end in peace when it is told. It writes to `log`.
+        Fails if the worker exits during a wait, or not with 0 after SIGTERM. It writes to `log`.
         """
         with self.log.open("w") as log, self.start(*arguments, error=log) as process:
 
@@ -104,15 +104,15 @@ class Shop:
 
     @property
     def log(self) -> Path:
-        """What the worker writes."""
+        """The file with the worker's output."""
         return self.folder / "worker.log"
 
     def states(self) -> list[str]:
-        """Of all entries, without Django."""
+        """The states of all entries, read without Django."""
         with closing(sqlite3.connect(self.folder / "shop.sqlite3", timeout=SECONDS)) as database:
             rows = database.execute("SELECT state FROM mmsearch_app_entry").fetchall()
         return [state for (state,) in rows]
 
     def messages(self) -> list[Path]:
-        """Those that wait at the broker."""
+        """The messages waiting at the broker."""
         return sorted((self.folder / "messages").glob("*.msg"))

@@ -1,4 +1,4 @@
-"""Celery as the clock: a real worker, a real broker in a folder, and brokers that are away."""
+"""Celery: a real worker, a real broker in a folder, and brokers that are unavailable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shop(shop_with: ShopWith) -> Shop:
     return shop_with(APP)
 
 
-def test_what_is_saved_is_indexed_by_a_celery_worker_that_was_idle(shop: Shop) -> None:
+def test_a_save_is_indexed_by_an_idle_celery_worker(shop: Shop) -> None:
     with shop.worker(*WORKER) as wait_until:
         for number in range(2):
             shop.run(LOAD + f"sell({number}).save()")
@@ -29,13 +29,13 @@ def test_what_is_saved_is_indexed_by_a_celery_worker_that_was_idle(shop: Shop) -
     assert len(shop.states()) == 2
 
 
-def test_many_saves_leave_one_message(shop: Shop) -> None:
+def test_many_saves_send_one_message(shop: Shop) -> None:
     shop.run(LOAD + "for number in range(20): sell(number).save()")
     assert len(shop.states()) == 20
     assert len(shop.messages()) == 1
 
 
-def test_a_task_hands_over_to_a_next_one_while_there_is_work(shop: Shop) -> None:
+def test_a_task_starts_another_one_while_there_is_work(shop: Shop) -> None:
     shop.run(LOAD + "for number in range(9): sell(number).save()")
     for message in shop.messages():
         message.unlink()
@@ -47,7 +47,7 @@ def test_a_task_hands_over_to_a_next_one_while_there_is_work(shop: Shop) -> None
     assert "5 indexed" in shop.log.read_text()
 
 
-def test_reconcile_wakes_the_worker_for_what_it_finds(shop: Shop) -> None:
+def test_reconcile_starts_a_worker_for_the_rows_it_finds(shop: Shop) -> None:
     code = """
 image = sell(1)
 image.original.save("a.png", image.original.file, save=False)
@@ -66,7 +66,7 @@ def test_the_tasks_have_names_for_beat_and_need_no_autodiscovery(shop: Shop) -> 
     assert names == "['mmsearch.drain', 'mmsearch.reconcile']\n"
 
 
-def test_a_broker_that_nobody_listens_at_breaks_no_save_and_is_logged_once(
+def test_an_unreachable_broker_breaks_no_save_and_is_logged_once(
     shop_with: ShopWith,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -76,24 +76,24 @@ def test_a_broker_that_nobody_listens_at_breaks_no_save_and_is_logged_once(
 import logging, threading
 from django.core.cache import cache
 said = []
-logging.getLogger("mmsearch_app.contrib.shifts").addFilter(lambda line: not said.append(line))
+logging.getLogger("mmsearch_app.contrib.queue").addFilter(lambda line: not said.append(line))
 for number in range(3):
     sell(number).save()
-    [thread.join() for thread in threading.enumerate() if thread.name == "mmsearch-poke"]
+    [thread.join() for thread in threading.enumerate() if thread.name == "mmsearch-wake"]
     cache.clear()
 print(Entry.objects.count(), [line.levelname for line in said])
 """
     assert shop.run(LOAD + code) == "3 ['WARNING']\n"
 
 
-def test_no_save_waits_for_a_broker_that_does_not_answer(shop_with: ShopWith) -> None:
+def test_a_save_does_not_wait_for_a_broker_that_does_not_answer(shop_with: ShopWith) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         broker = f"amqp://127.0.0.1:{silent.getsockname()[1]}//"
         shop = shop_with(APP, SHOP_BROKER=broker, SHOP_TIMEOUT="60")
         code = """
 import threading
 sell(1).save()
-waiting = [thread for thread in threading.enumerate() if thread.name == "mmsearch-poke"]
+waiting = [thread for thread in threading.enumerate() if thread.name == "mmsearch-wake"]
 print(Entry.objects.count(), "saved,", len(waiting), "waits", flush=True)
 """
         with shop.start("-c", OPENING + LOAD + code) as process:
@@ -123,7 +123,7 @@ def test_without_celery_the_error_says_what_to_install(shop: Shop) -> None:
     assert "pip install 'mmsearch[celery]'" in shop.fail(code)
 
 
-def test_a_check_warns_of_an_index_that_the_worker_cannot_open(shop: Shop) -> None:
+def test_a_check_warns_about_an_index_that_the_worker_cannot_open(shop: Shop) -> None:
     code = """
 from django.core.checks import run_checks
 print([message.id for message in run_checks() if message.id == "mmsearch_app.W010"])

@@ -1,4 +1,4 @@
-"""The check among those of django-health-check, by its own view."""
+"""The check for django-health-check, called by its view."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import clear_url_caches
 
 from mmsearch_app.testing import TestingEmbedder
-from tests.core.conftest import Sell, work
 from tests.fresh import error_without, imports
+from tests.shop import Sell, work
 
 pytestmark = pytest.mark.django_db
 
@@ -30,24 +30,24 @@ def ask(client: Client) -> tuple[int, str]:
     return response.status_code, response.json()["ProductSearch()"]
 
 
-def test_a_shop_that_can_search_is_well(client: Client, sell: Sell) -> None:
+def test_a_shop_that_can_search_is_healthy(client: Client, sell: Sell) -> None:
     sell()
     work()
     assert ask(client) == (200, "OK")
 
 
-def test_pictures_that_wait_are_no_illness(client: Client, sell: Sell) -> None:
+def test_a_backlog_is_healthy(client: Client, sell: Sell) -> None:
     sell()
     work()
     sell("blue mug")
     assert ask(client) == (200, "OK")
 
 
-def test_an_index_that_was_never_built_is_told(client: Client) -> None:
+def test_an_index_that_was_never_built_is_reported(client: Client) -> None:
     assert ask(client) == (500, "Unavailable: the search index is not built")
 
 
-def test_an_index_of_another_model_is_told(client: Client, sell: Sell, use: Any) -> None:
+def test_an_index_of_another_model_is_reported(client: Client, sell: Sell, use: Any) -> None:
     sell()
     work()
     other = {"BACKEND": "mmsearch_app.testing.TestingEmbedder", "OPTIONS": {"fingerprint": "other"}}
@@ -57,7 +57,7 @@ def test_an_index_of_another_model_is_told(client: Client, sell: Sell, use: Any)
 
 
 class IndexOfAnother:
-    """An index that was filled by the embedder of before."""
+    """An index that was filled by another embedder."""
 
     def __new__(cls) -> Any:
         from mmsearch_app.indexes.memory import MemoryIndex
@@ -69,12 +69,12 @@ class IndexOfAnother:
         return index
 
 
-def test_an_index_that_is_away_is_told_without_its_address(client: Client, index: Any) -> None:
-    index.away = True
+def test_an_unavailable_index_is_reported_without_its_address(client: Client, index: Any) -> None:
+    index.down = True
     assert ask(client) == (500, "Unavailable: the search index is unreachable")
 
 
-def test_a_ledger_that_cannot_be_read_is_told(client: Client, sell: Sell) -> None:
+def test_an_unreadable_ledger_is_reported(client: Client, sell: Sell) -> None:
     sell()
     work()
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What Prometheus is told, read back by the library's own parser."""
+"""The Prometheus metrics, read back by the library's own parser."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mmsearch_app import search, tickets
+from mmsearch_app import search
 from mmsearch_app.contrib.prometheus.searches import Searches
 from mmsearch_app.contrib.prometheus.state import StateCollector
-from mmsearch_app.events import searched
 from mmsearch_app.models import Entry, Rebuild
-from mmsearch_app.query import InvalidQuery, SearchUnavailable
+from mmsearch_app.searching import tickets
+from mmsearch_app.searching.query import InvalidQuery, SearchUnavailable
+from mmsearch_app.signals import searched
 from tests.contrib.shop import Shop
-from tests.core.conftest import EmbedderWithMoods, Sell, work
+from tests.shop import EmbedderWithMoods, Sell, work
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +29,7 @@ Figures = Callable[..., float | None]
 
 @pytest.fixture
 def figures() -> Iterator[Figures]:
-    """A figure at this moment by name and labels, through the text that is scraped."""
+    """The current metrics by name and labels, parsed from the text that Prometheus scrapes."""
     registry = CollectorRegistry()
     searches = Searches(registry=registry)
     registry.register(StateCollector())
@@ -46,7 +47,7 @@ def figures() -> Iterator[Figures]:
     searched.disconnect(searches.observe)
 
 
-def test_pictures_are_counted_by_state(figures: Figures, sell: Sell) -> None:
+def test_images_are_counted_by_state(figures: Figures, sell: Sell) -> None:
     sell(pictures=2)
     work()
     sell("blue mug")
@@ -55,7 +56,7 @@ def test_pictures_are_counted_by_state(figures: Figures, sell: Sell) -> None:
     assert figures("entries", state="failed") == 0
 
 
-def test_the_oldest_change_that_waits_has_an_age(figures: Figures, sell: Sell) -> None:
+def test_the_age_of_the_oldest_pending_change_is_reported(figures: Figures, sell: Sell) -> None:
     sell(pictures=2)
     assert figures("oldest_waiting_seconds") < 3600  # type: ignore[operator]
     Entry.objects.filter(pk=Entry.objects.earliest("pk").pk).update(
@@ -66,7 +67,7 @@ def test_the_oldest_change_that_waits_has_an_age(figures: Figures, sell: Sell) -
     assert figures("oldest_waiting_seconds") == 0
 
 
-def test_an_index_is_live_and_of_the_model(figures: Figures, sell: Sell) -> None:
+def test_the_state_of_the_index_is_reported(figures: Figures, sell: Sell) -> None:
     assert figures("index_live") == 0
     assert figures("index_matches_model") is None
     sell()
@@ -104,9 +105,7 @@ def test_searches_that_fail_are_counted_as_well(
     assert figures("searches_total", request="search", outcome="unavailable") == 1
 
 
-def test_questions_that_cannot_be_answered_are_counted_apart(
-    figures: Figures, sell: Sell, use: Any
-) -> None:
+def test_invalid_questions_are_counted_separately(figures: Figures, sell: Sell, use: Any) -> None:
     use(WITHOUT_WEIGHT=1.0)
     sell()
     work()
@@ -115,15 +114,15 @@ def test_questions_that_cannot_be_answered_are_counted_apart(
     assert figures("searches_total", request="search", outcome="invalid") == 1
 
 
-def test_late_reranks_are_counted_and_timed_apart(figures: Figures, sell: Sell) -> None:
+def test_late_reranks_are_counted_and_timed_separately(figures: Figures, sell: Sell) -> None:
     sell()
     work()
-    tickets.rerank(tickets.issue(search("red mug", rerank=False)))
+    tickets.rerank_late(tickets.issue(search("red mug", rerank=False)))
     assert figures("searches_total", request="late", outcome="found") == 1
     assert figures("search_seconds_count", request="late", stage="total") == 1
 
 
-def test_the_reranker_shows_whether_it_rests(figures: Figures, sell: Sell, use: Any) -> None:
+def test_a_paused_reranker_is_reported(figures: Figures, sell: Sell, use: Any) -> None:
     assert figures("reranker_resting") is None
     use(RERANKER={"BACKEND": "tests.contrib.test_prometheus.FailingReranker"})
     for title in ("red mug", "blue mug", "green mug"):
@@ -137,7 +136,7 @@ def test_the_reranker_shows_whether_it_rests(figures: Figures, sell: Sell, use: 
 
 
 class FailingReranker:
-    """Never ranks anything."""
+    """Always fails."""
 
     fingerprint = "failing"
 
@@ -145,7 +144,7 @@ class FailingReranker:
         raise RuntimeError
 
 
-def test_a_ledger_that_cannot_be_read_leaves_the_rest(figures: Figures, sell: Sell) -> None:
+def test_an_unreadable_ledger_leaves_the_other_metrics(figures: Figures, sell: Sell) -> None:
     sell()
     work()
     with connection.cursor() as cursor:
@@ -154,10 +153,10 @@ def test_a_ledger_that_cannot_be_read_leaves_the_rest(figures: Figures, sell: Se
     assert figures("index_live") == 1
 
 
-def test_registering_asks_neither_database_nor_index(
+def test_registering_uses_neither_database_nor_index(
     django_assert_num_queries: Any, index: Any
 ) -> None:
-    index.away = True
+    index.down = True
     with django_assert_num_queries(0):
         CollectorRegistry(auto_describe=True).register(StateCollector())
 
@@ -194,7 +193,7 @@ def test_one_app_is_enough_for_a_view_of_the_library(shop_with: Callable[..., Sh
     assert 'mmsearch_entries{state="indexed"} 1.0' in told
 
 
-def test_several_processes_are_summed_and_the_state_is_told_once(
+def test_several_processes_are_summed_and_the_state_is_reported_once(
     shop_with: Callable[..., Shop], tmp_path: Any
 ) -> None:
     folder = tmp_path / "multiprocess"

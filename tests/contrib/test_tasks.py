@@ -1,4 +1,4 @@
-"""django-tasks as the messenger: its immediate backend, and its database with a real worker."""
+"""django-tasks: its immediate backend, and its database backend with a real worker."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def shop(shop_with: ShopWith) -> Shop:
     return shop_with(*APPS, SHOP_TASKS=DATABASE)
 
 
-def test_what_is_saved_is_indexed_by_a_worker_of_the_database_backend(shop: Shop) -> None:
+def test_a_save_is_indexed_by_a_worker_of_the_database_backend(shop: Shop) -> None:
     with shop.worker(*WORKER) as wait_until:
         for number in range(2):
             shop.run(f"sell({number}).save()")
             wait_until(lambda: set(shop.states()) == {"indexed"})
 
 
-def test_many_saves_leave_one_message(shop: Shop) -> None:
+def test_many_saves_send_one_message(shop: Shop) -> None:
     assert shop.run("for number in range(20): sell(number).save()\n" + MESSAGES) == "1\n"
     assert shop.states() == ["pending"] * 20
 
 
-def test_a_save_that_is_rolled_back_leaves_no_message(shop: Shop) -> None:
+def test_a_save_that_is_rolled_back_sends_no_message(shop: Shop) -> None:
     code = """
 from django.db import transaction
 with transaction.atomic():
@@ -55,7 +55,7 @@ sell(1).save()
     assert shop.states() == ["pending"]
 
 
-def test_reconcile_is_a_task_as_well(shop: Shop) -> None:
+def test_reconcile_is_a_task_too(shop: Shop) -> None:
     code = """
 from mmsearch_app.contrib.tasks.tasks import reconcile
 image = sell(1)
@@ -68,7 +68,7 @@ reconcile.enqueue()
         wait_until(lambda: shop.states() == ["indexed"])
 
 
-def test_a_backend_of_its_own_name_gets_the_tasks(shop: Shop) -> None:
+def test_a_backend_named_mmsearch_gets_the_tasks(shop: Shop) -> None:
     code = """
 from mmsearch_app.contrib.tasks.tasks import drain, reconcile
 print(drain.backend, reconcile.backend)
@@ -78,7 +78,7 @@ print(drain.backend, reconcile.backend)
     assert shop.run(code) == "mmsearch mmsearch\n"
 
 
-def test_the_immediate_backend_works_after_the_commit_and_not_before(shop_with: ShopWith) -> None:
+def test_the_immediate_backend_runs_only_after_the_commit(shop_with: ShopWith) -> None:
     code = """
 from importlib import import_module
 from django.db import transaction
@@ -95,7 +95,7 @@ print(set(Entry.objects.values_list("state", flat=True)), len(runs))
 
 
 @pytest.mark.parametrize(("backend", "number"), [("", "W011"), (DATABASE, "W010")])
-def test_a_check_warns_of_a_backend_that_does_not_fit(
+def test_a_check_warns_about_an_unsuitable_backend(
     shop_with: ShopWith, backend: str, number: str
 ) -> None:
     code = """

@@ -1,4 +1,4 @@
-"""The shop's pages with those of the monitors."""
+"""The shop's URLs and those for monitoring."""
 
 from django.urls import include, path
 from health_check.views import HealthCheckView

@@ -1,4 +1,4 @@
-"""Every engine that the index promises to work with, each started once."""
+"""The engines that indexes support, each started once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENGINES = ("memory", "lite-file", "lite-server", "milvus")
 
 
 class LiteServer:
-    """`milvus-lite server` on the loopback, which can be stopped and started again."""
+    """`milvus-lite server` on the loopback; it can be stopped and started again."""
 
     def __init__(self, data: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -43,7 +43,7 @@ class LiteServer:
         wait_for(self.uri)
 
     def stop(self) -> None:
-        # Nothing but SIGINT makes it close its files.
+        # Only SIGINT makes the server close its files.
         self.process.send_signal(signal.SIGINT)
         self.process.wait(timeout=120)
 
@@ -78,7 +78,7 @@ def lite_server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Milvus server, reachable from here only."""
+    """The address of a real Milvus server that only this machine can reach."""
     if obstacle := find_obstacle():
         pytest.skip(obstacle)
     with serve(tmp_path_factory.mktemp("milvus")) as uri:
@@ -89,7 +89,7 @@ def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def uri_of(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], str | Path]:
-    """The address of an engine, started when first asked for; a Lite file is a new one."""
+    """The address of an engine, which is started on first use; always a new file for Lite."""
 
     def uri(engine: str) -> str | Path:
         if engine == "lite-file":
@@ -100,14 +100,14 @@ def uri_of(
 
 
 def make_milvus(uri: str | Path, **options: object) -> MilvusIndex:
-    """An index with a collection of its own; a search shows what was just written."""
+    """An index with a new collection, where a search finds what was just written."""
     collection = f"test_{uuid.uuid4().hex}"
     return MilvusIndex(**{"uri": uri, "collection": collection, **PATIENT, **options})
 
 
 @contextmanager
 def opened(uri: str | Path, **options: object) -> Iterator[MilvusIndex]:
-    """An index that is cleared away at the end."""
+    """An index whose generations are dropped at the end, except the live one."""
     index = make_milvus(uri, **options)
     yield index
     live = index.live()
@@ -119,7 +119,7 @@ def opened(uri: str | Path, **options: object) -> Iterator[MilvusIndex]:
 
 @pytest.fixture(scope="session")
 def kept(uri_of: Callable[[str], str | Path]) -> Iterator[Callable[[str, str], Index]]:
-    """One index for each purpose and engine: a server takes 3 s to load a collection."""
+    """One index per purpose and engine, because a server takes 3 s to load a collection."""
     made: dict[tuple[str, str], Index] = {}
 
     def keep(purpose: str, engine: str) -> Index:
@@ -135,7 +135,7 @@ def kept(uri_of: Callable[[str], str | Path]) -> Iterator[Callable[[str, str], I
 
 @pytest.fixture(params=ENGINES)
 def fresh(request: pytest.FixtureRequest, uri_of: Callable[[str], str | Path]) -> Iterator[Index]:
-    """An index without any generation."""
+    """An index without generations, for each engine."""
     if request.param == "memory":
         yield MemoryIndex()
         return
@@ -145,16 +145,16 @@ def fresh(request: pytest.FixtureRequest, uri_of: Callable[[str], str | Path]) -
 
 @pytest.fixture(params=ENGINES)
 def index(request: pytest.FixtureRequest, kept: Callable[[str, str], Index]) -> Index:
-    """An index that other tests have used; what they promoted is live."""
+    """An index that other tests may have used, for each engine; a generation may be live."""
     return kept("writing", request.param)
 
 
 @pytest.fixture
 def generation(index: Index) -> Generation:
-    """A generation of four dimensions without any record, for a few.
+    """An empty generation of four dimensions, for a few records.
 
-    Milvus 2.3 searches thousands of rows, even deleted ones, by a rough index until it has
-    sealed them: `roomy` is for tests that write so many.
+    Milvus 2.3 searches thousands of rows, even deleted ones, with an inexact index until it has
+    sealed them; use `roomy` in tests that write that many.
     """
     for generation in index.generations():
         if generation.dimension == 4 and generation.fingerprint == "emptied":
@@ -172,7 +172,7 @@ def roomy(index: Index) -> Generation:
 def filled(
     request: pytest.FixtureRequest, kept: Callable[[str, str], Index]
 ) -> tuple[Index, Generation]:
-    """A shop of five products that the tests only read."""
+    """An index with five products that tests only read."""
     index = kept("reading", request.param)
     for generation in index.generations():
         return index, generation

@@ -1,4 +1,4 @@
-"""Small things that the tests of indexes share."""
+"""Helpers for tests of indexes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NASTY = [
     '"]) or (id != "',
     '"]) or not json_contains_any(filters["texts"]["x"], ["',
 ]
-"""Texts that break filters built by hand."""
+"""Texts that break filters built by string concatenation."""
 
 
 def unit(*components: float) -> NDArray[np.float32]:
@@ -83,7 +83,7 @@ def where(name: str, operator: str, *values: object) -> Condition:
 
 
 def run_python(code: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
-    """Run code in a fresh process that can import the project and this kit."""
+    """Run code in a new process that can import the project and this module."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""A real Milvus server, reachable from this machine only."""
+"""A real Milvus server that only this machine can reach."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHELTER = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-chi
 
 
 def find_obstacle() -> str:
-    """Why no server can be started here; "" where one can."""
+    """Why no server can be started here, or "" if one can."""
     if find_spec("milvus") is None:
         return "the package milvus (a Milvus server) is not installed"
     if shutil.which("unshare") is None:
@@ -31,7 +31,7 @@ def find_obstacle() -> str:
 
 @contextmanager
 def serve(data: Path) -> Iterator[str]:
-    """The address of a server that keeps its data in a folder, which is removed at the end."""
+    """Run a server with its data in a folder that is removed at the end; yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         descriptor = listener.fileno()
         with subprocess.Popen(

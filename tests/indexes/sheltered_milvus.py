@@ -1,8 +1,8 @@
-"""Run a Milvus server where nobody else can reach it; a script for `unshare --net --pid`.
+"""Run a Milvus server that only this machine can reach; a script for `unshare --net --pid`.
 
-The server listens on every interface, so it gets a network of its own with a loopback only.
-The way in is the listening socket handed over as a file descriptor: it was made outside, so
-it stays on the loopback outside. The server ends when standard input does.
+The server listens on every interface, so it runs in a network namespace with a loopback only.
+Connections come in by a listening socket, passed as a file descriptor: it was opened outside, so
+it listens on the loopback outside. The server ends when standard input is closed.
 
 Arguments: data folder, file descriptor.
 """
@@ -20,7 +20,7 @@ import threading
 SIOCSIFFLAGS = 0x8914
 UP_AND_RUNNING = 0x1 | 0x40
 TICK = 20
-"""Milliseconds that a strong read waits at most; 200 by default."""
+"""The longest wait of a strongly consistent read in milliseconds; Milvus's default is 200."""
 
 
 def raise_loopback() -> None:
@@ -60,7 +60,7 @@ def main(data: str, descriptor: str) -> None:
     sys.stdout.flush()
     sys.stdin.read()
     server.stop()
-    # As the first process of its namespace it takes whatever is left along.
+    # This is the first process of its namespace, so its end stops all others.
     os._exit(0)
 
 

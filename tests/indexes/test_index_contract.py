@@ -1,4 +1,4 @@
-"""What every index promises of its generations and its life, on every engine."""
+"""The contract of indexes: generations and life cycle, on every engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmsearch_app.indexes.records import name_generation
 from tests.indexes.kit import AHEAD, found, record
 
 
-def test_it_is_an_index(index: Index) -> None:
+def test_it_fulfils_the_protocol(index: Index) -> None:
     assert isinstance(index, Index)
 
 
@@ -26,24 +26,24 @@ class TestGenerations:
         assert fresh.generations() == [made]
         assert (made.fingerprint, made.dimension) == ('modèle "x"\\y@1|4', 4)
 
-    def test_they_are_listed_oldest_first(self, fresh: Index) -> None:
+    def test_generations_are_listed_oldest_first(self, fresh: Index) -> None:
         made = [fresh.create(fingerprint=f"model@{n}", dimension=4) for n in range(3)]
         assert fresh.generations() == made
 
-    def test_the_promoted_one_is_live(self, fresh: Index) -> None:
+    def test_the_promoted_generation_is_live(self, fresh: Index) -> None:
         old, new = (fresh.create(fingerprint="model@1", dimension=4) for _ in range(2))
         for generation in (old, new, new, old):
             fresh.promote(generation.name)
             assert fresh.live() == generation
 
-    def test_the_live_one_cannot_be_dropped(self, fresh: Index) -> None:
+    def test_the_live_generation_cannot_be_dropped(self, fresh: Index) -> None:
         generation = fresh.create(fingerprint="model@1", dimension=4)
         fresh.promote(generation.name)
         with pytest.raises(ValueError, match="is live"):
             fresh.drop(generation.name)
         assert fresh.live() == generation
 
-    def test_a_dropped_one_is_gone_and_dropping_it_again_no_error(self, fresh: Index) -> None:
+    def test_dropping_a_generation_twice_is_no_error(self, fresh: Index) -> None:
         generation = fresh.create(fingerprint="model@1", dimension=4)
         fresh.upsert([record("a")], generation=generation.name)
         for _ in range(2):
@@ -65,11 +65,13 @@ class TestGenerations:
         ],
         ids=["promote", "upsert", "delete", "search", "vectors", "ids", "count"],
     )
-    def test_one_that_never_was_is_missing(self, index: Index, use: object) -> None:
+    def test_an_unknown_generation_is_missing(self, index: Index, use: object) -> None:
         with pytest.raises(IndexMissing):
             use(index, name_generation("product_images", "never"))  # type: ignore[operator]
 
-    def test_records_of_two_stay_apart(self, index: Index, generation: Generation) -> None:
+    def test_records_of_two_generations_are_separate(
+        self, index: Index, generation: Generation
+    ) -> None:
         other = index.create(fingerprint="model@2", dimension=4)
         index.upsert([record("a")], generation=generation.name)
         counts = [index.count(generation=name) for name in (generation.name, other.name)]
@@ -90,7 +92,7 @@ class TestLiving:
         assert "\n" not in index.describe()
         assert "collection" in index.describe()
 
-    def test_a_reader_notices_no_promotion(self, index: Index) -> None:
+    def test_a_promotion_does_not_disturb_readers(self, index: Index) -> None:
         both = [index.create(fingerprint=f"reader {n}", dimension=4) for n in range(2)]
         for generation in both:
             index.upsert([record("a")], generation=generation.name)
@@ -115,7 +117,7 @@ class TestLiving:
         assert answers
         assert [answer for answer in answers if answer != {"a"}] == []
 
-    def test_closing_while_another_thread_searches_is_no_fault(
+    def test_closing_while_another_thread_searches_is_safe(
         self, index: Index, generation: Generation
     ) -> None:
         index.upsert([record("a")], generation=generation.name)

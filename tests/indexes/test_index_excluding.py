@@ -1,4 +1,4 @@
-"""Pictures that a search leaves out, so that others of their products can be found."""
+"""Searches that exclude images, so that products are found by their other images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEAR, FAR = unit(1, 0.2, 0, 0), unit(1, 1, 0, 0)
 
 @pytest.fixture
 def stocked(index: Index, generation: Generation) -> tuple[Index, str]:
-    """A mug by two pictures and, between them, a cup."""
+    """A mug with two images, and a cup ranked between them."""
     index.upsert(
         [
             record("front", AHEAD, product="mug", colour="red", price=5),
@@ -24,20 +24,20 @@ def stocked(index: Index, generation: Generation) -> tuple[Index, str]:
     return index, generation.name
 
 
-def test_another_picture_takes_the_place_that_is_its_own(stocked: tuple[Index, str]) -> None:
+def test_another_image_of_the_product_is_found_at_its_own_rank(stocked: tuple[Index, str]) -> None:
     index, name = stocked
     matches = index.search(AHEAD, generation=name, limit=5, exclude_ids=["front"])
     assert [(match.product, match.id) for match in matches] == [("cup", "cup"), ("mug", "back")]
     assert matches[1].score == pytest.approx(float(AHEAD @ FAR), abs=1e-3)
 
 
-def test_a_product_without_any_other_picture_is_gone(stocked: tuple[Index, str]) -> None:
+def test_a_product_without_another_image_is_not_found(stocked: tuple[Index, str]) -> None:
     index, name = stocked
     matches = index.search(AHEAD, generation=name, limit=5, exclude_ids=["front", "back"])
     assert [match.product for match in matches] == ["cup"]
 
 
-def test_products_pictures_and_conditions_exclude_together(stocked: tuple[Index, str]) -> None:
+def test_products_images_and_conditions_exclude_together(stocked: tuple[Index, str]) -> None:
     index, name = stocked
     matches = index.search(
         AHEAD,

@@ -1,4 +1,4 @@
-"""What every index promises of searches and their conditions, on every engine."""
+"""The contract of indexes: searches and conditions, on every engine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Filled: TypeAlias = tuple[Index, Generation]
 
 
 class TestSearching:
-    def test_an_empty_generation_answers_nothing(
-        self, index: Index, generation: Generation
-    ) -> None:
+    def test_an_empty_generation_has_no_matches(self, index: Index, generation: Generation) -> None:
         assert index.search(AHEAD, generation=generation.name, limit=3) == []
 
-    def test_a_match_tells_all_that_is_known(self, index: Index, generation: Generation) -> None:
+    def test_a_match_has_all_fields_of_its_record(
+        self, index: Index, generation: Generation
+    ) -> None:
         index.upsert(
             [record("shop.Image:7", unit(1, 1, 0, 0), product="42", digest="d" * 64)],
             generation=generation.name,
@@ -39,9 +39,9 @@ class TestSearching:
         scores = [m.score for m in index.search(query, generation=generation.name, limit=3)]
         assert scores == pytest.approx([1, -1], abs=1e-5)
 
-    def test_products_come_once_by_their_best_picture_and_in_order(self, index: Index) -> None:
+    def test_each_product_comes_once_with_its_best_image_in_order(self, index: Index) -> None:
         generation = index.create(fingerprint="model@1/16", dimension=16)
-        # Products crowd: the nearest 300 pictures show one product, the next 120 two.
+        # The nearest 300 images show one product, the next 120 show two.
         vectors = units(1200, dimension=16)
         query = vectors[0]
         order = np.argsort(-(vectors @ query), kind="stable")
@@ -70,7 +70,7 @@ class TestSearching:
         matches = index.search(AHEAD, generation=generation.name, limit=50)
         assert sorted(match.product for match in matches) == [f"p{n}" for n in range(7)]
 
-    def test_excluded_products_stay_out(self, index: Index, generation: Generation) -> None:
+    def test_excluded_products_are_not_found(self, index: Index, generation: Generation) -> None:
         index.upsert(
             [record(f"r{n}", product=text) for n, text in enumerate(NASTY)],
             generation=generation.name,
@@ -92,14 +92,14 @@ class TestSearching:
         [[1, 0, 0], [0, 0, 0, 0], [math.nan, 0, 0, 0]],
         ids=["dimension", "zero", "nan"],
     )
-    def test_a_query_that_points_nowhere_is_refused(
+    def test_a_zero_vector_is_refused(
         self, index: Index, generation: Generation, query: list[float]
     ) -> None:
         vector = np.array(query, dtype=np.float32)
         with pytest.raises(ValueError, match="vector of the query"):
             index.search(vector, generation=generation.name, limit=3)
 
-    def test_a_limit_beyond_what_a_server_answers_at_once_works(
+    def test_a_limit_above_the_servers_page_size_works(
         self, index: Index, generation: Generation
     ) -> None:
         index.upsert([record("a"), record("b")], generation=generation.name)
@@ -142,10 +142,12 @@ class TestConditions:
         ],
         ids=str,
     )
-    def test_it_selects(self, filled: Filled, condition: object, expected: set[str]) -> None:
+    def test_a_condition_selects_matching_records(
+        self, filled: Filled, condition: object, expected: set[str]
+    ) -> None:
         assert found(*filled, condition) == expected
 
-    def test_all_of_several_must_hold(self, filled: Filled) -> None:
+    def test_all_conditions_must_match(self, filled: Filled) -> None:
         conditions = [
             where("kind", "in", "gift"),
             where("price", "gte", 9),
@@ -171,11 +173,11 @@ class TestConditions:
         ],
         ids=str,
     )
-    def test_one_without_meaning_is_refused(self, filled: Filled, condition: object) -> None:
+    def test_an_invalid_condition_is_refused(self, filled: Filled, condition: object) -> None:
         with pytest.raises(ValueError, match=r"number|name"):
             found(*filled, condition)
 
-    def test_whole_numbers_beyond_doubles_are_told_apart(
+    def test_integers_beyond_doubles_are_distinguished(
         self, index: Index, generation: Generation
     ) -> None:
         index.upsert(

@@ -1,4 +1,4 @@
-"""What every index promises of records written, deleted and listed, on every engine."""
+"""The contract of indexes: writing, deleting and listing records, on every engine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from tests.indexes.kit import AHEAD, NASTY, found, record, records, unit, where
 
 
 class TestWriting:
-    def test_the_same_record_twice_is_one(self, index: Index, generation: Generation) -> None:
+    def test_writing_a_record_twice_keeps_one(self, index: Index, generation: Generation) -> None:
         for _ in range(2):
             index.upsert([record("a")], generation=generation.name)
         assert index.count(generation=generation.name) == 1
         assert list(index.ids(generation=generation.name)) == ["a"]
 
-    def test_the_last_of_two_in_one_call_counts(self, index: Index, generation: Generation) -> None:
+    def test_the_last_of_two_equal_ids_in_a_call_is_kept(
+        self, index: Index, generation: Generation
+    ) -> None:
         both = [record("a", digest="old"), record("b"), record("a", digest="new")]
         index.upsert(both, generation=generation.name)
         matches = index.search(AHEAD, generation=generation.name, limit=5)
@@ -38,7 +40,7 @@ class TestWriting:
         (match,) = index.search(unit(0, 1, 0, 0), generation=generation.name, limit=5)
         assert match.score == pytest.approx(1, abs=1e-5)
 
-    def test_nothing_to_write_is_no_error(self, index: Index, generation: Generation) -> None:
+    def test_writing_nothing_is_no_error(self, index: Index, generation: Generation) -> None:
         index.upsert([], generation=generation.name)
         index.delete([], generation=generation.name)
         assert index.count(generation=generation.name) == 0
@@ -78,14 +80,14 @@ class TestWriting:
             "nameless filter",
         ],
     )
-    def test_one_bad_record_stops_all_before_anything_is_written(
+    def test_one_invalid_record_stops_the_call_before_anything_is_written(
         self, index: Index, generation: Generation, bad: Record
     ) -> None:
         with pytest.raises(ValueError, match=r"\w"):
             index.upsert([record("good"), bad], generation=generation.name)
         assert index.count(generation=generation.name) == 0
 
-    def test_more_records_than_one_call_may_carry_arrive(self, index: Index) -> None:
+    def test_more_records_than_fit_one_request_are_written(self, index: Index) -> None:
         big = index.create(fingerprint="model@1/2048", dimension=2048)
         index.upsert(records(1100, dimension=2048), generation=big.name)
         assert index.count(generation=big.name) == 1100
@@ -103,7 +105,7 @@ class TestWriting:
         index.upsert([record("a")], generation=generation.name)
         assert found(index, generation) == {"a"}
 
-    def test_threads_that_write_at_once_lose_nothing(self, index: Index, roomy: Generation) -> None:
+    def test_concurrent_writes_lose_nothing(self, index: Index, roomy: Generation) -> None:
         def write(thread: int) -> None:
             for start in range(0, 400, 40):
                 batch = records(400, prefix=f"t{thread}-")[start : start + 40]
@@ -129,7 +131,7 @@ class TestReconciling:
             assert vectors[rec.id].dtype == np.float32
             np.testing.assert_allclose(vectors[rec.id], rec.vector, atol=1e-6)
 
-    def test_no_ids_are_no_vectors(self, index: Index, generation: Generation) -> None:
+    def test_no_ids_give_no_vectors(self, index: Index, generation: Generation) -> None:
         assert index.vectors([], generation=generation.name) == {}
 
     def test_every_id_comes_once_over_several_pages(

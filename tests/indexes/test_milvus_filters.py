@@ -1,4 +1,4 @@
-"""How filters are kept: flat in Milvus Lite, as JSON on a server and in older files."""
+"""Storage of filters: flat in Milvus Lite, as JSON on a server and in older files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmsearch_app.indexes.milvus import MilvusIndex
-from mmsearch_app.indexes.milvus_schema import FINGERPRINT, make_index, make_schema
+from mmsearch_app.indexes.milvus.schema import FINGERPRINT, make_index, make_schema
 from mmsearch_app.indexes.records import name_generation
 from tests.indexes.conftest import opened
 from tests.indexes.kit import NASTY, found, record, where
@@ -32,7 +32,7 @@ def index(tmp_path: Path) -> Iterator[MilvusIndex]:
 
 
 def add_older_generation(index: MilvusIndex) -> None:
-    """As they were made before filters were kept flat."""
+    """Create a generation with filters as JSON, as older versions did."""
     client = index._connection
     name = name_generation(index.collection, "model@1")
     schema, properties = make_schema(4, flat=False), {FINGERPRINT: "model@1"}
@@ -43,7 +43,7 @@ def add_older_generation(index: MilvusIndex) -> None:
 
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize(("condition", "expected"), FILTERS)
-def test_a_file_of_either_age_is_filtered_alike(
+def test_old_and_new_files_are_filtered_alike(
     index: MilvusIndex, condition: object, expected: set[str], *, older: bool
 ) -> None:
     if older:
@@ -61,7 +61,7 @@ def test_a_file_of_either_age_is_filtered_alike(
     assert found(index, generation, condition) == expected
 
 
-def test_what_an_older_file_holds_is_replaced_whole(index: MilvusIndex) -> None:
+def test_records_of_an_older_file_are_replaced_completely(index: MilvusIndex) -> None:
     add_older_generation(index)
     (generation,) = index.generations()
     for filters in ({"kind": "mug", "price": 3}, {"kind": "cup"}):
@@ -70,7 +70,7 @@ def test_what_an_older_file_holds_is_replaced_whole(index: MilvusIndex) -> None:
     assert found(index, generation, where("price", "gt", 0)) == set()
 
 
-def test_as_many_values_as_a_record_takes_are_found_in_a_file(index: MilvusIndex) -> None:
+def test_a_record_with_the_maximum_of_values_is_found_in_a_file(index: MilvusIndex) -> None:
     generation = index.create(fingerprint="model@1", dimension=4)
     values = list(range(8_000))
     index.upsert([record("all", n=values), record("none")], generation=generation.name)
@@ -88,7 +88,7 @@ def test_names_that_look_like_columns_or_wildcards_stay_apart(index: MilvusIndex
         assert found(index, generation, where(name, "gte", n)) == {f"r{n}"}
 
 
-def test_a_condition_on_two_names_and_products_left_out(
+def test_conditions_on_two_names_combine_with_excluded_products(
     uri_of: Callable[[str], str | Path],
 ) -> None:
     with opened(uri_of("lite-server")) as index:

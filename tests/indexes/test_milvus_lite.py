@@ -1,4 +1,4 @@
-"""Milvus Lite: one process, one writer, and what was acknowledged survives."""
+"""Milvus Lite: one process, one writer, and acknowledged writes survive."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def generation(index: MilvusIndex) -> Generation:
 
 
 def kill_after(path: Path, work: str) -> str:
-    """Kill a process, without warning, once `work` is done; answers its generation."""
+    """Kill a process once `work` is done; returns its generation."""
     code = (
         OPEN
         + "name = index.create(fingerprint='m', dimension=4).name\n"
@@ -65,7 +65,7 @@ def kill_after(path: Path, work: str) -> str:
     return name
 
 
-def test_what_was_written_survives_a_kill(path: Path) -> None:
+def test_written_records_survive_a_kill(path: Path) -> None:
     name = kill_after(path, "index.upsert(records(300), generation=name)")
     index = MilvusIndex(uri=path)
     assert set(index.ids(generation=name)) == {r.id for r in records(300)}
@@ -73,7 +73,7 @@ def test_what_was_written_survives_a_kill(path: Path) -> None:
     index.close()
 
 
-def test_what_was_deleted_stays_deleted_after_a_kill(path: Path) -> None:
+def test_deleted_records_stay_deleted_after_a_kill(path: Path) -> None:
     work = (
         "index.upsert(records(300), generation=name)\n"
         "index.delete([r.id for r in records(299)], generation=name)"
@@ -84,7 +84,7 @@ def test_what_was_deleted_stays_deleted_after_a_kill(path: Path) -> None:
     index.close()
 
 
-def test_threads_that_wrote_at_once_lost_nothing_to_a_kill(path: Path) -> None:
+def test_concurrent_writes_survive_a_kill(path: Path) -> None:
     work = """
 import threading
 import time
@@ -112,7 +112,7 @@ def test_a_promotion_survives_a_kill(path: Path) -> None:
     index.close()
 
 
-def test_an_index_that_a_kill_tore_is_built_again(
+def test_an_index_damaged_by_a_kill_is_rebuilt(
     path: Path, index: MilvusIndex, generation: Generation
 ) -> None:
     index.upsert(records(300), generation=generation.name)
@@ -123,23 +123,23 @@ def test_an_index_that_a_kill_tore_is_built_again(
     assert len(index.search(unit(1, 0, 0, 0), generation=generation.name, limit=300)) == 300
 
 
-def test_a_second_process_is_told_who_is_in_the_way(
+def test_a_second_process_learns_which_process_has_the_file(
     path: Path, index: MilvusIndex, generation: Generation
 ) -> None:
     done = run_python(LIST, str(path), generation.name)
     assert done.returncode == 1
-    assert f"IndexUnavailable: Milvus Lite cannot open {path}. One process" in done.stderr
+    assert f"IndexUnavailable: Milvus Lite cannot open {path}. Only one process" in done.stderr
 
 
-def test_what_else_is_in_the_way_of_a_file_is_said(tmp_path: Path) -> None:
+def test_other_obstacles_to_opening_the_file_are_reported(tmp_path: Path) -> None:
     (tmp_path / "plain.db").write_text("of something else")
-    with pytest.raises(IndexUnavailable, match="It is a plain file"):
+    with pytest.raises(IndexUnavailable, match="It is an ordinary file"):
         MilvusIndex(uri=tmp_path / "plain.db").live()
     with pytest.raises(IndexUnavailable, match=r"There is no folder .*nowhere"):
         MilvusIndex(uri=tmp_path / "nowhere" / "shop.db").live()
 
 
-def test_closing_lets_another_process_in(
+def test_closing_lets_another_process_open_the_file(
     path: Path, index: MilvusIndex, generation: Generation
 ) -> None:
     index.upsert([record("a")], generation=generation.name)
@@ -148,7 +148,7 @@ def test_closing_lets_another_process_in(
     assert (done.returncode, done.stdout) == (0, "a\n"), done.stderr
 
 
-def test_after_the_other_process_the_index_opens_again(
+def test_the_index_opens_again_after_the_other_process_ends(
     path: Path, index: MilvusIndex, generation: Generation
 ) -> None:
     index.close()
@@ -169,7 +169,7 @@ def test_two_indexes_of_one_process_share_a_file(
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_keeps_off_the_file_of_its_parent(
+def test_a_forked_child_does_not_touch_its_parents_file(
     index: MilvusIndex, generation: Generation
 ) -> None:
     index.upsert([record("a")], generation=generation.name)
@@ -186,7 +186,7 @@ def test_a_forked_child_keeps_off_the_file_of_its_parent(
     os.waitpid(child, 0)
     os.close(writer)
     with os.fdopen(reader) as answer:
-        assert "One process at a time" in answer.read()
+        assert "Only one process can open it" in answer.read()
     index.upsert([record("c")], generation=generation.name)
     assert set(index.ids(generation=generation.name)) == {"a", "c"}
 
@@ -197,15 +197,15 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         index.live()
 
 
-def test_a_filter_that_few_pictures_fulfil_loses_none_of_them(index: MilvusIndex) -> None:
-    """The graph of Milvus Lite does: 1 of 20 came back out of 20,000."""
+def test_a_filter_that_few_images_match_finds_all_of_them(index: MilvusIndex) -> None:
+    """The graph index of Milvus Lite loses them: it found 1 of 20 among 20,000."""
     generation = index.create(fingerprint="model@1", dimension=16)
     stored = [
         record(f"r{n}", vector, rare=n % 250 == 0)
         for n, vector in enumerate(units(3000, dimension=16))
     ]
     index.upsert(stored, generation=generation.name)
-    # The graph is there after opening anew.
+    # The graph is used after opening the file again.
     index.close()
     matches = index.search(
         stored[7].vector,

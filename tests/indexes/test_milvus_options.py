@@ -1,4 +1,4 @@
-"""What `MilvusIndex` does before it connects: nothing but checking its options."""
+"""`MilvusIndex` only validates its options before it connects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmsearch_app.indexes.milvus import MilvusIndex
 from tests.indexes.kit import run_python
 
 
-def test_making_one_loads_no_client_and_opens_no_file(tmp_path: Path) -> None:
+def test_constructing_loads_no_client_and_opens_no_file(tmp_path: Path) -> None:
     code = """
 import sys
 from mmsearch_app.indexes.milvus import MilvusIndex
@@ -27,23 +27,23 @@ print(sorted({"pymilvus", "milvus_lite", "grpc", "pandas"} & set(sys.modules)))
     [
         ({"uri": "shop.sqlite"}, "ends in .db"),
         ({"uri": "localhost:19530"}, "start with one of http:"),
-        ({"uri": "https://"}, "uri names no place after https:"),
-        ({"uri": "http://user:secret@"}, "uri names no place after http:$"),
-        ({"uri": "unix:"}, "uri names no place after unix:"),
-        ({"uri": "http://["}, "uri is no address: Invalid IPv6"),
-        ({"uri": "http://milvus:99999"}, "uri is no address: Port out of range"),
+        ({"uri": "https://"}, "uri has no host after https:"),
+        ({"uri": "http://user:secret@"}, "uri has no host after http:$"),
+        ({"uri": "unix:"}, "uri has no host after unix:"),
+        ({"uri": "http://["}, "uri is not a valid URL: Invalid IPv6"),
+        ({"uri": "http://milvus:99999"}, "uri is not a valid URL: Port out of range"),
         ({"uri": 5}, "uri must be a path or an address, not int"),
         ({"uri": None}, "uri must be a path or an address, not NoneType"),
         ({"uri": b"shop.db"}, "uri must be a path or an address, not bytes"),
-        ({"index_type": "hnsw"}, "take one of .*'HNSW'"),
+        ({"index_type": "hnsw"}, "use one of .*'HNSW'"),
         ({"index_type": "DISKANN"}, "not possible in Milvus Lite"),
-        ({"consistency": "strong"}, "take one of .*'Strong'"),
+        ({"consistency": "strong"}, "use one of .*'Strong'"),
         ({"collection": "product images"}, "letters, digits and _"),
         ({"collection": ""}, "letters, digits and _"),
         ({"timeout": 0}, "above 0"),
     ],
 )
-def test_a_wrong_option_value_is_refused_with_the_right_ones(
+def test_a_wrong_option_value_is_refused_and_the_right_ones_are_named(
     options: dict[str, object], lesson: str
 ) -> None:
     with pytest.raises(ValueError, match=lesson):
@@ -51,15 +51,15 @@ def test_a_wrong_option_value_is_refused_with_the_right_ones(
 
 
 @pytest.mark.parametrize("uri", ["unix:/run/milvus.sock", "tcp://milvus:19530", "http://[::1]:1"])
-def test_an_address_may_be_of_several_kinds(uri: str) -> None:
+def test_several_kinds_of_uri_are_accepted(uri: str) -> None:
     assert MilvusIndex(uri=uri).shared
 
 
-def test_a_server_takes_what_milvus_lite_does_not() -> None:
+def test_a_server_accepts_options_that_milvus_lite_does_not() -> None:
     MilvusIndex(uri="http://milvus:19530", index_type="DISKANN")
 
 
-def test_a_file_stays_the_same_when_the_folder_changes(
+def test_the_file_stays_the_same_if_the_working_directory_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.BASE_DIR = tmp_path

@@ -1,4 +1,4 @@
-"""Where the file of Milvus Lite is, whoever opens it from wherever."""
+"""The path of the Milvus Lite file, independent of the working directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def path_of(**options: Any) -> str | None:
     return MilvusIndex(**options)._connection.path
 
 
-def test_a_relative_path_counts_from_the_projects_folder(
+def test_a_relative_path_starts_at_the_projects_folder(
     settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.BASE_DIR = tmp_path / "shop"
@@ -24,7 +24,7 @@ def test_a_relative_path_counts_from_the_projects_folder(
     assert path_of(uri=tmp_path / "own.db") == str(tmp_path / "own.db")
 
 
-def test_without_such_a_folder_it_counts_from_where_the_process_was_started(
+def test_without_a_project_folder_it_starts_at_the_working_directory(
     settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del settings.BASE_DIR

@@ -1,4 +1,4 @@
-"""Milvus behind an address: several processes, outages, secrets."""
+"""Milvus servers: several processes, outages, secrets."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_promotion_elsewhere_is_seen_at_once(index: MilvusIndex) -> None:
     assert index.live() == new
 
 
-def test_three_processes_write_to_milvus_at_once_and_lose_nothing(milvus_uri: str) -> None:
+def test_three_processes_write_to_milvus_concurrently_and_lose_nothing(milvus_uri: str) -> None:
     with opened(milvus_uri) as index:
         name = index.create(fingerprint="model@1", dimension=4).name
         threads = [
@@ -97,7 +97,7 @@ def test_rows_that_milvus_has_sealed_and_indexed_are_found_alike(milvus_uri: str
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_makes_a_connection_of_its_own(
+def test_a_forked_child_opens_its_own_connection(
     index: MilvusIndex, generation: Generation
 ) -> None:
     index.upsert([record("a")], generation=generation.name)
@@ -111,7 +111,7 @@ def test_a_forked_child_makes_a_connection_of_its_own(
     assert set(index.ids(generation=generation.name)) == {"a", "b"}
 
 
-def test_a_users_own_collection_of_that_name_is_refused_and_kept(index: MilvusIndex) -> None:
+def test_a_foreign_collection_of_that_name_is_refused_and_kept(index: MilvusIndex) -> None:
     client = index._connection
     client.call("create_collection", index.collection, dimension=4)
     generation = index.create(fingerprint="model@1", dimension=4)
@@ -122,7 +122,7 @@ def test_a_users_own_collection_of_that_name_is_refused_and_kept(index: MilvusIn
     client.call("drop_collection", index.collection)
 
 
-def test_a_collection_that_is_no_generation_is_never_dropped(index: MilvusIndex) -> None:
+def test_a_collection_that_is_not_a_generation_is_never_dropped(index: MilvusIndex) -> None:
     client = index._connection
     name = f"{index.collection}_of_the_shop"
     client.call("create_collection", name, dimension=4)
@@ -132,7 +132,7 @@ def test_a_collection_that_is_no_generation_is_never_dropped(index: MilvusIndex)
     client.call("drop_collection", name)
 
 
-def test_a_dead_address_fails_at_once() -> None:
+def test_an_unreachable_address_fails_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     index = MilvusIndex(uri=f"http://127.0.0.1:{port}", timeout=0.5)
@@ -140,7 +140,7 @@ def test_a_dead_address_fails_at_once() -> None:
         index.live()
 
 
-def test_a_server_that_says_nothing_fails_within_the_timeout() -> None:
+def test_a_server_that_never_answers_fails_within_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         index = MilvusIndex(uri=f"http://127.0.0.1:{mute.getsockname()[1]}", timeout=0.5)
         with pytest.raises(IndexUnavailable):
@@ -182,7 +182,7 @@ def test_after_an_outage_the_next_call_works(lite_server: LiteServer) -> None:
     index.close()
 
 
-def test_no_secret_is_told(lite_server: LiteServer) -> None:
+def test_errors_show_no_secret(lite_server: LiteServer) -> None:
     address = lite_server.uri.removeprefix("http://")
     index = MilvusIndex(uri=f"http://root:hunter2@{address}", token="hunter3", timeout=300)
     told = [index.describe(), repr(index)]

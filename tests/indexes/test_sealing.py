@@ -1,4 +1,4 @@
-"""A generation just filled answers as well as it ever will, once it is settled."""
+"""A generation that was just filled is searched exactly once it is settled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from mmsearch_app.indexes.base import Index, IndexMissing
 from mmsearch_app.indexes.memory import MemoryIndex
-from mmsearch_app.indexes.milvus_generations import LOADING
+from mmsearch_app.indexes.milvus.generations import LOADING
 from tests.indexes.conftest import ENGINES, opened
 from tests.indexes.kit import record, unit, units
 
@@ -23,7 +23,7 @@ ACCURATE = {
     "index_params": {"M": 24, "efConstruction": 200},
     "search_params": {"ef": 600},
 }
-"""So good an index that whatever is missed is not its fault."""
+"""Index parameters so precise that a miss is not caused by the index."""
 
 
 @pytest.fixture(params=ENGINES)
@@ -45,7 +45,7 @@ def fill(index: Index, count: int, *, seed: int = 0) -> str:
 
 
 def wait(shares: Iterator[float], *, seconds: float = 600) -> list[float]:
-    """Look until all is done, as a rebuild does; what was seen."""
+    """Poll until the index is built, as a rebuild does; returns the shares."""
     seen, deadline = [], time.monotonic() + seconds
     for share in shares:
         assert time.monotonic() < deadline, f"stands at {share}"
@@ -55,7 +55,7 @@ def wait(shares: Iterator[float], *, seconds: float = 600) -> list[float]:
 
 
 def recall(index: Index, name: str, vectors: np.ndarray) -> float:
-    """Recall at 10 against a look at every vector."""
+    """Recall at 10, compared with an exhaustive search."""
     right = 0
     for query in QUERIES:
         nearest = {f"r{n:05}" for n in np.argsort(-(vectors @ query))[:10]}
@@ -64,10 +64,10 @@ def recall(index: Index, name: str, vectors: np.ndarray) -> float:
     return right / (10 * len(QUERIES))
 
 
-def test_right_after_the_switch_ten_of_ten_are_found(index: Index) -> None:
-    """A Milvus 2.3 that was not waited for finds 7 of 10 here, and with 64 dimensions 5."""
+def test_right_after_the_switch_all_ten_neighbours_are_found(index: Index) -> None:
+    """Without waiting, Milvus 2.3 finds 7 of 10 here, and 5 with 64 dimensions."""
     other = not index.shared or getattr(index, "single_writer", False)
-    count = 2_000 if other else 20_000  # memory and Milvus Lite look at every vector
+    count = 2_000 if other else 20_000  # memory and Milvus Lite compare every vector
     name = fill(index, count)
     shares = wait(index.settle(generation=name))
     index.promote(name)
@@ -75,7 +75,7 @@ def test_right_after_the_switch_ten_of_ten_are_found(index: Index) -> None:
     assert all(0 <= share <= 1 for share in shares)
 
 
-def test_what_is_written_while_it_settles_is_there(index: Index) -> None:
+def test_records_written_while_settling_are_found(index: Index) -> None:
     name = fill(index, 1_500)
     shares = index.settle(generation=name)
     next(shares, None)
@@ -88,7 +88,7 @@ def test_what_is_written_while_it_settles_is_there(index: Index) -> None:
     assert "r00007" not in set(index.ids(generation=name))
 
 
-def test_what_was_promoted_meanwhile_is_not_taken_from_visitors(milvus_uri: str) -> None:
+def test_a_generation_promoted_meanwhile_stays_searchable(milvus_uri: str) -> None:
     with opened(milvus_uri, timeout=300) as index:
         name = fill(index, 3_000)
         shares = index.settle(generation=name)
@@ -99,7 +99,7 @@ def test_what_was_promoted_meanwhile_is_not_taken_from_visitors(milvus_uri: str)
         assert state.name == "Loaded"
 
 
-def test_a_generation_of_a_few_needs_no_wait(index: Index) -> None:
+def test_a_small_generation_needs_no_wait(index: Index) -> None:
     assert list(index.settle(generation=fill(index, 20))) == []
 
 
@@ -108,7 +108,7 @@ def test_an_empty_generation_needs_no_wait(index: Index) -> None:
     assert list(index.settle(generation=name)) == []
 
 
-def test_a_generation_that_is_gone_does_not_settle(index: Index) -> None:
+def test_a_dropped_generation_cannot_settle(index: Index) -> None:
     name = fill(index, 2)
     index.drop(name)
     with pytest.raises(IndexMissing):

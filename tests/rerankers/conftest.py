@@ -1,4 +1,4 @@
-"""Models that are written once for all tests of this folder."""
+"""Tiny models that are written once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytest.importorskip("transformers", reason="the models need transformers")
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny model, by the name of its family."""
+    """The folder of a tiny model, by its family."""
     from tests.rerankers.kit import WRITERS
 
     folders: dict[str, Path] = {}
@@ -30,7 +30,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 @pytest.fixture(scope="session")
 def load(checkpoint: Callable[[str], Path]) -> Callable[..., Any]:
-    """A loaded tiny model; the same one for the same options."""
+    """A loaded tiny model; the same object for the same options."""
     from tests.rerankers import kit
 
     models: dict[str, Any] = {}

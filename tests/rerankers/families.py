@@ -1,11 +1,11 @@
-"""Tiny models of two families more, whose processors want tokens of their own."""
+"""Tiny models of two more families, whose processors need special tokens."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from tests.models.checkpoints import TOWER, train_tokenizer
+from tests.embedders.checkpoints import TOWER, train_tokenizer
 
 SMALL = {
     "hidden_size": 32,
@@ -38,7 +38,7 @@ QWEN_CHAT = (
 
 
 def write_gemma3(folder: Path) -> Path:
-    """A Gemma 3 that sees pictures of 64 × 64 as four tokens; needs no torchvision."""
+    """A Gemma 3 with images of 64 × 64 as four tokens; needs no torchvision."""
     import torch
     from transformers import (
         Gemma3Config,
@@ -79,7 +79,7 @@ def write_gemma3(folder: Path) -> Path:
 
 
 def write_qwen3_vl(folder: Path) -> Path:
-    """A Qwen3-VL whose pictures have at most 64 tokens; its processor needs torchvision."""
+    """A Qwen3-VL with at most 64 tokens per image; its processor needs torchvision."""
     import torch
     from transformers import (
         Qwen2VLImageProcessor,

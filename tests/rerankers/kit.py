@@ -1,4 +1,4 @@
-"""Tiny vision-language models with random weights, and questions to ask them."""
+"""Tiny vision-language models with random weights, and queries for them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 from PIL import Image
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.rerankers.forms import LABELS
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.local import LocalVLM
-from tests.models.checkpoints import CHAT, TOWER, train_tokenizer, write_idefics3
+from mmsearch_app.rerankers.replies.schemas import LABELS
+from tests.embedders.checkpoints import CHAT, TOWER, train_tokenizer, write_idefics3
 from tests.rerankers.families import write_gemma3, write_qwen3_vl
 
 PHI3 = Path(__file__).resolve().parent.parent / "reference" / "phi3_vision" / "tiny"
@@ -23,7 +23,7 @@ TEXT = TOWER | {"num_key_value_heads": 2, "max_position_embeddings": 8192, "pad_
 
 
 def write_llava(folder: Path) -> Path:
-    """A LLaVA whose tower is a CLIP of 32 × 32."""
+    """A LLaVA with a CLIP of 32 × 32 as its vision tower."""
     import torch
     from transformers import (
         CLIPImageProcessorPil,
@@ -58,7 +58,7 @@ def write_llava(folder: Path) -> Path:
 
 
 def write_phi3_vision(folder: Path) -> Path:
-    """The small Phi-3 Vision of the reference, whose vocabulary gets the letters of labels."""
+    """The small Phi-3 Vision of the reference, with the letters of labels in its vocabulary."""
     shutil.copytree(PHI3, folder)
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
@@ -80,21 +80,21 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
 
 
 def load(family: str, folder: Path, **options: Any) -> LocalVLM:
-    """The model in that folder, through the production code."""
+    """Load the model in a folder by the production code."""
     processing = {"num_crops": 1} if family == "phi3-vision" else {}
     fixed: dict[str, Any] = {"dtype": "float32", "device": "cpu", "processing": processing}
     return LocalVLM(path=folder, **(fixed | options))
 
 
 def product(number: int) -> Content:
-    """A plain picture with a title."""
+    """A title with an image of one colour."""
     colour = COLOURS[number % len(COLOURS)]
     picture = Image.new("RGB", (60 + number, 80), colour)
     return Content(image=picture, text=f"{colour} bag {number}")
 
 
 def products(count: int) -> list[Content]:
-    """Candidates, the fourth without a picture."""
+    """Candidates; the fourth has no image."""
     found = [product(number) for number in range(count)]
     return [Content(text="bag 3") if place == 3 else item for place, item in enumerate(found)]
 

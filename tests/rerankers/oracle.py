@@ -1,4 +1,4 @@
-"""A reranker that knows the example catalogue's attributes, and lies as much as it is told."""
+"""A reranker that knows the example catalogue's attributes, and lies on demand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import log2
 
 from example_shop.catalogue import Item, items
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.rerankers.fusion import fuse, fuse_scores
 
@@ -17,16 +17,16 @@ SHOWN = 9
 
 
 def fit(wanted: Item, found: Item) -> int:
-    """How well a product answers "like this": 0 to 4, kind above colour and pattern."""
+    """How well a product matches "like this": 0 to 4; the kind counts more than the look."""
     same = (found.colour == wanted.colour) + (found.pattern == wanted.pattern)
     return 2 * (found.kind == wanted.kind) + same
 
 
 @dataclass(kw_only=True)
 class Oracle:
-    """Grades by attributes. With `lies` (a probability) a grade is a guess; with `bias` (grades
-    from the first candidate to the last) those shown first are graded better; `spite` turns
-    the grades round."""
+    """Grades by attributes. `lies` is the probability that a grade is random, `bias` is added to
+    the grade of the first candidate and falls towards 0 at the last, `spite` reverses all grades.
+    """
 
     lies: float = 0.0
     bias: float = 0.0
@@ -38,10 +38,12 @@ class Oracle:
         wanted = ITEMS[query.text or ""]
         places = range(len(candidates))
         known = [2.5 * fit(wanted, ITEMS[found.text or ""]) for found in candidates]
-        told = [
-            self.chance.uniform(0, 10) if self.chance.random() < self.lies else k for k in known
+        grades = [
+            self.chance.uniform(0, 10) if self.chance.random() < self.lies else grade
+            for grade in known
         ]
-        grades = [(10 - told[p]) if self.spite else told[p] for p in places]
+        if self.spite:
+            grades = [10 - grade for grade in grades]
         grades = [grades[p] + self.bias * (1 - p / len(places)) for p in places]
         order = sorted(places, key=lambda p: (-grades[p], p))
         return Ranking(order=tuple(order), grades=tuple(grades))
@@ -49,7 +51,7 @@ class Oracle:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A wanted product and what stage 1 found, with its scores, best first."""
+    """A wanted product, and the products that stage 1 found with their scores, best first."""
 
     wanted: Item
     found: tuple[Item, ...]
@@ -57,7 +59,7 @@ class Question:
 
 
 def questions(count: int, *, noise: float) -> list[Question]:
-    """Stage 1 as a fair but noisy judge of some forty products."""
+    """Questions whose stage 1 judges some forty products fairly, but with noise."""
     chance = random.Random(11)
     every = list(ITEMS.values())
     made = []
@@ -75,7 +77,7 @@ def questions(count: int, *, noise: float) -> list[Question]:
 
 
 def measure(question: Question, order: Sequence[int]) -> float:
-    """nDCG of an order of what was found, gains by `fit`."""
+    """The nDCG of an order of the products found, with gains by `fit`."""
     gains = [2.0 ** fit(question.wanted, item) - 1 for item in question.found]
     ideal = sum(g / log2(p + 2) for p, g in enumerate(sorted(gains, reverse=True)))
     given = sum(gains[place] / log2(p + 2) for p, place in enumerate(order))
@@ -91,11 +93,10 @@ def compare(
         shown = [Content(text=item.title) for item in question.found]
         ranking = oracle.rerank(Content(text=question.wanted.title), shown)
         assert ranking.grades is not None
-        fused = (
-            fuse_scores(question.scores, ranking.grades, weight=weight)
-            if by_scores
-            else fuse(ranking.order, weight=weight)
-        )
+        if by_scores:
+            fused = fuse_scores(question.scores, ranking.grades, weight=weight)
+        else:
+            fused = fuse(ranking.order, weight=weight)
         for place, order in enumerate((range(len(shown)), ranking.order, fused)):
             sums[place] += measure(question, order) / len(asked)
     return sums[0], sums[1], sums[2]

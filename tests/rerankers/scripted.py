@@ -1,4 +1,4 @@
-"""A model that says what a test tells it to."""
+"""A model whose replies a test scripts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmsearch_app.rerankers.vlm import Capabilities, Form, Prompt
 
 
 class Scripted:
-    """Replies by a function of the prompt; without `scorer` it has no logits."""
+    """Replies with a text or a function of the prompt; has logits only if `scorer` is given."""
 
     fingerprint = "scripted-1"
 
@@ -47,6 +47,6 @@ class Scripted:
         self.generate([Prompt(parts=("Hello",))], max_tokens=1)
 
     def words(self, place: int = -1) -> str:
-        """All that a prompt says."""
+        """All text of a prompt."""
         prompt = self.asked[place]
         return "\n".join([prompt.system, *(p for p in prompt.parts if isinstance(p, str))])

@@ -1,11 +1,11 @@
-"""The picture that a model is shown."""
+"""The collage of query and candidates."""
 
 from __future__ import annotations
 
 import pytest
 from PIL import Image, ImageChops
 
-from mmsearch_app.rerankers.collage import LAYOUTS, PHI3_VISION, Grid, Layout, draw
+from mmsearch_app.rerankers.prompts.collage import LAYOUTS, PHI3_VISION, Grid, Layout, draw
 from tests.pictures import near
 
 GREEN, RED = (20, 160, 40), (210, 20, 30)
@@ -23,7 +23,7 @@ def cell(canvas: Image.Image, grid: Grid, place: int) -> Image.Image:
 
 
 def box_of(picture: Image.Image, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Where a colour is."""
+    """The bounding box of a colour."""
     spread = ImageChops.difference(picture, Image.new("RGB", picture.size, colour)).convert("L")
     found = spread.point(lambda value: 255 if value < 8 else 0).getbbox()
     assert found is not None
@@ -46,7 +46,7 @@ def test_every_candidate_is_whole_inside_its_own_cell(layout: Layout, count: int
 
 
 @pytest.mark.parametrize("size", [(100, 1000), (1000, 100), (7, 5), (640, 640)])
-def test_pictures_are_never_stretched(size: tuple[int, int]) -> None:
+def test_images_are_never_stretched(size: tuple[int, int]) -> None:
     grid = PHI3_VISION.choose(12)
 
     canvas = draw(plain(9, 9, RED), [plain(*size)], labels="A", grid=grid)
@@ -55,7 +55,7 @@ def test_pictures_are_never_stretched(size: tuple[int, int]) -> None:
     assert (right - left) / (bottom - top) == pytest.approx(size[0] / size[1], rel=0.05)
 
 
-def test_nothing_covers_a_picture() -> None:
+def test_nothing_covers_an_image() -> None:
     grid = PHI3_VISION.choose(12)
 
     canvas = draw(plain(90, 90, RED), [plain(90, 90)], labels="A", grid=grid)
@@ -65,7 +65,7 @@ def test_nothing_covers_a_picture() -> None:
     assert all(near(pixel, GREEN) for _, pixel in inner.getcolors(99999) or [])
 
 
-def test_phi3_vision_gets_a_canvas_whose_cells_are_its_crops() -> None:
+def test_the_cells_of_the_phi3_vision_collage_are_its_crops() -> None:
     from mmsearch_app.rerankers.phi3_vision.pictures import CROP, count_tokens, fit
 
     grid = PHI3_VISION.choose(12)
@@ -92,7 +92,7 @@ def test_labels_are_large_and_differ(layout: Layout) -> None:
         assert 0 < left < right < grid.cell
 
 
-def test_the_query_is_set_apart_by_its_frame_and_its_name() -> None:
+def test_the_query_has_its_own_frame_and_label() -> None:
     grid = PHI3_VISION.choose(12)
     canvas = draw(plain(90, 90), [plain(90, 90)], labels="A", grid=grid)
 
@@ -103,7 +103,7 @@ def test_the_query_is_set_apart_by_its_frame_and_its_name() -> None:
     assert asked.getpixel((5, 5)) != found.getpixel((5, 5))
 
 
-def test_without_a_query_picture_candidates_begin_at_the_first_place() -> None:
+def test_without_a_query_image_candidates_begin_at_the_first_place() -> None:
     grid = PHI3_VISION.choose(4)
 
     canvas = draw(None, [plain(90, 90)], labels="A", grid=grid)
@@ -111,7 +111,7 @@ def test_without_a_query_picture_candidates_begin_at_the_first_place() -> None:
     assert near(cell(canvas, grid, 0).getpixel((336, 380)), GREEN)
 
 
-def test_a_model_s_limit_of_pixels_is_kept() -> None:
+def test_a_models_pixel_limit_is_respected() -> None:
     grid = PHI3_VISION.choose(12, max_pixels=500_000)
 
     width, height = grid.size
@@ -119,6 +119,6 @@ def test_a_model_s_limit_of_pixels_is_kept() -> None:
     assert grid.places == 12
 
 
-def test_more_pictures_than_places_are_refused() -> None:
+def test_more_images_than_places_are_refused() -> None:
     with pytest.raises(ValueError, match="has 16 places, not 17"):
         PHI3_VISION.choose(17)

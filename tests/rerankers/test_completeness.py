@@ -1,4 +1,4 @@
-"""Whatever a model with random weights wants to say, every candidate comes back."""
+"""Every candidate is ranked, whatever a model with random weights replies."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_bfloat16_is_what_the_network_computes_in(load: Callable[..., Any], fami
 
 @pytest.mark.parametrize("name", QUERIES)
 @pytest.mark.parametrize("mode", ["grades", "letters"])
-def test_every_kind_of_question_is_answered(load: Callable[..., Any], mode: str, name: str) -> None:
+def test_every_kind_of_query_is_answered(load: Callable[..., Any], mode: str, name: str) -> None:
     reranker = VisionReranker(model=load("idefics3"), mode=mode, caption=True)
 
     ranking = reranker.rerank(QUERIES[name], products(5))
@@ -77,7 +77,7 @@ def test_every_kind_of_question_is_answered(load: Callable[..., Any], mode: str,
     assert bool(ranking.caption) == (QUERIES[name].image is not None)
 
 
-def test_candidates_without_any_picture_are_ranked_by_their_titles(
+def test_candidates_without_any_image_are_ranked_by_their_titles(
     load: Callable[..., Any],
 ) -> None:
     reranker = VisionReranker(model=load("idefics3"))

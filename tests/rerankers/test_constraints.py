@@ -1,4 +1,4 @@
-"""Tokens that a grammar allows, and models that are held to it."""
+"""Tokens that a grammar allows, and models that are constrained to them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.rerankers.forms import REASON_BYTES, grades_form, labels_for, ranking_form
-from mmsearch_app.rerankers.grammar import Choice, Grammar, Permutation, Text, exactly
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt
+from mmsearch_app.inference.content import ModelFailed
+from mmsearch_app.rerankers.replies.grammar import Choice, Grammar, Permutation, Text, exactly
+from mmsearch_app.rerankers.replies.schemas import (
+    REASON_BYTES,
+    grades_form,
+    labels_for,
+    ranking_form,
+)
+from mmsearch_app.rerankers.vlm import Prompt
 
 torch = pytest.importorskip("torch", reason="the models need torch")
 
@@ -23,7 +29,7 @@ VOCABULARY = (
 
 
 def make_tokenizer() -> Any:
-    """Byte-level, with tokens that span several parts of a reply."""
+    """A byte-level tokenizer with tokens that span several parts of a reply."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -41,13 +47,13 @@ def make_tokenizer() -> Any:
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Any:
-    from mmsearch_app.rerankers.constraints import Vocabulary
+    from mmsearch_app.rerankers.replies.constraints import Vocabulary
 
     return Vocabulary(make_tokenizer())
 
 
 def walk(vocabulary: Any, grammar: Grammar, chance: random.Random) -> bytes:
-    """Any allowed token after the other, until the reply is complete."""
+    """Append random allowed tokens until the reply is complete."""
     state, written = grammar.start, b""
     while not grammar.done(state):
         token = chance.choice(vocabulary.allowed(grammar, state).tolist())
@@ -59,7 +65,7 @@ def walk(vocabulary: Any, grammar: Grammar, chance: random.Random) -> bytes:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("name", FORMS)
-def test_any_walk_through_allowed_tokens_ends_in_a_complete_reply(
+def test_any_sequence_of_allowed_tokens_ends_in_a_complete_reply(
     vocabulary: Any, name: str, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -77,8 +83,8 @@ def test_any_walk_through_allowed_tokens_ends_in_a_complete_reply(
         assert sorted(reply["ranking"]) == list(labels_for(count))
 
 
-def test_allowed_tokens_are_all_that_the_grammar_takes(vocabulary: Any) -> None:
-    """Against trying every token, along some replies."""
+def test_allowed_tokens_are_exactly_those_the_grammar_accepts(vocabulary: Any) -> None:
+    """Compared with trying every token, for the prefixes of some replies."""
     grammar = Grammar([exactly('{"A": '), Choice((b"1", b"10")), exactly(', "r": "'), Text(40)])
     for reply in (b'{"A": 10, "r": "red', '{"A": 1, "r": "é'.encode()):
         state = grammar.start
@@ -104,7 +110,7 @@ def test_a_token_may_span_several_parts_of_a_reply(vocabulary: Any) -> None:
     assert allowed == {b"0", b",", b', "', b'0, "'}
 
 
-def test_a_permutation_takes_no_label_twice() -> None:
+def test_a_permutation_contains_no_label_twice() -> None:
     grammar = Grammar([Permutation("ABC")])
 
     assert grammar.read(b'"B", "A", "C"') is not None
@@ -113,10 +119,8 @@ def test_a_permutation_takes_no_label_twice() -> None:
 
 
 @pytest.mark.parametrize("spoiled", [float("nan"), float("-inf"), float("inf")])
-def test_logits_that_are_no_numbers_still_allow_what_is_allowed(
-    vocabulary: Any, spoiled: float
-) -> None:
-    from mmsearch_app.rerankers.constraints import Constraint
+def test_nan_logits_still_select_an_allowed_token(vocabulary: Any, spoiled: float) -> None:
+    from mmsearch_app.rerankers.replies.constraints import Constraint
 
     form = grades_form(2)
     held = Constraint(form.grammar, vocabulary, [0])
@@ -129,7 +133,7 @@ def test_logits_that_are_no_numbers_still_allow_what_is_allowed(
 
 
 def test_a_complete_reply_can_only_end(vocabulary: Any) -> None:
-    from mmsearch_app.rerankers.constraints import Constraint
+    from mmsearch_app.rerankers.replies.constraints import Constraint
 
     form = grades_form(1)
     ids = {piece: token for token, piece in vocabulary.pieces.items()}
@@ -143,7 +147,7 @@ def test_a_complete_reply_can_only_end(vocabulary: Any) -> None:
     assert torch.isfinite(scores[0]).nonzero().tolist() == [[0]]
 
 
-def test_rows_of_a_batch_are_held_each_by_itself(load: Callable[..., Any]) -> None:
+def test_rows_of_a_batch_are_constrained_independently(load: Callable[..., Any]) -> None:
     model = load("idefics3", temperature=2.0, batch_size=3)
     prompts = [Prompt(parts=(words,)) for words in ("red", "a blue bag", "x" * 200)]
 
@@ -164,7 +168,7 @@ def test_a_reason_is_valid_text_within_its_limit(load: Callable[..., Any]) -> No
         assert len(reason.encode()) <= REASON_BYTES
 
 
-def test_allowed_tokens_are_kept_where_the_model_is(vocabulary: Any) -> None:
+def test_allowed_tokens_are_cached_on_the_models_device(vocabulary: Any) -> None:
     grammar, scores = grades_form(2).grammar, torch.empty(1, 999, device="meta")
     state = grammar.read(b'{"A": 1, "B": 2, "reason": "')
 
@@ -184,10 +188,10 @@ def test_tokens_beyond_what_a_model_scores_are_not_allowed(vocabulary: Any) -> N
     assert set(every) - set(few) == {max(every)}
 
 
-def test_a_tokenizer_that_does_not_tell_its_bytes_is_refused() -> None:
+def test_a_tokenizer_whose_bytes_are_unknown_is_refused() -> None:
     from transformers import CanineTokenizer
 
-    from mmsearch_app.rerankers.constraints import Vocabulary
+    from mmsearch_app.rerankers.replies.constraints import Vocabulary
 
     with pytest.raises(ModelFailed, match=r"CanineTokenizer is no fast tokenizer: .*tokenizer"):
         Vocabulary(CanineTokenizer())
@@ -197,7 +201,7 @@ def test_a_tokenizer_that_cannot_write_the_reply_is_named() -> None:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    from mmsearch_app.rerankers.constraints import Constraint, Vocabulary
+    from mmsearch_app.rerankers.replies.constraints import Constraint, Vocabulary
 
     poor = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel({"<end>": 0, "hello": 1}, unk_token="<end>")),

@@ -1,4 +1,4 @@
-"""Weights from the hub: an interrupted download is resumed, and what a processor lacks is told."""
+"""Weights from the hub: resumed downloads, and errors that name missing packages."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.embedders.weights import MissingWeights
+from mmsearch_app.inference.weights import MissingWeights
 from mmsearch_app.rerankers.local import LocalVLM
 from tests import fresh
-from tests.models.checkpoints import train_tokenizer
+from tests.embedders.checkpoints import train_tokenizer
 from tests.rerankers.families import QWEN_MARKS
 
 COMMIT = "c" * 40
 
 
 class Hub:
-    """In place of the hub: its cache in the real layout, half filled, and what it was asked."""
+    """Replaces the hub: a partly filled cache in the real layout, and the requests made."""
 
     def __init__(self, cache: Path, model: Path) -> None:
         self.model = model
@@ -56,7 +56,7 @@ def test_a_complete_download_is_used_without_asking_the_hub(hub: Hub) -> None:
     assert hub.asked == [False]
 
 
-def test_an_interrupted_download_is_told_where_nothing_may_be_downloaded(hub: Hub) -> None:
+def test_an_interrupted_download_is_reported_if_downloads_are_not_allowed(hub: Hub) -> None:
     model = LocalVLM(model="nobody/tiny", local_files_only=True, device="cpu")
     with pytest.raises(MissingWeights, match="nobody/tiny at revision main is not on this"):
         model.warm_up()
@@ -84,7 +84,7 @@ def test_a_processor_that_needs_another_package_names_it(tmp_path: Path) -> None
     assert said.strip().endswith("its processor needs torchvision: pip install torchvision")
 
 
-def test_the_real_collage_of_phi_3_vision_is_seen_in_sixteen_crops(
+def test_the_real_phi_3_vision_collage_is_split_into_sixteen_crops(
     checkpoint: Callable[[str], Path],
 ) -> None:
     from mmsearch_app.rerankers.llvm import VisionReranker

@@ -1,4 +1,4 @@
-"""Fusion never falls far below the index, whatever the reranker says."""
+"""Fusion is never much worse than the index alone, whatever the reranker says."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.rerankers.oracle import Oracle, compare, questions
 ASKED = questions(200, noise=0.2)
 HALF = 0.5
 GUESSES_COST = 0.02
-"""nDCG that half a weight for pure guesses may cost at most."""
+"""The largest loss of nDCG at half a weight with random grades."""
 BIAS_COSTS = 0.04
-"""The same for guesses under a strong bias to the last candidates."""
+"""The same with random grades and a strong bias to the last candidates."""
 SPITE_COSTS = 0.11
-"""The same for a reranker that turns the truth round."""
+"""The same with reversed grades."""
 
 
 @pytest.mark.parametrize("by_scores", [False, True], ids=["ranks", "scores"])
@@ -43,7 +43,7 @@ def test_a_bias_against_the_index_costs_no_more_than_the_bound(*, by_scores: boo
 
 
 @pytest.mark.parametrize("by_scores", [False, True], ids=["ranks", "scores"])
-def test_even_spite_costs_no_more_than_the_bound(*, by_scores: bool) -> None:
+def test_reversed_grades_cost_no_more_than_the_bound(*, by_scores: bool) -> None:
     index, alone, fused = compare(Oracle(spite=True), ASKED, weight=HALF, by_scores=by_scores)
 
     assert index - SPITE_COSTS <= fused
@@ -67,13 +67,13 @@ def test_half_a_weight_keeps_the_best_of_the_index_among_the_first_four() -> Non
             assert fuse(order, weight=HALF).index(0) < 4
 
 
-def test_a_candidate_that_both_put_first_stays_first() -> None:
+def test_a_candidate_first_in_both_orders_stays_first() -> None:
     for order in permutations(range(1, 6)):
         assert fuse((0, *order), weight=0.7)[0] == 0
 
 
 def test_scores_are_standardised_before_they_are_added() -> None:
-    """The index is sure of its first, the grades hardly prefer the second."""
+    """The index strongly prefers its first hit, the grades slightly prefer the second."""
     assert fuse_scores([0.9, 0.2, 0.1], [5.0, 5.1, 5.0], weight=0.2)[0] == 0
     assert fuse_scores([0.31, 0.3, 0.1], [1.0, 9.0, 0.0], weight=0.5)[0] == 1
 
@@ -105,14 +105,14 @@ def test_a_weight_out_of_range_is_refused(weight: float) -> None:
         ([(9, None, 0), (8, None, 1)], 1.0),
     ],
 )
-def test_agreement_is_kendall_s_tau_b(
+def test_agreement_is_kendalls_tau_b(
     rounds: list[tuple[float | None, ...]], agreement: float
 ) -> None:
     assert measure_agreement(rounds) == pytest.approx(agreement)
 
 
 @pytest.mark.parametrize(("agreement", "weight"), [(None, 0.6), (1.0, 0.6), (0.5, 0.3), (-1, 0)])
-def test_a_reranker_is_trusted_as_far_as_it_agrees_with_itself(
+def test_the_weight_of_a_reranker_depends_on_its_agreement_with_itself(
     agreement: float | None, weight: float
 ) -> None:
     assert trust(0.6, agreement) == pytest.approx(weight)

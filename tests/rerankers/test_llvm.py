@@ -1,4 +1,4 @@
-"""The reranker that a setting names: its modes, windows and rounds."""
+"""`VisionReranker`: modes, windows and rounds."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content, ModelFailed
 from mmsearch_app.rerankers.base import Reranker
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt
+from mmsearch_app.rerankers.vlm import Prompt
 from tests.rerankers.kit import QUERIES, product, products
 from tests.rerankers.scripted import Scripted
 
 
 def titles_in(prompt: Prompt) -> list[str]:
-    """The candidates' titles as the prompt names them, in the order shown."""
+    """The candidates' titles in the prompt, in the order shown."""
     line = next(
         line
         for part in prompt.parts
@@ -32,7 +32,7 @@ def number_of(title: str) -> int:
 
 
 def grade_by(worth: Callable[[int, int], int]) -> Callable[[Prompt], str]:
-    """A model that grades by the number in the title and the place at which it is shown."""
+    """A model that grades by the number in a title and the position at which it is shown."""
 
     def reply(prompt: Prompt) -> str:
         titles = titles_in(prompt)
@@ -55,7 +55,7 @@ def titled(count: int) -> list[Content]:
     return [product(number) for number in range(count)]
 
 
-def test_it_is_a_reranker() -> None:
+def test_it_fulfils_the_reranker_protocol() -> None:
     assert isinstance(VisionReranker(model=Scripted()), Reranker)
 
 
@@ -98,7 +98,7 @@ def test_a_sliding_window_brings_the_best_from_the_end_to_the_top() -> None:
     assert sorted(ranking.order) == list(range(20))
 
 
-def test_letters_follow_the_logits_and_unknown_ones_go_behind() -> None:
+def test_letters_follow_the_logits_and_unknown_ones_come_last() -> None:
     logits = {"A": 1.0, "B": float("-inf"), "C": 3.0, "D": 2.0}
     model = Scripted("Because.", scorer=lambda prompt, word: logits[word])
 
@@ -118,7 +118,7 @@ def test_letters_generate_nothing_unless_a_reason_is_asked_for() -> None:
     assert model.forms == []
 
 
-def test_pairs_ask_about_each_candidate_alone_and_grade_by_the_two_logits() -> None:
+def test_pairs_grade_each_candidate_by_the_logits_of_yes_and_no() -> None:
     def score(prompt: Prompt, word: str) -> float:
         said = prompt.parts[-1]
         return 2.0 if (word.lower() == "yes") == ("bag 1" in str(said)) else 0.0
@@ -141,7 +141,7 @@ def test_a_mode_that_reads_logits_refuses_a_model_without() -> None:
 
 
 @pytest.mark.parametrize(("max_images", "pictures"), [(1, 1), (3, 1), (4, 4)])
-def test_candidates_are_shown_apart_where_the_model_takes_so_many_pictures(
+def test_candidates_are_separate_images_if_the_model_accepts_enough_images(
     max_images: int, pictures: int
 ) -> None:
     model = Scripted("{}", max_images=max_images)
@@ -151,7 +151,7 @@ def test_candidates_are_shown_apart_where_the_model_takes_so_many_pictures(
     assert len(model.asked[0].pictures) == pictures
 
 
-def test_no_picture_is_larger_than_the_model_takes() -> None:
+def test_no_image_is_larger_than_the_model_accepts() -> None:
     model = Scripted("{}", max_pixels=300_000)
 
     VisionReranker(model=model).rerank(QUERIES["both"], titled(9))
@@ -160,7 +160,7 @@ def test_no_picture_is_larger_than_the_model_takes() -> None:
     assert width * height <= 300_000
 
 
-def test_a_model_that_judges_the_products_agrees_with_itself() -> None:
+def test_a_model_that_judges_products_agrees_with_itself() -> None:
     model = Scripted(grade_by(lambda number, _: number))
 
     ranking = VisionReranker(model=model, rounds=3).rerank(QUERIES["both"], titled(6))
@@ -170,7 +170,7 @@ def test_a_model_that_judges_the_products_agrees_with_itself() -> None:
     assert ranking.grades == (0, 1, 2, 3, 4, 5)
 
 
-def test_a_model_that_judges_the_places_does_not() -> None:
+def test_a_model_that_judges_positions_does_not_agree_with_itself() -> None:
     model = Scripted(grade_by(lambda _, place: 9 - place))
 
     ranking = VisionReranker(model=model, rounds=4).rerank(QUERIES["both"], titled(8))
@@ -180,9 +180,7 @@ def test_a_model_that_judges_the_places_does_not() -> None:
 
 
 @pytest.mark.parametrize(("best", "none_good"), [(3, True), (4, False)])
-def test_no_grade_as_good_as_the_threshold_means_no_good_match(
-    best: int, *, none_good: bool
-) -> None:
+def test_grades_below_the_threshold_mean_no_good_match(best: int, *, none_good: bool) -> None:
     model = Scripted(f'{{"A": 1, "B": {best}, "reason": ""}}')
 
     ranking = VisionReranker(model=model, good=4).rerank(QUERIES["both"], titled(2))
@@ -190,7 +188,7 @@ def test_no_grade_as_good_as_the_threshold_means_no_good_match(
     assert ranking.no_good_match is none_good
 
 
-def test_one_candidate_and_none_are_answered() -> None:
+def test_one_candidate_or_none_is_handled() -> None:
     model = Scripted('{"A": 3, "reason": ""}')
 
     assert VisionReranker(model=model).rerank(QUERIES["both"], []).order == ()

@@ -1,4 +1,4 @@
-"""The options of the reranker that a setting names."""
+"""The options of `VisionReranker`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mmsearch_app.parts import Part, build
+from mmsearch_app.backends import _build
+from mmsearch_app.conf import Part
 from mmsearch_app.rerankers.llvm import VisionReranker
-from mmsearch_app.rerankers.presets import PRESETS
+from mmsearch_app.rerankers.presets import VLM_PRESETS
 from tests.rerankers.scripted import Scripted
 
 
@@ -34,11 +35,11 @@ def test_every_option_that_changes_a_reply_changes_the_fingerprint() -> None:
     assert made[0] == VisionReranker(model=Scripted()).fingerprint
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_need_no_more_than_their_name(name: str) -> None:
+@pytest.mark.parametrize("name", VLM_PRESETS)
+def test_presets_need_only_their_name(name: str) -> None:
     reranker = VisionReranker(preset=name)
 
-    assert PRESETS[name].repository in reranker.fingerprint
+    assert VLM_PRESETS[name].repository in reranker.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -53,14 +54,14 @@ def test_presets_need_no_more_than_their_name(name: str) -> None:
         ({"good": 4, "mode": "letters"}, "good needs grades"),
     ],
 )
-def test_wrong_options_are_refused_with_the_right_ones(
+def test_wrong_options_are_refused_and_the_right_ones_are_named(
     options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         VisionReranker(**({"model": Scripted()} | options))
 
 
-def test_a_way_to_reach_a_model_is_a_dotted_path() -> None:
+def test_a_model_class_may_be_a_dotted_path() -> None:
     model = {"BACKEND": "tests.rerankers.scripted.Scripted", "OPTIONS": {"reply": "{}"}}
 
     assert isinstance(VisionReranker(model=model).model, Scripted)
@@ -77,7 +78,7 @@ def test_a_way_to_reach_a_model_is_a_dotted_path() -> None:
         ({"BACKEND": "tests.rerankers.scripted.Scripted", "KEY": "sk-1"}, "BACKEND, KEY"),
     ],
 )
-def test_a_model_that_cannot_be_reached_is_said_with_the_setting(
+def test_a_model_class_that_cannot_be_imported_is_named_with_its_setting(
     model: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message) as caught:
@@ -85,18 +86,18 @@ def test_a_model_that_cannot_be_reached_is_said_with_the_setting(
     assert "sk-1" not in str(caught.value)
 
 
-def test_it_is_said_as_a_fault_of_the_setting() -> None:
+def test_it_is_reported_as_an_error_of_the_setting() -> None:
     part = Part(
         BACKEND="mmsearch_app.rerankers.llvm.VisionReranker",
         OPTIONS={"model": {"BACKEND": "shop.nothing.Model"}},
     )
     with pytest.raises(ImproperlyConfigured, match=r"MMSEARCH\['RERANKER'\].*model\['BACKEND'\]"):
-        build("RERANKER", part)
+        _build("RERANKER", part)
 
 
-def test_a_preset_fills_in_what_a_model_in_this_process_takes(tmp_path: Path) -> None:
+def test_a_preset_fills_in_the_options_of_a_local_model(tmp_path: Path) -> None:
     backend = "mmsearch_app.rerankers.local.LocalVLM"
-    known = PRESETS["idefics3"]
+    known = VLM_PRESETS["idefics3"]
 
     def reach(**options: Any) -> Any:
         model = {"BACKEND": backend, "OPTIONS": options}

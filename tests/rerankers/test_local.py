@@ -1,4 +1,4 @@
-"""Models in this process: loading, one call at a time, what is refused."""
+"""Models in this process: loading, one call at a time, invalid options."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.embedders.weights import MissingWeights
+from mmsearch_app.inference.content import ModelFailed
+from mmsearch_app.inference.weights import MissingWeights
 from mmsearch_app.rerankers.local import LocalVLM
-from mmsearch_app.rerankers.vlm import ModelFailed, Prompt, VisionLanguageModel
+from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 from tests import fresh
-from tests.models.kit import run_threads
+from tests.embedders.kit import run_threads
 from tests.rerankers.kit import product
 
 
@@ -29,7 +30,7 @@ def test_importing_and_constructing_loads_no_torch() -> None:
     assert not fresh.imports(code, "torch", "transformers", "pymilvus")
 
 
-def test_several_threads_get_what_one_gets(checkpoint: Callable[[str], Path]) -> None:
+def test_several_threads_get_the_result_of_one(checkpoint: Callable[[str], Path]) -> None:
     from tests.rerankers import kit
 
     model = kit.load("idefics3", checkpoint("idefics3"))
@@ -44,7 +45,7 @@ def test_several_threads_get_what_one_gets(checkpoint: Callable[[str], Path]) ->
     assert found == {place: model.score([prompts[place]], ["yes", "no"]) for place in range(4)}
 
 
-def test_the_next_call_repeats_a_failed_attempt(
+def test_the_next_call_retries_a_failed_load(
     checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     model = LocalVLM(path=tmp_path / "model", dtype="float32", device="cpu")
@@ -85,7 +86,7 @@ def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path) -> None:
     assert not ran.exists()
 
 
-def test_the_fingerprint_follows_the_content_not_the_place(
+def test_the_fingerprint_depends_on_the_content_not_on_the_path(
     checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
@@ -111,7 +112,7 @@ def test_a_dtype_that_does_not_exist_is_refused_at_once() -> None:
         LocalVLM(model="a/b", dtype="fp16")  # type: ignore[arg-type]
 
 
-def test_words_that_begin_alike_cannot_be_scored(load: Callable[..., Any]) -> None:
+def test_words_with_the_same_first_token_cannot_be_scored(load: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="cannot tell the words"):
         load("idefics3").score([Prompt(parts=("a",))], ["yes", "yes"])
 

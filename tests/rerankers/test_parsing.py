@@ -1,4 +1,4 @@
-"""Replies as models write them: whatever they say, the reading is complete."""
+"""Parsing of models' replies: the result is complete for any reply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import string
 
 import pytest
 
-from mmsearch_app.rerankers.parsing import SHOWN, clean, read_grades, read_ranking
+from mmsearch_app.rerankers.replies.parsing import SHOWN, clean, read_grades, read_ranking
 
 GRADES = {
     "as asked": ('{"A": 7, "B": 0, "C": 10, "reason": "red"}', (2, 0, 1), 0),
@@ -96,11 +96,11 @@ def test_rankings_are_read(reply: str, order: tuple[int, ...], repairs: int) -> 
         "A: 7, B: 1\n**Reasons**: It is red.",
     ],
 )
-def test_the_reason_is_found_wherever_it_stands(reply: str) -> None:
+def test_the_reason_is_found_at_any_position(reply: str) -> None:
     assert read_grades(reply, "AB").reason == "It is red."
 
 
-def test_the_reason_of_the_best_is_found_beside_its_grade() -> None:
+def test_the_reason_of_the_best_candidate_is_found_next_to_its_grade() -> None:
     reply = '[{"id": "A", "grade": 1, "reason": "No."}, {"id": "B", "grade": 8, "reason": "Red."}]'
 
     assert read_grades(reply, "AB").reason == "Red."
@@ -126,17 +126,17 @@ def test_a_label_like_the_pronoun_is_one() -> None:
     )
 
 
-def test_grades_without_a_candidate_stand_behind_a_grade_of_zero() -> None:
+def test_candidates_without_a_grade_come_after_a_grade_of_zero() -> None:
     assert read_grades('{"B": 0}', "AB").order == (1, 0)
 
 
-def test_words_lose_control_and_direction_characters_and_are_capped() -> None:
+def test_texts_lose_control_and_direction_characters_and_are_truncated() -> None:
     assert clean("a\x00b\n\u202ec\u200b  d") == "ab c d"
     assert len(clean("word " * 500)) <= SHOWN
 
 
 def spoil(reply: str, chance: random.Random) -> str:
-    """A few random edits."""
+    """Make a few random edits."""
     letters = list(reply)
     for _ in range(chance.randint(1, 12)):
         place = chance.randrange(len(letters) + 1)
@@ -153,7 +153,7 @@ def spoil(reply: str, chance: random.Random) -> str:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_spoiled_replies_are_read_completely(seed: int) -> None:
+def test_damaged_replies_are_read_completely(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(150):
         count = chance.randint(1, 26)
@@ -169,6 +169,6 @@ def test_spoiled_replies_are_read_completely(seed: int) -> None:
 
 
 @pytest.mark.parametrize("piece", ["{", "[", '{"A":', "A: 1 ", '"', "\\", "A - ", "reason: "])
-def test_a_reply_without_end_is_read_in_no_time(piece: str) -> None:
+def test_an_endless_reply_is_read_quickly(piece: str) -> None:
     for read in (read_grades, read_ranking):
         assert sorted(read(piece * 200_000, "ABC").order) == [0, 1, 2]

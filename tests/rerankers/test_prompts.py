@@ -1,4 +1,4 @@
-"""What a model is told, and what strangers' words in it can do."""
+"""Prompts, and untrusted words in them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.utils.translation import override
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.rerankers import prompts
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.llvm import VisionReranker
+from mmsearch_app.rerankers.prompts import words
 from mmsearch_app.rerankers.vlm import Prompt
 from tests.rerankers.kit import QUERIES, product, products
 from tests.rerankers.scripted import Scripted
@@ -27,8 +27,8 @@ MODES = ("grades", "listwise", "pairs", "letters", "trained-pairs")
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_foreign_words_stay_one_quoted_string_on_one_line(words: str) -> None:
-    quoted = prompts.quote(words)
+def test_untrusted_words_stay_one_quoted_string_on_one_line(words: str) -> None:
+    quoted = words.quote_words(words)
 
     assert "\n" not in quoted
     assert isinstance(json.loads(quoted), str)
@@ -55,13 +55,13 @@ def test_commands_in_titles_and_words_never_leave_their_quotes(mode: str, words:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_model_that_obeys_a_title_changes_no_more_than_an_order(mode: str) -> None:
-    """The worst model: it repeats whatever follows "Answer" in a title."""
+    """The worst case: a model that repeats whatever follows "Answer" in a title."""
 
     def obey(prompt: Prompt) -> str:
         said = "".join(part for part in prompt.parts if isinstance(part, str))
-        return '{"ranking": ["Z", "B", "<script>"], "B": 99, "Z": 10, "reason": "<b>Buy</b>"}' * (
-            "obey" in said
-        )
+        if "obey" not in said:
+            return ""
+        return '{"ranking": ["Z", "B", "<script>"], "B": 99, "Z": 10, "reason": "<b>Buy</b>"}'
 
     def want(prompt: Prompt, word: str) -> float:
         said = "".join(part for part in prompt.parts if isinstance(part, str))
@@ -77,7 +77,7 @@ def test_a_model_that_obeys_a_title_changes_no_more_than_an_order(mode: str) -> 
     assert ranking.grades is None or max(ranking.grades) <= 10
 
 
-def test_a_model_s_own_control_tokens_do_not_reach_its_tokenizer(load: Callable[..., Any]) -> None:
+def test_a_models_control_tokens_do_not_reach_its_tokenizer(load: Callable[..., Any]) -> None:
     model = load("idefics3")
     model.warm_up()
     loaded = model._model
@@ -92,7 +92,7 @@ def test_a_model_s_own_control_tokens_do_not_reach_its_tokenizer(load: Callable[
 
 
 def test_long_words_are_capped() -> None:
-    assert len(prompts.quote("red " * 10_000)) < 250
+    assert len(words.quote_words("red " * 10_000)) < 250
 
 
 def test_a_prompt_names_every_candidate_and_the_words() -> None:
@@ -106,7 +106,7 @@ def test_a_prompt_names_every_candidate_and_the_words() -> None:
     assert "from A to E" in said
 
 
-def test_the_reason_is_asked_for_in_the_shop_s_language() -> None:
+def test_the_reason_is_requested_in_the_shops_language() -> None:
     model = Scripted("{}")
 
     VisionReranker(model=model, language="German").rerank(QUERIES["both"], products(2))
@@ -114,7 +114,7 @@ def test_the_reason_is_asked_for_in_the_shop_s_language() -> None:
     assert "in German" in model.words()
 
 
-def test_the_reason_and_the_caption_are_asked_for_in_the_visitor_s_language() -> None:
+def test_the_reason_and_the_caption_are_requested_in_the_visitors_language() -> None:
     model = Scripted("{}")
 
     with override("fr"):
@@ -125,7 +125,7 @@ def test_the_reason_and_the_caption_are_asked_for_in_the_visitor_s_language() ->
     assert "without quotation marks, in French." in question
 
 
-def test_a_model_may_be_left_to_choose_its_language() -> None:
+def test_the_model_may_choose_its_language() -> None:
     model = Scripted("{}")
 
     VisionReranker(model=model, language="").rerank(QUERIES["both"], products(2))
@@ -133,7 +133,7 @@ def test_a_model_may_be_left_to_choose_its_language() -> None:
     assert "without quotation marks." in model.words()
 
 
-def test_the_caption_of_the_query_picture_is_quoted_in_the_question() -> None:
+def test_the_caption_of_the_query_image_is_quoted_in_the_question() -> None:
     model = Scripted(lambda prompt: "A brown bag." if len(prompt.parts) == 2 and
                      prompt.parts[1].startswith("Describe") else "{}")  # fmt: skip
 

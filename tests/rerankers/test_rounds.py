@@ -1,4 +1,4 @@
-"""Grades of several windows and rounds: ties, what got none, and how far they agree."""
+"""Grades of several windows and rounds: ties, missing grades and agreement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.rerankers.test_llvm import grade_by, number_of, titled, titles_in
 
 
 def grade_all(worth: Sequence[int | None]) -> Callable[[Prompt], str]:
-    """A model that gives these grades by the number in the title, wherever it is shown."""
+    """A model that grades by the number in a title, at any position."""
 
     def reply(prompt: Prompt) -> str:
         shown = [worth[number_of(title)] for title in titles_in(prompt)]
@@ -33,7 +33,7 @@ def test_equal_grades_of_several_windows_leave_the_order_of_the_index() -> None:
     assert ranking.order == tuple(range(12))
 
 
-def test_what_got_no_grade_stands_behind_what_got_the_worst() -> None:
+def test_candidates_without_a_grade_come_after_those_with_the_worst() -> None:
     model = Scripted(grade_all([None, 0, 3, 0, None, 7]))
 
     ranking = VisionReranker(model=model, window=3).rerank(QUERIES["both"], titled(6))
@@ -42,7 +42,7 @@ def test_what_got_no_grade_stands_behind_what_got_the_worst() -> None:
     assert ranking.grades == (0, 0, 3, 0, 0, 7)
 
 
-def test_a_candidate_of_which_the_model_says_neither_yes_nor_no_stands_behind() -> None:
+def test_a_candidate_with_neither_yes_nor_no_comes_last() -> None:
     def want(prompt: Prompt, word: str) -> float:
         if "bag 0" in str(prompt.parts[-1]):
             return float("-inf")
@@ -64,7 +64,7 @@ def test_the_same_grades_in_each_round_are_full_agreement(worth: list[int]) -> N
     assert reranker.rerank(QUERIES["both"], titled(9)).agreement == pytest.approx(1.0)
 
 
-def test_a_favour_for_the_place_alone_is_none() -> None:
+def test_grades_that_follow_the_position_alone_are_no_agreement() -> None:
     model = Scripted(grade_by(lambda _, place: 10 if place == 0 else 0))
 
     ranking = VisionReranker(model=model, rounds=4).rerank(QUERIES["both"], titled(9))
@@ -73,7 +73,7 @@ def test_a_favour_for_the_place_alone_is_none() -> None:
     assert ranking.agreement < 0.4
 
 
-def test_ties_of_all_rounds_stand_as_in_the_index() -> None:
+def test_ties_in_all_rounds_keep_the_order_of_the_index() -> None:
     reranker = VisionReranker(model=Scripted(grade_all([5, 5, 9, 5, 5])), rounds=3)
 
     assert reranker.rerank(QUERIES["both"], titled(5)).order == (2, 0, 1, 3, 4)
@@ -87,7 +87,7 @@ def test_a_reply_without_grades_does_not_mean_that_nothing_fits(reply: str) -> N
     assert ranking.order == (0, 1, 2, 3)
 
 
-def test_no_grade_at_all_is_none_and_not_the_worst() -> None:
+def test_no_grades_at_all_are_none_and_not_the_worst() -> None:
     assert VisionReranker(model=Scripted("no")).rerank(QUERIES["both"], titled(3)).grades is None
 
 
@@ -97,7 +97,7 @@ def test_half_of_the_grades_are_enough_to_say_that_nothing_fits() -> None:
     assert VisionReranker(model=model, good=4).rerank(QUERIES["both"], titled(4)).no_good_match
 
 
-def test_the_cells_of_gemma_stay_as_large_as_they_can_be() -> None:
+def test_the_cells_for_gemma_are_as_large_as_possible() -> None:
     model = Scripted("{}")
 
     reranker = VisionReranker(preset="gemma3", model=model)

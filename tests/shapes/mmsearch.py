@@ -1,4 +1,4 @@
-"""One source for each shape."""
+"""A source for each kind of model."""
 
 from __future__ import annotations
 

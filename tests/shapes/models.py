@@ -1,4 +1,4 @@
-"""The shapes of product pictures that the example shop does not have."""
+"""Ways to store product images that the example shop does not use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Tag(models.Model):
 
 
 class Poster(models.Model):
-    """A product with its picture in a field of its own, and a UUID for a key."""
+    """A product with its image in its own field, and a UUID as its key."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(max_length=80)
@@ -31,25 +31,25 @@ class Poster(models.Model):
 
     @property
     def shade(self) -> str:
-        """Something that the database does not know."""
+        """A value that is not in the database."""
         return self.name.split()[0]
 
 
 class FramedPoster(Poster):
-    """A subclass with a table of its own: Django sends its signals under its own name."""
+    """A subclass with its own table: Django sends its signals with this class as sender."""
 
     frame = models.CharField(max_length=40)
 
 
 class CheapPoster(Poster):
-    """A proxy: Django sends its signals under its own name as well."""
+    """A proxy: Django sends its signals with this class as sender."""
 
     class Meta:
         proxy = True
 
 
 class Exhibition(models.Model):
-    """Names its posters itself: the many-to-many field is on the other side."""
+    """Points to posters: the many-to-many field is on this side, not on the product's."""
 
     title = models.CharField(max_length=40)
     posters = models.ManyToManyField(Poster, related_name="exhibitions")
@@ -59,7 +59,7 @@ class Exhibition(models.Model):
 
 
 class Media(models.Model):
-    """A media library: pictures, and other files."""
+    """A media library with images and other files."""
 
     file = models.FileField(upload_to="media/", blank=True)
 
@@ -68,7 +68,7 @@ class Media(models.Model):
 
 
 class Garment(models.Model):
-    """A product that points to a row of the media library, which several may share."""
+    """A product that points to a row of the media library; products can share a row."""
 
     code = models.CharField(max_length=20, primary_key=True)
     name = models.CharField(max_length=80)
@@ -79,7 +79,7 @@ class Garment(models.Model):
 
 
 class Attachment(models.Model):
-    """A row that may hold a picture, a document or nothing."""
+    """A row with an image, a document or nothing."""
 
     garment = models.ForeignKey(Garment, null=True, on_delete=models.CASCADE)
     upload = models.FileField(upload_to="attachments/", null=True, blank=True)

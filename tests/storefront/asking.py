@@ -1,4 +1,4 @@
-"""What several tests of the search page use."""
+"""Helpers for tests of the search page."""
 
 from __future__ import annotations
 

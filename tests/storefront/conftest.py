@@ -1,4 +1,4 @@
-"""A shop of a few products, indexed in memory."""
+"""A shop with a few products, indexed in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUIET = (
 
 
 def draw(colour: str = "red", *, side: int = 64, kind: str = "PNG") -> bytes:
-    """A picture of nothing but a colour."""
+    """An encoded image of one colour."""
     buffer = BytesIO()
     Image.new("RGB", (side, side), COLOURS[colour]).save(buffer, kind)
     return buffer.getvalue()
@@ -34,7 +34,7 @@ def draw(colour: str = "red", *, side: int = 64, kind: str = "PNG") -> bytes:
 
 @pytest.fixture
 def sell() -> Callable[..., Product]:
-    """Put a product with one picture on a shelf."""
+    """Create a product with one image in a category."""
 
     def make(title: str, colour: str = "red", *, shelf: str = "Mugs", price: int = 10) -> Product:
         number = Product.objects.count()
@@ -52,7 +52,7 @@ def sell() -> Callable[..., Product]:
 
 @pytest.fixture
 def shop(db: None, sell: Callable[..., Product]) -> dict[str, Product]:
-    """Mugs and shirts in three colours, priced 10 to 15, by their titles."""
+    """Mugs and shirts in three colours, priced 10 to 15, by title."""
     products = {}
     for kind in ("mug", "shirt"):
         for colour in COLOURS:
@@ -65,12 +65,12 @@ def shop(db: None, sell: Callable[..., Product]) -> dict[str, Product]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The machine's Chromium, without a window and without calling home."""
+    """The installed Chromium, headless and without its own network requests."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("Chromium is not installed")
-    # Playwright's loop runs in the thread of the test, and Django would refuse its ORM there.
+    # Playwright's event loop runs in the test's thread, where Django would refuse the ORM.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=QUIET.split())
@@ -102,7 +102,7 @@ def shelf(transactional_db: None, sell: Callable[..., Product]) -> dict[str, Pro
 def site(
     live_server: Any, page: Page, shelf: dict[str, Product]
 ) -> Iterator[Callable[[str], Page]]:
-    """Open a page of the shop; the test fails if the browser complained about anything."""
+    """Open a page of the shop; the test fails if the browser logs anything."""
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))

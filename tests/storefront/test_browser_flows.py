@@ -1,4 +1,4 @@
-"""The storefront in a real browser, under a strict content security policy."""
+"""The storefront in a real browser with a strict content security policy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PICTURE = """async ({ data, type }) => {
 
 
 def expect(locator: Any) -> Any:
-    """Playwright's assertions, which wait; imported late, since it may not be installed."""
+    """Playwright's waiting assertions; imported late, since it may not be installed."""
     from playwright.sync_api import expect
 
     return expect(locator)
@@ -44,7 +44,7 @@ def first_title(page: Page) -> Any:
     return page.locator(".mmsearch-grid .card-title").first
 
 
-def test_the_policy_is_strict_and_the_browser_keeps_it(site: Callable[[str], Page]) -> None:
+def test_the_content_security_policy_is_strict_and_enforced(site: Callable[[str], Page]) -> None:
     page = site("/")
     policy = page.evaluate("fetch('/').then((r) => r.headers.get('content-security-policy'))")
     assert policy.startswith("default-src 'self'")
@@ -52,7 +52,7 @@ def test_the_policy_is_strict_and_the_browser_keeps_it(site: Callable[[str], Pag
 
 
 @pytest.mark.parametrize("how", ["drop", "paste"])
-def test_a_picture_is_taken_shown_and_found(site: Callable[[str], Page], how: str) -> None:
+def test_a_dropped_image_is_previewed_and_searched(site: Callable[[str], Page], how: str) -> None:
     page = site("/")
     drop(page, how, draw("green"))
     expect(page.locator(".mmsearch-pick canvas")).to_be_visible()
@@ -63,7 +63,7 @@ def test_a_picture_is_taken_shown_and_found(site: Callable[[str], Page], how: st
     assert "query=" in page.url
 
 
-def test_a_picture_is_chosen_with_the_keyboard_alone(
+def test_an_image_is_chosen_with_the_keyboard_alone(
     site: Callable[[str], Page], tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.png"
@@ -74,7 +74,7 @@ def test_a_picture_is_chosen_with_the_keyboard_alone(
     expect(page.locator("input[name=image]")).to_be_focused()
     choosers: list[FileChooser] = []
     page.on("filechooser", lambda chooser: choosers.append(chooser))
-    for _ in range(20):  # Chromium swallows a key that comes before the page's first frame
+    for _ in range(20):  # Chromium ignores a key pressed before the page's first frame
         page.keyboard.press("Space")
         page.wait_for_timeout(500)
         if choosers:
@@ -86,7 +86,7 @@ def test_a_picture_is_chosen_with_the_keyboard_alone(
     expect(first_title(page)).to_contain_text("blue")
 
 
-def test_a_large_picture_is_made_small_before_it_is_sent(site: Callable[[str], Page]) -> None:
+def test_a_large_image_is_shrunk_before_it_is_sent(site: Callable[[str], Page]) -> None:
     page = site("/")
     drop(page, "drop", draw("red", side=3000))
     expect(page.locator(".mmsearch-pick canvas")).to_be_visible()
@@ -100,7 +100,7 @@ def test_a_large_picture_is_made_small_before_it_is_sent(site: Callable[[str], P
     assert side == 1024
 
 
-def test_a_chosen_picture_can_be_taken_back(site: Callable[[str], Page]) -> None:
+def test_a_chosen_image_can_be_removed(site: Callable[[str], Page]) -> None:
     page = site("/")
     drop(page, "drop", draw("green"))
     page.get_by_role("button", name="Remove the picture").click()
@@ -116,7 +116,7 @@ def test_words_alone_go_straight_to_a_link(site: Callable[[str], Page], live_ser
     expect(first_title(page)).to_have_text("red mug")
 
 
-def test_words_are_changed_on_the_results_page_and_the_picture_stays(
+def test_changing_words_on_the_results_page_keeps_the_image(
     site: Callable[[str], Page],
 ) -> None:
     page = site("/")
@@ -182,7 +182,7 @@ def test_it_works_without_javascript(
     context.close()
 
 
-def test_a_box_that_got_no_page_can_be_used_again(site: Callable[[str], Page]) -> None:
+def test_the_box_can_be_used_again_after_a_stopped_request(site: Callable[[str], Page]) -> None:
     page = site("/")
     page.route("**/search/**", lambda route: route.fulfill(status=204))  # as when it is stopped
     page.get_by_label("What are you looking for?").fill("red mug")
@@ -213,7 +213,7 @@ PASTE = """([selector, text, bytes]) => {
     [("[name=text]", "", False), ("[name=text]", "words", True), ("#elsewhere", "", True)],
     ids=["picture", "picture with words", "another form"],
 )
-def test_a_paste_is_taken_only_where_it_is_meant(
+def test_a_paste_is_used_only_in_the_search_box(
     site: Callable[[str], Page], selector: str, text: str, left_alone: bool
 ) -> None:
     page = site("/")

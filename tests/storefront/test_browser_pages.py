@@ -1,4 +1,4 @@
-"""Every page in a real browser: narrow, and for everybody."""
+"""Every page in a real browser: on narrow screens, and accessible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AXE = "axe-core@4.11.0"
 
 @pytest.fixture(scope="session")
 def axe(request: pytest.FixtureRequest) -> str:
-    """The accessibility checker's source, fetched once and never part of the repository."""
+    """The source of the accessibility checker, downloaded once and not in the repository."""
     folder = Path(request.config.cache.mkdir("axe"))  # type: ignore[union-attr]
     source = folder / "package" / "axe.min.js"
     if not source.exists():

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from example_shop.models import Product
-from mmsearch_app import conf
+from mmsearch_app.testing import reset
 
 pytestmark = pytest.mark.django_db
 Shop = dict[str, Product]
@@ -30,7 +30,7 @@ def test_pages_answer_with_a_strict_policy(client: Client, shop: Shop, path: str
     assert response.headers["Content-Security-Policy"].startswith("default-src 'self'")
 
 
-def test_robots_are_asked_to_ask_nothing(client: Client) -> None:
+def test_robots_are_asked_not_to_search(client: Client) -> None:
     robots = RobotFileParser()
     response = client.get("/robots.txt")
     assert response.headers["Content-Type"] == "text/plain"
@@ -45,19 +45,19 @@ def test_a_product_page_shows_price_stock_widget_and_similar_products(
 ) -> None:
     page = client.get(shop["red mug"].get_absolute_url()).text
     assert "£10.00" in page
-    assert "Sold out for now" in page
+    assert "Out of stock" in page
     assert "More like this, but …" in page
-    assert "In the same spirit" in page
+    assert "Similar products" in page
 
 
 def test_a_product_page_stands_without_the_search(client: Client, shop: Shop) -> None:
-    conf.reset()  # an index in memory forgets everything
+    reset()  # an index in memory forgets everything
     response = client.get(shop["red mug"].get_absolute_url())
     assert response.status_code == 200
-    assert "In the same spirit" not in response.text
+    assert "Similar products" not in response.text
 
 
-def test_what_is_not_public_has_no_page_and_no_place(client: Client, shop: Shop) -> None:
+def test_a_product_that_is_not_public_is_shown_nowhere(client: Client, shop: Shop) -> None:
     mug = shop["red mug"]
     Product.objects.filter(pk=mug.pk).update(is_public=False)
     assert client.get(mug.get_absolute_url()).status_code == 404
@@ -65,15 +65,15 @@ def test_what_is_not_public_has_no_page_and_no_place(client: Client, shop: Shop)
     assert "red mug" not in client.get("/").text
 
 
-def test_what_has_no_price_inspires_but_is_not_sold(client: Client, shop: Shop) -> None:
+def test_a_product_without_a_price_is_for_inspiration_only(client: Client, shop: Shop) -> None:
     Product.objects.filter(title="red mug").update(price=None)
     page = client.get(shop["red mug"].get_absolute_url()).text
-    assert "To inspire, not for sale" in page
-    assert "Sold out" not in page
+    assert "For inspiration, not for sale" in page
+    assert "Out of stock" not in page
 
 
 @pytest.mark.parametrize("path", ["/", "/category/mugs/"])
-def test_more_products_take_no_more_queries(
+def test_the_number_of_queries_does_not_grow_with_the_products(
     client: Client,
     shop: Shop,
     sell: Callable[..., Product],
@@ -88,7 +88,7 @@ def test_more_products_take_no_more_queries(
         client.get(path)
 
 
-def test_a_long_shelf_is_shown_page_by_page(client: Client, sell: Callable[..., Product]) -> None:
+def test_a_large_category_has_pages(client: Client, sell: Callable[..., Product]) -> None:
     for number in range(25):
         sell(f"mug {number}")
     assert "Page 1 of 2" in client.get("/category/mugs/").text
@@ -96,7 +96,7 @@ def test_a_long_shelf_is_shown_page_by_page(client: Client, sell: Callable[..., 
     assert [product.title for product in second.context["page"]] == ["mug 24"]
 
 
-def test_the_demo_login_is_made_once_in_debug_mode(settings: Any, client: Client) -> None:
+def test_the_demo_login_is_created_once_in_debug_mode(settings: Any, client: Client) -> None:
     settings.DEBUG = True
     for _ in range(2):
         call_command("demo_login", stdout=StringIO())
@@ -122,7 +122,7 @@ def deploy(**variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_production_mode_asks_for_a_secret(tmp_path: Path) -> None:
+def test_production_mode_requires_a_secret_key(tmp_path: Path) -> None:
     done = deploy(SHOP_DATA=str(tmp_path), SHOP_HOSTS="shop.example.com", SHOP_SECRET_KEY="")
     assert done.returncode == 1
     assert "SHOP_SECRET_KEY must be set" in done.stderr

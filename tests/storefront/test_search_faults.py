@@ -1,4 +1,4 @@
-"""What can be wrong with a question, each with its status and a sentence."""
+"""Invalid questions, each with its status and a message."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from mmsearch_app import conf, reindex
-from mmsearch_app.query import SearchUnavailable
-from mmsearch_app.testing import index_everything
+from mmsearch_app.indexing import rebuild
+from mmsearch_app.searching.query import SearchUnavailable
+from mmsearch_app.testing import index_everything, reset
 
 from .asking import SEARCH, Shop, titles, token_of, upload
 from .conftest import draw
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
         (draw("red", side=200)[:200], "damaged"),
     ],
 )
-def test_a_bad_picture_gets_a_sentence_beside_the_field(
+def test_a_bad_image_is_reported_at_its_field(
     client: Client, shop: Shop, data: bytes, sentence: str
 ) -> None:
     response = client.post(SEARCH, {"image": upload(data, "a.jpg"), "text": "red mug"})
@@ -42,7 +42,7 @@ def test_a_bad_picture_gets_a_sentence_beside_the_field(
     assert 'value="red mug"' in response.text
 
 
-def test_a_bad_picture_leaves_the_one_before_in_place(client: Client, shop: Shop) -> None:
+def test_a_bad_image_keeps_the_previous_image(client: Client, shop: Shop) -> None:
     first = client.post(SEARCH, {"image": upload(), "text": "mug"})
     token = token_of(first)
     response = client.post(SEARCH, {"image": upload(b"nonsense"), "query": token})
@@ -51,14 +51,14 @@ def test_a_bad_picture_leaves_the_one_before_in_place(client: Client, shop: Shop
     assert 'class="mmsearch-preview"' in response.text
 
 
-def test_an_empty_file_gets_a_sentence(client: Client, shop: Shop) -> None:
+def test_an_empty_file_is_reported_at_its_field(client: Client, shop: Shop) -> None:
     empty = SimpleUploadedFile("a.png", b"", content_type="image/png")
     response = client.post(SEARCH, {"image": empty})
     assert response.status_code == 400
     assert "empty" in response.text
 
 
-def test_a_picture_beyond_the_cap_is_answered_413(
+def test_an_image_above_the_limit_is_answered_413(
     client: Client, shop: Shop, settings: Any
 ) -> None:
     response = client.post(SEARCH, {"image": upload(b"x" * (9 * 1024 * 1024))})
@@ -67,7 +67,7 @@ def test_a_picture_beyond_the_cap_is_answered_413(
     assert 'type="file"' in response.text
 
 
-def test_a_filter_that_is_no_number_is_answered_400(client: Client, shop: Shop) -> None:
+def test_a_filter_that_is_not_a_number_is_answered_400(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"text": "red", "price__lte": "cheap"})
     assert response.status_code == 400
     assert 'role="alert"' in response.text
@@ -85,7 +85,7 @@ def test_too_many_words_are_answered_400_and_kept(client: Client, shop: Shop) ->
 
 
 @pytest.mark.parametrize("offset", ["-1", "abc", "1e3", "٣", ""])
-def test_a_senseless_offset_means_the_first_page(client: Client, shop: Shop, offset: str) -> None:
+def test_an_invalid_offset_means_the_first_page(client: Client, shop: Shop, offset: str) -> None:
     assert client.get(SEARCH, {"text": "red", "offset": offset}).status_code == 200
 
 
@@ -93,7 +93,7 @@ def test_a_null_character_is_answered_400(client: Client, shop: Shop) -> None:
     assert client.get(SEARCH, {"text": "a\0b"}).status_code == 400
 
 
-def test_a_picture_that_is_no_longer_kept_is_answered_410(client: Client, shop: Shop) -> None:
+def test_an_expired_image_is_answered_410(client: Client, shop: Shop) -> None:
     first = client.post(SEARCH, {"image": upload(), "text": "mug"})
     cache.clear()
     response = client.get(SEARCH, {"query": token_of(first), "text": "mug"})
@@ -109,7 +109,7 @@ def test_a_forged_token_opens_nothing(client: Client, shop: Shop, token: str) ->
 
 
 def test_an_outage_is_answered_503_with_a_link_to_try_again(client: Client, shop: Shop) -> None:
-    conf.reset()  # an index in memory forgets everything: nothing is built for this model
+    reset()  # an index in memory forgets everything: nothing is built for this model
     response = client.get(SEARCH, {"text": "red mug"})
     assert response.status_code == 503
     assert response.headers["Retry-After"] == str(SearchUnavailable.retry_after)
@@ -117,17 +117,17 @@ def test_an_outage_is_answered_503_with_a_link_to_try_again(client: Client, shop
 
 
 def test_an_outage_keeps_an_uploaded_picture(client: Client, shop: Shop) -> None:
-    conf.reset()
+    reset()
     response = client.post(SEARCH, {"image": upload(), "text": "mug"})
     assert response.status_code == 503
     (link,) = re.findall(r'<a href="([^"]+)">Try again', response.text)
-    reindex.rebuild()
+    rebuild.rebuild_index()
     again = client.get(unescape(link))
     assert again.status_code == 200
     assert titles(again)[0] == "blue mug"
 
 
-def test_wishes_that_cancel_each_other_out_are_told(
+def test_words_that_cancel_out_are_reported(
     client: Client, use: Callable[..., None], sell: Callable[..., Any]
 ) -> None:
     use(WITHOUT_WEIGHT=1.0)

@@ -1,4 +1,4 @@
-"""What a question by address may cost, and what robots may do with it."""
+"""Limits of questions in URLs, and rules for robots."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from django.core.files.base import ContentFile
 from django.test import Client
 
 from example_shop.models import Category, Product, ProductImage
-from mmsearch_app.filters import MAX_VALUES
+from mmsearch_app.searching.filters import MAX_VALUES
 
 from .asking import SEARCH, Shop, titles
 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_value_given_often_counts_once(client: Client, shop: Shop) -> None:
+def test_a_repeated_value_counts_once(client: Client, shop: Shop) -> None:
     category = shop["red mug"].categories.get().pk
     once = client.get(f"{SEARCH}?text=red&category={category}")
     often = client.get(f"{SEARCH}?text=red" + f"&category={category}" * 500)
@@ -22,7 +22,7 @@ def test_a_value_given_often_counts_once(client: Client, shop: Shop) -> None:
     assert len(often.content) == len(once.content)
 
 
-def test_the_last_end_of_a_range_counts(client: Client, shop: Shop) -> None:
+def test_the_last_value_of_a_repeated_range_counts(client: Client, shop: Shop) -> None:
     response = client.get(f"{SEARCH}?text=red&price__lte=11&price__lte=10")
     assert titles(response) == ["red mug"]
 
@@ -32,22 +32,20 @@ def test_the_last_end_of_a_range_counts(client: Client, shop: Shop) -> None:
     ["".join(f"&category={n}" for n in range(MAX_VALUES + 1)), f"&category={'9' * 5000}"],
     ids=["many", "long"],
 )
-def test_more_filter_values_than_the_page_can_show_are_refused(
-    client: Client, shop: Shop, excess: str
-) -> None:
+def test_too_many_filter_values_are_refused(client: Client, shop: Shop, excess: str) -> None:
     response = client.get(f"{SEARCH}?text=red{excess}")
     assert response.status_code == 400
     assert f"At most {MAX_VALUES} filter values" in response.text
     assert len(response.content) < 400_000
 
 
-def test_a_price_beyond_all_prices_does_not_limit(client: Client, shop: Shop) -> None:
+def test_a_price_above_all_prices_does_not_limit(client: Client, shop: Shop) -> None:
     everything = titles(client.get(SEARCH, {"text": "red"}))
     assert titles(client.get(SEARCH, {"text": "red", "price__lte": "99999999999"})) == everything
     assert titles(client.get(SEARCH, {"text": "red", "price__gte": "99999999999"})) == []
 
 
-def test_robots_are_told_not_to_keep_answers(client: Client, shop: Shop) -> None:
+def test_robots_are_told_not_to_index_answers(client: Client, shop: Shop) -> None:
     assert "X-Robots-Tag" not in client.get(SEARCH).headers
     for question in ({"text": "red"}, {"like": shop["red mug"].pk}, {"like": "none"}):
         assert "noindex" in client.get(SEARCH, question).headers["X-Robots-Tag"]
@@ -59,17 +57,17 @@ def test_other_methods_are_not_allowed(shop: Shop, method: str) -> None:
     assert response.status_code == 405
 
 
-def test_filters_are_read_only_where_they_are_shown(client: Client, shop: Shop) -> None:
+def test_filters_are_read_only_on_the_page_that_shows_them(client: Client, shop: Shop) -> None:
     assert client.get(SEARCH).context["facets"] == []
     assert client.get(SEARCH, {"text": "red"}).context["facets"]
 
 
-def test_filters_alone_say_what_is_missing(client: Client, shop: Shop) -> None:
+def test_a_search_with_filters_alone_says_what_is_missing(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"price__lte": "12"})
     assert "Say or show what you are looking for" in response.text
 
 
-def test_behind_the_last_page_there_is_a_way_back(client: Client, shop: Shop) -> None:
+def test_a_page_after_the_last_links_back(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"text": "red", "offset": "900"})
     assert "There is nothing more." in response.text
     assert response.context["previous_url"] == f"{SEARCH}?text=red"
@@ -82,7 +80,7 @@ def test_a_fault_keeps_the_question_in_the_title(client: Client, shop: Shop) -> 
     assert "“red”" in response.text
 
 
-def test_a_product_without_a_picture_is_asked_for_by_its_title(client: Client, shop: Shop) -> None:
+def test_a_product_without_an_image_is_searched_by_its_title(client: Client, shop: Shop) -> None:
     bare = Product.objects.create(sku="bare", slug="bare", title="green shirt", price=1)
     bare.categories.add(Category.objects.get(slug="mugs"))
     image = ProductImage(product=bare)

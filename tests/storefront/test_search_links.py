@@ -1,4 +1,4 @@
-"""The search page by address: everything that can be shared."""
+"""The search page by URL, which can be shared."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from mmsearch_app import reindex
+from mmsearch_app.indexing import rebuild
 
 from .asking import SEARCH, Shop, titles
 
 pytestmark = pytest.mark.django_db
 
 
-def test_an_empty_question_shows_a_friendly_start(client: Client, shop: Shop) -> None:
+def test_an_empty_question_shows_the_start_page(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH)
     assert response.status_code == 200
     assert "Search with a picture, words, or both" in response.text
     assert 'role="alert"' not in response.text
 
 
-def test_words_in_the_address_find_products(client: Client, shop: Shop) -> None:
+def test_words_in_the_url_find_products(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"text": "green shirt"})
     assert response.status_code == 200
     assert titles(response)[0] == "green shirt"
     assert 'value="green shirt"' in response.text
 
 
-def test_a_product_in_the_address_finds_others_like_it(client: Client, shop: Shop) -> None:
+def test_a_product_in_the_url_finds_similar_products(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"like": shop["red mug"].pk})
     assert "red mug" not in titles(response)
     assert "red shirt" in titles(response)[:2]
@@ -53,7 +53,7 @@ def test_several_values_of_a_filter_mean_any_of_them(client: Client, shop: Shop)
     assert len(titles(response)) == 6
 
 
-def test_filters_offer_what_the_shop_has_and_keep_what_was_set(client: Client, shop: Shop) -> None:
+def test_filters_offer_existing_values_and_keep_the_selection(client: Client, shop: Shop) -> None:
     shirts = shop["red shirt"].categories.get()
     page = client.get(SEARCH, {"text": "red", "category": shirts.pk, "price__gte": "12"}).text
     assert re.search(rf'name="category" value="{shirts.pk}" checked> Shirts', page)
@@ -62,7 +62,7 @@ def test_filters_offer_what_the_shop_has_and_keep_what_was_set(client: Client, s
     assert "Price ≥ 12" in page
 
 
-def test_a_set_filter_can_be_taken_back_by_a_link(client: Client, shop: Shop) -> None:
+def test_a_filter_can_be_removed_by_a_link(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"text": "red", "price__lt": "12"})
     (applied,) = response.context["applied"]
     assert applied.url == f"{SEARCH}?text=red"
@@ -75,11 +75,9 @@ def test_unwanted_words_stay_on_the_page(client: Client, shop: Shop) -> None:
     assert 'name="without" value="red"' in response.text
 
 
-def test_the_second_page_goes_on_where_the_first_ended(
-    client: Client, shop: Shop, settings: Any
-) -> None:
+def test_the_second_page_continues_the_first(client: Client, shop: Shop, settings: Any) -> None:
     settings.MMSEARCH = {**settings.MMSEARCH, "LIMIT": 4}
-    reindex.rebuild()
+    rebuild.rebuild_index()
     first = client.get(SEARCH, {"text": "red"})
     second = client.get(first.context["next_url"])
     assert len(titles(first)) == 4

@@ -1,4 +1,4 @@
-"""What the search page shows of an answer."""
+"""The search page's results."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from django.test import Client
 from django.urls import resolve, reverse
 
 from example_shop.models import Product
-from mmsearch_app import reindex
+from mmsearch_app.indexing import rebuild
 from mmsearch_app.rerankers.base import Ranking
-from mmsearch_app.views import SearchView
+from mmsearch_app.storefront.views import SearchView
 
 from .asking import SEARCH, Shop, titles
 
 pytestmark = pytest.mark.django_db
 
 
-def test_words_of_a_visitor_are_escaped(client: Client, shop: Shop) -> None:
+def test_a_visitors_words_are_escaped(client: Client, shop: Shop) -> None:
     page = client.get(SEARCH, {"text": '"><script>alert(1)</script>'}).text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
 
 
 class BoastfulReranker:
-    """Answers with markup, as a model under injection would."""
+    """Replies with markup, as a model might after a prompt injection."""
 
     fingerprint = "boastful"
 
@@ -35,12 +35,12 @@ class BoastfulReranker:
         )
 
 
-def test_words_of_a_model_are_escaped(client: Client, shop: Shop, settings: Any) -> None:
+def test_a_models_words_are_escaped(client: Client, shop: Shop, settings: Any) -> None:
     settings.MMSEARCH = {
         **settings.MMSEARCH,
         "RERANKER": {"BACKEND": f"{__name__}.BoastfulReranker"},
     }
-    reindex.rebuild()
+    rebuild.rebuild_index()
     first = client.get(SEARCH, {"text": "red mug"})
     page = client.get(first.context["better_url"]).text
     assert "&lt;b&gt;best&lt;/b&gt;" in page
@@ -48,27 +48,29 @@ def test_words_of_a_model_are_escaped(client: Client, shop: Shop, settings: Any)
     assert "<i>mug" not in page
 
 
-def test_a_poor_best_match_is_said(client: Client, shop: Shop, settings: Any) -> None:
+def test_a_poor_best_match_is_reported(client: Client, shop: Shop, settings: Any) -> None:
     settings.MMSEARCH = {**settings.MMSEARCH, "MIN_SCORE": 0.99}
-    reindex.rebuild()
+    rebuild.rebuild_index()
     response = client.get(SEARCH, {"text": "chandelier"})
     assert "Nothing fits really well" in response.text
     assert titles(response)
 
 
-def test_no_result_is_said_politely(client: Client, shop: Shop) -> None:
+def test_no_results_show_a_friendly_message(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"text": "red", "price__gte": "1000"})
     assert response.status_code == 200
     assert "Nothing was found." in response.text
 
 
-def test_every_card_leads_to_more_like_it(client: Client, shop: Shop) -> None:
+def test_every_card_links_to_similar_products(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"text": "red"})
     for hit in response.context["answer"].hits:
         assert f'href="{SEARCH}?like={hit.product.pk}"' in response.text
 
 
-def test_suggestions_follow_a_picture_and_keep_the_filters(client: Client, shop: Shop) -> None:
+def test_suggestions_are_shown_for_an_image_and_keep_the_filters(
+    client: Client, shop: Shop
+) -> None:
     key = shop["red mug"].pk
     response = client.get(SEARCH, {"like": key, "price__lte": "14"})
     links = {chip.label: chip.url for chip in response.context["chips"]}
@@ -76,7 +78,7 @@ def test_suggestions_follow_a_picture_and_keep_the_filters(client: Client, shop:
     assert client.get(links["in black"]).status_code == 200
 
 
-def test_the_suggestion_in_use_is_marked_and_taken_back(client: Client, shop: Shop) -> None:
+def test_the_current_suggestion_is_marked_and_can_be_removed(client: Client, shop: Shop) -> None:
     key = shop["red mug"].pk
     response = client.get(SEARCH, {"like": key, "text": "striped"})
     (chip,) = [chip for chip in response.context["chips"] if chip.active]
@@ -95,7 +97,7 @@ def test_a_shop_has_suggestions_of_its_own(shop: Shop, rf: Any) -> None:
     assert "in tweed</a>" in response.rendered_content
 
 
-def test_no_transaction_is_held_while_a_model_works() -> None:
+def test_no_transaction_is_open_while_a_model_runs() -> None:
     for name in ("mmsearch:search", "mmsearch:picture"):
         view: Any = resolve(reverse(name, args=["x"] if "picture" in name else [])).func
         assert None in view._non_atomic_requests or "default" in view._non_atomic_requests
@@ -110,13 +112,13 @@ def test_hidden_products_do_not_appear(client: Client, shop: Shop) -> None:
     assert "red mug" not in titles(client.get(SEARCH, {"text": "red mug"}))
 
 
-def test_more_results_take_no_more_queries(
+def test_the_number_of_queries_does_not_grow_with_the_results(
     client: Client, shop: Shop, settings: Any, django_assert_max_num_queries: Any
 ) -> None:
     taken = []
     for limit in (2, 6):
         settings.MMSEARCH = {**settings.MMSEARCH, "LIMIT": limit}
-        reindex.rebuild()
+        rebuild.rebuild_index()
         with django_assert_max_num_queries(8) as captured:
             response = client.get(SEARCH, {"text": "red"})
         assert len(titles(response)) == limit

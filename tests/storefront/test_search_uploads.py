@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from PIL import Image
 
-from mmsearch_app import reindex
+from mmsearch_app.indexing import rebuild
 
 from .asking import SEARCH, Shop, titles, token_of, upload
 from .conftest import draw
@@ -19,7 +19,7 @@ from .conftest import draw
 pytestmark = pytest.mark.django_db
 
 
-def test_an_uploaded_picture_is_a_question(client: Client, shop: Shop) -> None:
+def test_an_uploaded_image_is_a_question(client: Client, shop: Shop) -> None:
     response = client.post(SEARCH, {"image": upload(), "text": ""})
     assert response.status_code == 200
     assert titles(response)[0].startswith("blue")
@@ -34,9 +34,7 @@ def test_words_can_be_changed_without_uploading_again(client: Client, shop: Shop
     assert second.context["answer"].query.image is not None
 
 
-def test_the_uploaded_picture_is_shown_back_without_its_metadata(
-    client: Client, shop: Shop
-) -> None:
+def test_the_uploaded_image_is_shown_without_its_metadata(client: Client, shop: Shop) -> None:
     response = client.post(SEARCH, {"image": upload(), "text": ""})
     (address,) = re.findall(r'class="mmsearch-preview" src="([^"]+)"', response.text)
     shown = client.get(unescape(address))
@@ -55,14 +53,14 @@ def test_an_upload_takes_the_place_of_a_product(client: Client, shop: Shop) -> N
 
 def test_the_next_page_of_an_upload_is_a_link(client: Client, shop: Shop, settings: Any) -> None:
     settings.MMSEARCH = {**settings.MMSEARCH, "LIMIT": 4}
-    reindex.rebuild()
+    rebuild.rebuild_index()
     first = client.post(SEARCH, {"image": upload(), "text": ""})
     second = client.get(first.context["next_url"])
     assert len(titles(second)) == 2
     assert not set(titles(first)) & set(titles(second))
 
 
-def test_a_form_without_a_picture_ends_at_a_link_that_can_be_shared(
+def test_a_form_without_an_image_redirects_to_a_link_that_can_be_shared(
     client: Client, shop: Shop
 ) -> None:
     response = client.post(SEARCH, {"text": " red mug ", "without": "", "price__lte": "12"})
@@ -82,7 +80,7 @@ def test_a_post_without_the_csrf_token_is_refused(shop: Shop) -> None:
     assert strict.post(SEARCH, {"image": upload()}).status_code == 403
 
 
-def test_the_token_of_the_page_lets_a_post_through(shop: Shop) -> None:
+def test_a_post_with_the_pages_csrf_token_is_accepted(shop: Shop) -> None:
     strict = Client(enforce_csrf_checks=True)
     page = strict.get(SEARCH).text
     token = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[0]
@@ -90,12 +88,12 @@ def test_the_token_of_the_page_lets_a_post_through(shop: Shop) -> None:
     assert response.status_code == 200
 
 
-def test_no_page_of_a_visitor_is_kept_by_a_shared_cache(client: Client, shop: Shop) -> None:
+def test_pages_are_not_stored_in_shared_caches(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"text": "red"})
     assert "private" in response.headers["Cache-Control"]
 
 
-def test_pictures_of_any_allowed_kind_can_be_sent(client: Client, shop: Shop) -> None:
+def test_images_of_any_allowed_kind_can_be_sent(client: Client, shop: Shop) -> None:
     for kind in ("JPEG", "PNG", "WEBP", "AVIF"):
         data = draw("green", kind=kind)
         response = client.post(SEARCH, {"image": upload(data, "x")})
@@ -103,7 +101,7 @@ def test_pictures_of_any_allowed_kind_can_be_sent(client: Client, shop: Shop) ->
         assert titles(response)[0].startswith("green"), kind
 
 
-def test_a_large_picture_is_shown_back_small(client: Client, shop: Shop) -> None:
+def test_a_large_image_is_shown_small(client: Client, shop: Shop) -> None:
     response = client.post(SEARCH, {"image": upload(draw("red", side=900))})
     (address,) = re.findall(r'class="mmsearch-preview" src="([^"]+)"', response.text)
     with Image.open(BytesIO(client.get(unescape(address)).content)) as shown:

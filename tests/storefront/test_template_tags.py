@@ -1,4 +1,4 @@
-"""The template tags on any page of any shop."""
+"""The template tags for a shop's own pages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def request_() -> Any:
     return RequestFactory().get("/")
 
 
-def test_the_box_takes_a_picture_and_words(request_: Any) -> None:
+def test_the_box_takes_an_image_and_words(request_: Any) -> None:
     html = render("{% mmsearch_box %}", request=request_)
     assert 'method="post" enctype="multipart/form-data" action="/search/"' in html
     assert re.search(r'name="csrfmiddlewaretoken" value="\w+"', html)
@@ -40,14 +40,14 @@ def test_the_box_takes_a_picture_and_words(request_: Any) -> None:
     assert 'type="text" name="text"' in html
 
 
-def test_the_box_needs_no_context_processor_but_the_built_in_csrf(request_: Any) -> None:
+def test_the_box_needs_no_context_processor_except_csrf(request_: Any) -> None:
     bare = {"NAME": "bare", "DIRS": [], "APP_DIRS": True, "OPTIONS": {}}
     template = DjangoTemplates(bare).from_string(LOAD + "{% mmsearch_box %}")
     html = template.render({}, request_)
     assert 'type="file" name="image"' in html
 
 
-def test_the_box_without_a_request_takes_words_and_leads_to_pictures() -> None:
+def test_the_box_without_a_request_takes_words_and_links_to_the_upload() -> None:
     html = render("{% mmsearch_box %}")
     assert 'method="get" action="/search/"' in html
     assert 'type="file"' not in html
@@ -59,7 +59,7 @@ def test_the_hint_of_the_box_can_be_changed_and_is_escaped(request_: Any) -> Non
     assert "&lt;b&gt;try&lt;/b&gt;" in html
 
 
-def test_more_like_this_asks_by_a_link_that_can_be_shared(shop: Shop) -> None:
+def test_more_like_this_is_a_link_that_can_be_shared(shop: Shop) -> None:
     product = shop["red mug"]
     html = render("{% mmsearch_like product %}", product=product)
     assert 'method="get" action="/search/"' in html
@@ -80,7 +80,7 @@ def test_the_suggestions_can_be_replaced(shop: Shop) -> None:
     assert "striped</a>" not in html
 
 
-def test_keys_are_not_formatted_for_readers(shop: Shop, settings: Any) -> None:
+def test_keys_are_not_localised(shop: Shop, settings: Any) -> None:
     settings.USE_THOUSAND_SEPARATOR = True
     product = Product(pk=1234567, title="lamp", price=3)
     html = render("{% mmsearch_like product %}{{ product|mmsearch_like_url }}", product=product)
@@ -94,33 +94,33 @@ def test_a_second_model_of_products_is_named_in_the_link() -> None:
     assert html == "/search/?like=shapes.garment%3AG-7"
 
 
-def test_style_and_script_come_once_for_many_tags(shop: Shop, request_: Any) -> None:
+def test_style_and_script_are_included_once_for_many_tags(shop: Shop, request_: Any) -> None:
     source = "{% mmsearch_box %}{% mmsearch_like product %}{% mmsearch_like product %}"
     for html in (render(source, **_one(shop)), render(source, request=request_, **_one(shop))):
         assert html.count("mmsearch.css") == 1
         assert html.count("mmsearch.js") == 1
 
 
-def test_the_media_tag_in_the_head_spares_the_others(shop: Shop) -> None:
+def test_the_media_tag_in_the_head_replaces_the_other_includes(shop: Shop) -> None:
     html = render("{% mmsearch_media %}<body>{% mmsearch_like product %}", **_one(shop))
     head, body = html.split("<body>")
     assert "mmsearch.css" in head
     assert "mmsearch.css" not in body
 
 
-def test_every_page_gets_them_anew(shop: Shop) -> None:
+def test_every_page_includes_them_again(shop: Shop) -> None:
     template = Template(LOAD + "{% mmsearch_media %}")
     assert "mmsearch.css" in template.render(Context())
     assert "mmsearch.css" in template.render(Context())
 
 
-def test_nothing_inline_and_nothing_from_elsewhere(shop: Shop, request_: Any) -> None:
+def test_nothing_is_inline_or_from_another_host(shop: Shop, request_: Any) -> None:
     html = render("{% mmsearch_box %}{% mmsearch_like product %}", request=request_, **_one(shop))
     assert not re.search(r"\sstyle=|\son\w+=|<style|javascript:|data:|https?://", html)
     assert not re.search(r"<script(?![^>]*\ssrc=)", html)
 
 
-def test_the_style_sheet_reaches_nothing_outside_the_app() -> None:
+def test_the_style_sheet_affects_nothing_outside_the_app() -> None:
     source = Path(finders.find("mmsearch/mmsearch.css")).read_text()
     css = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
     for block in re.findall(r"([^{}]+)\{", css):
@@ -131,7 +131,7 @@ def test_the_style_sheet_reaches_nothing_outside_the_app() -> None:
     assert not re.search(r"(margin|padding|border)-(left|right)", css)
 
 
-def test_a_shop_overrides_a_card_by_a_template_of_its_own(client: Any, shop: Shop) -> None:
+def test_a_shop_can_override_the_card_template(client: Any, shop: Shop) -> None:
     html = client.get("/search/", {"text": "red mug"}).text
     assert "£10.00" in html
 
@@ -144,12 +144,12 @@ def test_more_like_nothing_renders_nothing(shop: dict[str, Product]) -> None:
     assert render("{% mmsearch_like missing %}").strip() == ""
 
 
-def test_more_like_something_that_is_no_product_is_an_error(shop: dict[str, Product]) -> None:
+def test_more_like_something_that_is_not_a_product_is_an_error(shop: dict[str, Product]) -> None:
     with pytest.raises(TemplateSyntaxError, match=r"needs a product .*Product.* not Category"):
         render("{% mmsearch_like thing %}", thing=shop["red mug"].categories.get())
 
 
-def test_what_the_title_says_is_not_suggested(shop: dict[str, Product]) -> None:
+def test_words_in_the_title_are_not_suggested(shop: dict[str, Product]) -> None:
     html = render("{% mmsearch_like product %}", product=shop["red mug"])
     assert "text=in+red" not in html
     assert "text=in+black" in html

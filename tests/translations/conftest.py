@@ -1,4 +1,4 @@
-"""A shop whose visitors and editors speak several languages."""
+"""A shop with visitors and editors in several languages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.reranking.conftest import moody as moody
-from tests.reranking.conftest import mugs as mugs
-from tests.reranking.conftest import use as use
+from tests.searching.reranking.conftest import moody as moody
+from tests.searching.reranking.conftest import mugs as mugs
+from tests.searching.reranking.conftest import use as use
 from tests.storefront.conftest import sell as sell
 from tests.storefront.conftest import shop as shop
 
@@ -20,13 +20,13 @@ Speak = Callable[[str], Client]
 
 @pytest.fixture
 def speak(db: None) -> Speak:
-    """A visitor whose browser asks for a language."""
+    """A client whose browser asks for a language."""
     return lambda language: Client(headers={"Accept-Language": language})
 
 
 @pytest.fixture
 def editor(speak: Speak) -> Client:
-    """An editor who may do everything, in German."""
+    """A superuser's client, in German."""
     client = speak("de")
     client.force_login(User.objects.create_superuser("editor"))
     return client
@@ -34,7 +34,7 @@ def editor(speak: Speak) -> Client:
 
 @pytest.fixture
 def rejected(db: None, sell: Any) -> Any:
-    """A product whose picture is none."""
+    """A product whose image file is not an image."""
     product = sell("broken mug")
     image = product.images.get()
     with image.original.storage.open(image.original.name, "wb") as file:

@@ -1,4 +1,4 @@
-"""English texts of ours that a page in another language still shows."""
+"""Find this project's English texts on a page in another language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPOKEN = {"alt", "aria-label", "content", "placeholder", "title"}
 
 
 class _Reader(HTMLParser):
-    """Collects all that a page says, to the eye, to a screen reader and to a script."""
+    """Collects the texts of a page that are shown, read aloud or used by a script."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -26,18 +26,18 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         spoken = SPOKEN | ({"value"} if tag == "input" else set())
         for key, value in attrs:
-            # Those that begin with data-mmsearch- are for scripts; the others are sentences.
+            # Attributes that begin with data-mmsearch- are for scripts; other data- are sentences.
             if key in spoken or (key.startswith("data-") and not key.startswith("data-mmsearch-")):
                 self.said.append(value or "")
 
 
 def read_page(html: str) -> set[str]:
-    """Every text of a page, on one line each."""
+    """Every text of a page, each with its whitespace collapsed."""
     return {" ".join(text.split()) for text in _Reader(html).said} - {""}
 
 
 def find_leftovers(html: str, language: str) -> set[str]:
-    """Texts of ours on the page that the language has other words for."""
+    """Texts on the page that have a translation in `language`."""
     with (LOCALE / language / "LC_MESSAGES" / "django.mo").open("rb") as file:
         catalogue = GNUTranslations(file)
     return {text for text in read_page(html) if catalogue.gettext(text) != text}

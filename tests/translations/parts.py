@@ -1,4 +1,4 @@
-"""A reranker that gives its reason in the language it is asked in."""
+"""A reranker whose reason depends on the active language."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from django.utils.translation import get_language
 
-from mmsearch_app.embedders.base import Content
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 
 
 class Polyglot:
-    """Turns the order round; the reason is the code of the language."""
+    """Reverses the order; the reason is the code of the active language."""
 
     fingerprint = "polyglot-1"
     asked: ClassVar[list[str]] = []

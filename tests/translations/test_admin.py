@@ -1,4 +1,4 @@
-"""The admin speaks the editor's language, whatever language the worker ran in."""
+"""The admin is in the editor's language, whatever language the worker ran in."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from django.test import Client
 from django.utils.translation import override
 
-from mmsearch_app import reindex
+from mmsearch_app.indexing import rebuild
 from mmsearch_app.models import Entry, Rebuild
 from mmsearch_app.testing import index_everything
-from mmsearch_app.texts import tell
+from mmsearch_app.translation import translate_stored
 from tests.translations.leftovers import find_leftovers
 
 LEDGER = "/admin/mmsearch_app/entry/"
@@ -20,13 +20,13 @@ BROKEN = "This is no JPEG, PNG, WebP or AVIF picture."
 
 @pytest.mark.parametrize("place", ["", "inspect/", "inspect/?text=red+mug&compare=1", "reindex/"])
 def test_the_pages(editor: Client, shop: Any, place: str) -> None:
-    html = editor.get(LEDGER + place).text.replace('alt="Search"', "")  # Django's own
+    html = editor.get(LEDGER + place).text.replace('alt="Search"', "")  # Django's own texts
     assert find_leftovers(html, "de") == set()
     assert "Indexeinträge" in html
 
 
 def test_a_rebuild_under_way(editor: Client, shop: Any) -> None:
-    reindex.request()
+    rebuild.request_rebuild()
     html = editor.get(f"{LEDGER}reindex/").text
     assert "Angefordert; wartet darauf, dass ein Worker beginnt." in html
     assert find_leftovers(html, "de") == set()
@@ -40,7 +40,7 @@ def test_an_entry(editor: Client, shop: Any) -> None:
     assert "reserviert bis" in html.lower()
 
 
-def test_the_ledger_is_english_whatever_language_the_worker_speaks(rejected: Any) -> None:
+def test_the_ledger_is_english_in_any_worker_language(rejected: Any) -> None:
     with override("de"):
         index_everything()
     assert [entry.error for entry in Entry.objects.all()] == [BROKEN]
@@ -69,7 +69,7 @@ def test_errors_of_the_ledger_are_shown_in_the_editors_language(
         ("OSError: 100 % wrong (%s)", "OSError: 100 % wrong (%s)"),
     ],
 )
-def test_what_the_ledger_knows_is_told_and_the_rest_left_as_it_is(error: str, told: str) -> None:
+def test_known_messages_are_translated_and_others_unchanged(error: str, told: str) -> None:
     with override("de"):
-        assert tell(error) == told
+        assert translate_stored(error) == told
         assert Rebuild(error=error).explanation == told

@@ -1,4 +1,4 @@
-"""The API answers in the caller's language, also where it answers again or late."""
+"""The API answers in the caller's language, even for repeated and late answers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.api.conftest import problem
-from tests.reranking.conftest import Use
-from tests.reranking.parts import Moody
+from tests.searching.reranking.conftest import Use
+from tests.searching.reranking.parts import Moody
 from tests.translations.conftest import Speak
 from tests.translations.parts import Polyglot
 
@@ -69,9 +69,7 @@ def test_a_link_that_is_too_old(speak: Speak, shop: Any, settings: Any) -> None:
     assert problem(speak("en").get(address), 410)["detail"] != TOO_OLD
 
 
-def test_notes_of_a_late_order_speak_the_language_of_who_reads_them(
-    speak: Speak, mugs: type[Moody]
-) -> None:
+def test_notes_of_a_late_order_are_in_the_readers_language(speak: Speak, mugs: type[Moody]) -> None:
     mugs.said.update(repairs=2, agreement=0.25)
     late = ask(speak("en"), text="red mug").json()["rerank"]["url"]
     notes = {code: speak(code).get(late).json()["notes"] for code in ("en", "de", "fr", "en")}
@@ -104,7 +102,7 @@ def test_a_late_order_that_fails_says_why(speak: Speak, mugs: type[Moody]) -> No
     assert note == "Reihenfolge des Index: Der Reranker ist fehlgeschlagen (ConnectionError)."
 
 
-def test_a_reranker_with_a_deadline_is_told_of_in_the_visitors_numbers(
+def test_the_deadline_of_a_reranker_is_formatted_in_the_visitors_language(
     speak: Speak, mugs: type[Moody], use: Use
 ) -> None:
     use(RERANK_TIMEOUT=0.2)

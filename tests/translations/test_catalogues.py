@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from docs import messages
+from tools import messages
 
 if TYPE_CHECKING:
     from babel.messages.catalog import Catalog, Message

@@ -1,4 +1,4 @@
-"""No text for visitors or editors is left out of the catalogues."""
+"""All texts for visitors and editors are marked for translation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOLD = {
     *("InvalidQuery", "SearchUnavailable", "InvalidImage", "UploadTooLarge", "Busy"),
     *("TicketError", "Expired", "Forged", "ParseError", "ValidationError", "Http404"),
 }
-"""Exceptions that a visitor or an editor reads."""
+"""Exceptions whose messages are shown to visitors or editors."""
 MARKED = re.compile(r"{% blocktranslate.*?{% endblocktranslate %}", re.DOTALL)
 CLASSES = re.compile(r"{% block (?:coltype|bodyclass) %}.*?{% endblock %}")
 SYNTAX = re.compile(r"{%.*?%}|{{.*?}}|{#.*?#}", re.DOTALL)
@@ -29,7 +29,7 @@ SIDES = re.compile(
 
 
 def scan(kind: str, look: Callable[[str], object]) -> dict[str, object]:
-    """What was found in each file of a kind, where anything was."""
+    """Findings per file with a suffix, for files with any."""
     paths = sorted(APP.rglob(f"*.{kind}"))
     assert paths
     found = {str(path.relative_to(APP)): look(path.read_text("utf-8")) for path in paths}
@@ -37,7 +37,7 @@ def scan(kind: str, look: Callable[[str], object]) -> dict[str, object]:
 
 
 def bare_texts(source: str) -> list[str]:
-    """What is told in an exception, but taken from no catalogue."""
+    """Messages of exceptions that are not marked for translation."""
     functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
     return [text for function in functions for text in _bare_texts(function)]
 
@@ -57,7 +57,7 @@ def _bare_texts(function: ast.FunctionDef) -> Iterator[str]:
 
 
 class Words(HTMLParser):
-    """The words between tags and in the attributes that are read to people."""
+    """Collects the text between tags and in attributes that people read."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -77,11 +77,11 @@ def bare_words(template: str) -> list[str]:
     return Words(template).found
 
 
-def test_what_an_exception_tells_a_visitor_can_be_translated() -> None:
+def test_exception_messages_for_visitors_can_be_translated() -> None:
     assert scan("py", bare_texts) == {}
 
 
-def test_a_template_says_nothing_but_what_can_be_translated() -> None:
+def test_all_texts_of_templates_can_be_translated() -> None:
     assert scan("html", bare_words) == {}
 
 
@@ -89,7 +89,7 @@ def test_a_script_takes_its_sentences_from_the_page() -> None:
     assert scan("js", SENTENCE.findall) == {}
 
 
-def test_a_style_sheet_knows_no_left_and_right() -> None:
+def test_style_sheets_use_logical_properties() -> None:
     assert scan("css", SIDES.findall) == {}
 
 

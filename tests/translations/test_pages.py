@@ -1,4 +1,4 @@
-"""The storefront speaks the visitor's language, and nothing else beside it."""
+"""The storefront is completely in the visitor's language."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from docs import messages
 from tests.storefront.conftest import draw
 from tests.translations.conftest import Speak
 from tests.translations.leftovers import LOCALE, find_leftovers, read_page
+from tools import messages
 
 SEARCH = "/search/"
 Ask = Callable[[Client, dict[str, Any]], Any]
@@ -61,12 +61,12 @@ def test_german_words_on_the_search_page(speak: Speak, shop: dict[str, Any]) -> 
     assert wanted - page == set()
 
 
-def test_what_is_wrong_is_said_in_german(speak: Speak, shop: dict[str, Any]) -> None:
+def test_errors_are_in_german(speak: Speak, shop: dict[str, Any]) -> None:
     page = read_page(speak("de").get(f"{SEARCH}?text=x&price__lte=dear").text)
     assert "Der Filter price passt nicht zu „dear“. Erwartet wird: eine Zahl." in page
 
 
-def test_the_search_away_is_said_in_german(
+def test_an_unavailable_search_is_reported_in_german(
     speak: Speak, shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mmsearch_app.testing.TestingEmbedder.embed_queries", lambda *_: 1 / 0)
@@ -84,7 +84,7 @@ def test_the_widgets(speak: Speak, shop: dict[str, Any], place: str) -> None:
     assert ("Wonach suchen Sie?" if place == "box" else "So ähnlich, aber …") in page
 
 
-def test_the_offer_of_a_better_order(speak: Speak, mugs: Any) -> None:
+def test_the_link_to_the_late_order(speak: Speak, mugs: Any) -> None:
     page = speak("de").get(f"{SEARCH}?text=red+mug").text
     assert 'data-done="Die Produkte stehen jetzt in einer besseren Reihenfolge."' in page
     assert find_leftovers(page, "de") == set()
@@ -109,7 +109,7 @@ def test_a_language_without_a_catalogue_is_english(speak: Speak, shop: dict[str,
     assert "What are you looking for?" in page
 
 
-def test_a_language_from_right_to_left_turns_the_page(
+def test_a_right_to_left_language_sets_the_page_direction(
     speak: Speak, shop: dict[str, Any], settings: Any
 ) -> None:
     settings.LANGUAGES = [*settings.LANGUAGES, ("ar", "العربية")]

@@ -27,7 +27,7 @@ class Drawing(Protocol):
     """Draws one kind of product."""
 
     def __call__(self, cloth: Cloth, *, view: int, size: int) -> Canvas:
-        """The product covered with cloth; view 0 is its main picture, view 1 another one."""
+        """Draw the product in the cloth's colours and pattern, from angle 0 or 1."""
 
 
 DRAWINGS: Final[dict[str, Drawing]] = {

@@ -10,39 +10,29 @@ from example_shop.catalogue.backdrops import COOL_PAPER, PAPER, STUDIO, WARM_STU
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
 from example_shop.catalogue.fields import Field, smoothstep
-from example_shop.catalogue.outlines import (
-    Outline,
-    ellipse,
-    move,
-    path,
-)
+from example_shop.catalogue.outlines import Outline, ellipse, move, path
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth, dye
 
-from .parts import (
-    STEEL,
-    Place,
-    placed,
-    sew,
-    tube,
-)
+from .parts import GLASS, STEEL, Place, placed, sew, tube
 
 _STAGES = (
     (replace(STUDIO, bend=0.62), Pose(zoom=1.14, dy=10)),
     (replace(WARM_STUDIO, bend=0.5), Pose(turn=-8, dy=46)),
 )
+_SHADOWS = ((320, 444, 250, 10), (300, 436, 240, 14))
 _TEMPLES = (
     "M486 262 C540 210 580 170 600 140 C610 128 622 140 616 164",
     "M64 258 C140 200 230 140 300 118 C320 112 336 124 330 150",
 )
 _HUB = np.array((320.0, 320))
-_GLASS = np.array([0.07, 0.08, 0.11], np.float32)
+_TONES = (0.04, 0.08, 0.0, -0.08, -0.16)
 
 
 def draw_sunglasses(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """Sunglasses from the front; second view: folded out, turned, on a table."""
+    """Sunglasses from the front; second view: opened and turned, on a table."""
     canvas = Canvas(size, *_STAGES[view])
-    canvas.ground(*((320, 444, 250, 10) if view == 0 else (300, 436, 240, 14)), 0.4)
+    canvas.ground(*_SHADOWS[view], 0.4)
     if view == 0:
         sides = [placed(), placed(wide=-1)]
         arm = path("M556 262 C566 300 560 350 548 404")
@@ -65,9 +55,9 @@ def _temple(canvas: Canvas, cloth: Cloth, line: Outline, width: float) -> None:
 
 
 def _tints(cloth: Cloth) -> tuple[Field, Field]:
-    """The colours of a lens at its top and at its bottom."""
+    """The colours at the top and at the bottom of a lens."""
     if cloth.pattern != "plain":
-        return _GLASS, shift(_GLASS, 0.2)
+        return GLASS, shift(GLASS, 0.2)
     deep = -0.2 if cloth.ground.mean() > 0.7 else -0.45
     return shift(cloth.ground, deep), shift(cloth.ground, 0.08)
 
@@ -106,8 +96,8 @@ def _lens(canvas: Canvas, cloth: Cloth, side: Place) -> None:
 
 
 def draw_umbrella(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """An open umbrella with a hooked handle; second view: its canopy from above."""
-    return _from_above(cloth, size) if view else _open_umbrella(cloth, size)
+    """An open umbrella with a hooked handle; second view: the canopy from above."""
+    return _from_above(cloth, size) if view == 1 else _open_umbrella(cloth, size)
 
 
 def _open_umbrella(cloth: Cloth, size: int) -> Canvas:
@@ -142,20 +132,18 @@ def _rib(peak: Outline, foot: Outline) -> Outline:
 def _panel(
     canvas: Canvas, cloth: Cloth, peak: Outline, left: Outline, right: Outline, k: int
 ) -> None:
-    """One of the panels between two ribs, its lower edge hanging in an arch."""
+    """Draw the `k`-th panel between two ribs, its lower edge curved."""
     sag = move((left + right) / 2, 0, -26)
     t = np.linspace(0, 1, 20)[:, None]
     hem = (1 - t) ** 2 * left + 2 * t * (1 - t) * sag + t * t * right
     outline = np.vstack([_rib(peak, left), hem, _rib(peak, right)[::-1]])
-    tone = (0.04, 0.08, 0.0, -0.08, -0.16)[k]
     patch = canvas.cut(outline)
     x, y = canvas.grid(patch)
     ink = dye(
         cloth, x, y * 1.15 + (x - 320) ** 2 * np.float32(9e-4), span=260, fineness=canvas.scale
     )
-    light = canvas.light(patch, Light(round=26, bulge=0.4, edge=0.22, grain=0.008)) + np.float32(
-        tone
-    )
+    how = Light(round=26, bulge=0.4, edge=0.22, grain=0.008)
+    light = canvas.light(patch, how) + np.float32(_TONES[k])
     canvas.paint(patch, ink, light)
     canvas.paint(canvas.line(_rib(peak, right), width=2), shift(cloth.ground, -0.35), opacity=0.6)
 
@@ -176,7 +164,7 @@ def _from_above(cloth: Cloth, size: int) -> Canvas:
 
 
 def _sector(a: Outline, b: Outline) -> Outline:
-    """A panel between two tips as seen from above; its hem sags inwards."""
+    """The outline of a panel between two tips seen from above; its hem curves inwards."""
     t = np.linspace(0, 1, 16)[:, None]
     sag = _HUB + ((a + b) / 2 - _HUB) * 0.93
     return np.vstack([_HUB, (1 - t) ** 2 * a + 2 * t * (1 - t) * sag + t * t * b])

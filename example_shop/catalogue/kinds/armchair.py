@@ -5,24 +5,13 @@ from __future__ import annotations
 from example_shop.catalogue.backdrops import STUDIO, WARM_STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
-from example_shop.catalogue.outlines import (
-    ellipse,
-    move,
-    path,
-    reflect,
-    rotate,
-)
+from example_shop.catalogue.outlines import ellipse, move, path, reflect, rotate
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    CREAM,
-    WOOD,
-    seam,
-    sew,
-    trim,
-)
+from .parts import CREAM, WOOD, seam, sew, trim
 
 _STAGES = ((STUDIO, Pose()), (WARM_STUDIO, Pose(zoom=1.1, dx=-20, dy=4, flip=True)))
+_SHADOWS = ((320, 592, 220, 17), (290, 618, 240, 20))
 _BACK = (
     "M166 400 C150 250 150 150 170 104 C186 74 250 66 320 66"
     " C390 66 454 74 470 104 C490 150 490 250 474 400 Z"
@@ -36,9 +25,9 @@ _SEAT = (
 
 
 def draw_armchair(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """An armchair on wooden legs; second view: from the other side and nearer, with a cushion."""
+    """An armchair on wooden legs; second view: closer, from the other side, with a cushion."""
     canvas = Canvas(size, *_STAGES[view])
-    canvas.ground(*((320, 592, 220, 17) if view == 0 else (290, 618, 240, 20)), 0.45)
+    canvas.ground(*_SHADOWS[view], 0.45)
     lean = 34 * view
     _legs(canvas)
     _backrest(canvas, cloth, lean)
@@ -62,7 +51,7 @@ def _legs(canvas: Canvas) -> None:
 
 
 def _backrest(canvas: Canvas, cloth: Cloth, lean: float) -> None:
-    """The back with its channels; it darkens behind the seat."""
+    """Draw the back with its channels, darker behind the seat."""
     middle = 320 + lean
     channels = [
         (middle + d, 80, middle + d * 0.9, 480, 12, 0.2 if d > 0 else -0.2)

@@ -8,29 +8,14 @@ from example_shop.catalogue.backdrops import COOL_STUDIO, STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
 from example_shop.catalogue.fields import Field
-from example_shop.catalogue.outlines import (
-    Outline,
-    mirrored,
-    move,
-    path,
-    reflect,
-    rounded,
-)
+from example_shop.catalogue.outlines import Outline, mirrored, move, path, reflect, rounded
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    BLACK,
-    STEEL,
-    Place,
-    placed,
-    seam,
-    sew,
-    trim,
-    tube,
-)
+from .parts import BLACK, STEEL, Place, placed, seam, sew, trim, tube
 
 _STAGES = ((STUDIO, Pose(dy=2)), (COOL_STUDIO, Pose(dx=-12, turn=-2)))
+_SHADOWS = ((320, 588, 186, 16), (350, 590, 190, 18))
 _FOLDS = ((180, 260, 250, 330, 18, 0.12), (460, 250, 400, 330, 18, -0.12))
 _LEATHER = np.array([0.55, 0.36, 0.2], np.float32)
 _BODY = (
@@ -44,21 +29,21 @@ _STITCHING = "M320 346 C380 344 424 346 444 354 C455 424 457 500 453 544 C436 55
 def draw_backpack(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A backpack from the front; second view: turned to show its side and a strap."""
     canvas = Canvas(size, *_STAGES[view])
-    canvas.ground(*((320, 588, 186, 16) if view == 0 else (350, 590, 190, 18)), 0.5)
+    canvas.ground(*_SHADOWS[view], 0.5)
     webbing = shift(cloth.ground, -0.35 if cloth.ground.mean() > 0.2 else 0.08)
     _straps(canvas, webbing, view)
     loop = path("M268 96 C270 40 288 30 320 30 C352 30 370 40 372 96")
     tube(canvas, webbing, move(loop, -30.0 * view, 0), width=18, gloss=0)
     if view == 1:
         _side(canvas, cloth)
-    _front(canvas, cloth, placed(wide=0.8, dx=-52) if view else placed())
+    _front(canvas, cloth, placed(wide=0.8, dx=-52) if view == 1 else placed())
     return canvas
 
 
 def _straps(canvas: Canvas, ink: Field, view: int) -> None:
-    lines = [path("M452 130 C520 180 530 330 506 470 C500 520 490 550 470 570")]
     if view == 0:
-        lines.append(reflect(lines[0]))
+        strap = path("M452 130 C520 180 530 330 506 470 C500 520 490 550 470 570")
+        lines = [strap, reflect(strap)]
     else:
         lines = [path("M440 90 C560 110 596 260 566 420 C556 490 530 540 500 560")]
     for line in lines:

@@ -9,32 +9,22 @@ import numpy as np
 from example_shop.catalogue.backdrops import COOL_STUDIO, STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
-from example_shop.catalogue.outlines import (
-    Outline,
-    ellipse,
-    mirrored,
-    move,
-    path,
-    reflect,
-)
+from example_shop.catalogue.outlines import Outline, ellipse, mirrored, move, path, reflect
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    seam,
-    sew,
-    trim,
-)
+from .parts import seam, sew, trim
 
 _STAGES = (
     (STUDIO, Pose(zoom=1.04, dx=18, dy=36)),
     (COOL_STUDIO, Pose(zoom=1.08, dy=24, turn=-3)),
 )
+_SHADOWS = ((322, 424, 228, 15), (320, 470, 196, 16))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Side:
-    """A cap as it is seen from one side."""
+    """The shapes of a cap seen from one side."""
 
     crown: Outline
     seams: tuple[Outline, ...]
@@ -76,9 +66,9 @@ def _from_the_front() -> _Side:
 
 
 def draw_cap(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A baseball cap from its side; second view: from the front."""
+    """A baseball cap from the side; second view: from the front."""
     canvas = Canvas(size, *_STAGES[view])
-    canvas.ground(*((322, 424, 228, 15) if view == 0 else (320, 470, 196, 16)), 0.5)
+    canvas.ground(*_SHADOWS[view], 0.5)
     side = _from_the_side() if view == 0 else _from_the_front()
     how = Light(round=40, bulge=0.6, edge=0.25, grain=0.025)
     body = sew(canvas, cloth, side.crown, light=how, span=240)
@@ -94,7 +84,7 @@ def draw_cap(cloth: Cloth, *, view: int, size: int) -> Canvas:
 
 
 def _stitch(canvas: Canvas, cloth: Cloth, side: _Side, body: Patch) -> None:
-    """The seams between the panels, and the eyelets."""
+    """Draw the seams between the panels, and the eyelets."""
     thread = trim(cloth.ground)
     for line in side.seams:
         rows = (move(line, -4, 0), move(line, 4, 0))
@@ -117,12 +107,7 @@ def _brim(canvas: Canvas, cloth: Cloth, brim: Outline, body: Patch, view: int) -
         patch, ink, canvas.light(patch, Light(round=34, bulge=0.6, edge=0.25, grain=0.025))
     )
     middle = np.array((330.0, 396)) if view == 0 else np.array((320.0, 340))
-    for k in (0.94, 0.86, 0.78):
-        seam(
-            canvas,
-            trim(ink),
-            (brim - middle) * (k, k if view == 0 else 1 - (1 - k) * 0.8) + middle,
-            within=patch,
-            dash=4,
-            width=1.1,
-        )
+    for wide in (0.94, 0.86, 0.78):
+        high = wide if view == 0 else 1 - (1 - wide) * 0.8
+        line = (brim - middle) * (wide, high) + middle
+        seam(canvas, trim(ink), line, within=patch, dash=4, width=1.1)

@@ -10,30 +10,17 @@ from example_shop.catalogue.backdrops import PAPER, WARM_PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
 from example_shop.catalogue.fields import Crease
-from example_shop.catalogue.outlines import (
-    ellipse,
-    mirrored,
-    move,
-    path,
-    reflect,
-)
+from example_shop.catalogue.outlines import ellipse, mirrored, move, path, reflect
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    STEEL,
-    WOOD,
-    seam,
-    sew,
-    trim,
-    tube,
-)
+from .parts import STEEL, WOOD, seam, sew, trim, tube
 
 _SLEEVE = (
     "M418 108 C452 120 486 130 506 152 C540 186 566 244 588 300"
     " C566 322 536 334 508 338 C498 306 486 280 470 256 Z"
 )
-_NECK, _NAPE = "M320 166 C352 164 378 144 386 102", "M320 122 C350 122 374 116 386 102"
+_COLLARS = ("M320 166 C352 164 378 144 386 102", "M320 122 C350 122 374 116 386 102")
 _BODY = (
     " L420 108 C446 120 458 150 462 196 C466 236 468 258 470 280"
     " C464 350 468 470 476 574 C430 586 370 590 320 590"
@@ -66,9 +53,9 @@ _TEE_FOLDS = (
 
 
 def draw_tshirt(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A T-shirt as on an invisible body; second view: its back, on a wooden hanger."""
+    """A T-shirt as if worn by an invisible body; second view: the back, on a wooden hanger."""
     canvas = Canvas(size, *_TEE_STAGES[view])
-    sleeve, shape = path(_SLEEVE), mirrored((_NECK, _NAPE)[view] + _BODY)
+    sleeve, shape = path(_SLEEVE), mirrored(_COLLARS[view] + _BODY)
     canvas.drop(sleeve, reflect(sleeve), shape, dx=7, dy=12, blur=11, strength=0.25)
     if view == 1:
         _hanger(canvas)
@@ -87,7 +74,7 @@ def draw_tshirt(cloth: Cloth, *, view: int, size: int) -> Canvas:
 
 
 def _mirror(folds: Sequence[Crease]) -> list[Crease]:
-    """The same folds on the other side, lit from the same side."""
+    """The folds mirrored, but lit from the same side."""
     return [(640 - a, b, 640 - c, d, width, -depth) for a, b, c, d, width, depth in folds]
 
 
@@ -138,7 +125,7 @@ _FOLDS = (
 
 
 def draw_dress(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A sleeveless summer dress; second view: laid at an angle, the belt tied."""
+    """A sleeveless summer dress; second view: lying at an angle, with the belt tied."""
     canvas = Canvas(size, *_DRESS_STAGES[view])
     bodice, skirt = mirrored(_BODICE), mirrored(_SKIRT)
     canvas.drop(bodice, skirt, dx=8, dy=12, blur=13, strength=0.25)

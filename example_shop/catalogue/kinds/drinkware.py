@@ -8,32 +8,26 @@ from example_shop.catalogue.backdrops import COOL_PAPER, STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Pose
 from example_shop.catalogue.fields import smoothstep
-from example_shop.catalogue.outlines import (
-    ellipse,
-    path,
-    rounded,
-)
+from example_shop.catalogue.outlines import ellipse, path, rounded
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    BLACK,
-    CREAM,
-    lathe_outline,
-    tube,
-    turn_on_lathe,
-)
+from .parts import BLACK, CREAM, lathe_outline, tube, turn_on_lathe
 
 _COFFEE = np.array([0.20, 0.11, 0.06], np.float32)
 
 
 def draw_mug(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A stoneware mug, its handle to the right; second view: filled, from above, handle left."""
-    high = view == 1
-    tilt, top, bottom = (0.40, 196, 436) if high else (0.17, 178, 486)
-    canvas = Canvas(size, STUDIO, Pose(flip=high, dx=16 if high else -24, zoom=1.16))
-    centre = 640 - 330 if high else 296
-    canvas.ground(centre, bottom + 150 * tilt + (8 if high else 2), 172, 26, 0.5)
+    """A mug with its handle on the right; second view: full, from above, handle on the left."""
+    from_above = view == 1
+    if from_above:
+        tilt, top, bottom = 0.40, 196, 436
+        canvas = Canvas(size, STUDIO, Pose(flip=True, dx=16, zoom=1.16))
+        canvas.ground(310, bottom + 150 * tilt + 8, 172, 26, 0.5)
+    else:
+        tilt, top, bottom = 0.17, 178, 486
+        canvas = Canvas(size, STUDIO, Pose(dx=-24, zoom=1.16))
+        canvas.ground(296, bottom + 150 * tilt + 2, 172, 26, 0.5)
     profile = [
         (top, 150.0),
         (top + 60, 149.0),
@@ -43,13 +37,14 @@ def draw_mug(cloth: Cloth, *, view: int, size: int) -> Canvas:
         (bottom, 128.0),
     ]
     _handle(canvas, cloth, top, bottom)
+    azimuth = 900 if from_above else 40
     body = turn_on_lathe(
-        canvas, cloth, 300, profile, tilt=tilt, span=420, azimuth=900 if high else 40, gloss=0.45
+        canvas, cloth, 300, profile, tilt=tilt, span=420, azimuth=azimuth, gloss=0.45
     )
     canvas.shade(
         canvas.cut(ellipse(300, bottom + 42 * tilt + 60, 150, 60), blur=22, within=body), 0.25
     )
-    _mouth(canvas, cloth, top, tilt, filled=high)
+    _mouth(canvas, cloth, top, tilt, filled=from_above)
     return canvas
 
 
@@ -79,7 +74,7 @@ def _mouth(canvas: Canvas, cloth: Cloth, top: float, tilt: float, *, filled: boo
 
 
 def draw_bottle(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A steel water bottle, upright; second view: from nearer, lying at a slant."""
+    """A steel water bottle, upright; second view: closer, lying at an angle."""
     if view == 1:
         canvas = Canvas(size, COOL_PAPER, Pose(turn=15, zoom=1.3, dx=14, dy=86))
         canvas.drop(

@@ -8,26 +8,15 @@ from example_shop.catalogue.backdrops import STUDIO, WARM_STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
 from example_shop.catalogue.fields import Field
-from example_shop.catalogue.outlines import (
-    ellipse,
-    mirrored,
-    move,
-    path,
-    rounded,
-)
+from example_shop.catalogue.outlines import ellipse, mirrored, move, path, rounded
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    Place,
-    placed,
-    seam,
-    sew,
-    trim,
-    tube,
-)
+from .parts import Place, placed, seam, sew, trim, tube
 
 _STAGES = ((STUDIO, Pose(dy=-6)), (WARM_STUDIO, Pose(dx=-10, dy=-12, zoom=1.1, flip=True)))
+_SHADOWS = ((320, 556, 232, 16), (324, 580, 250, 18))
+_TABS = ((206, 434), (154, 378))
 _HANDLES = (
     "M206 270 C206 90 246 56 320 56 C394 56 434 90 434 270",
     "M150 240 C140 120 190 96 250 96 C320 96 370 130 380 240",
@@ -41,25 +30,25 @@ _GOLD = np.array([0.83, 0.67, 0.36], np.float32)
 
 
 def draw_handbag(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A structured handbag with two handles; second view: turned, so that a side shows."""
+    """A structured handbag with two handles; second view: turned to show a side."""
     canvas = Canvas(size, *_STAGES[view])
-    canvas.ground(*((320, 556, 232, 16) if view == 0 else (324, 580, 250, 18)), 0.55)
+    canvas.ground(*_SHADOWS[view], 0.55)
     handle = path(_HANDLES[view])
     dark = shift(cloth.ground, -0.3) if cloth.pattern == "plain" else cloth.second
     tube(canvas, shift(dark, -0.3), move(handle, 14, -14), width=15, gloss=0.2)
     if view == 1:
         _gusset(canvas, cloth)
-    place = placed(wide=0.82, dx=-52, dy=10) if view else placed()
+    place = placed(wide=0.82, dx=-52, dy=10) if view == 1 else placed()
     _panel(canvas, cloth, dark, place)
     _clasp(canvas, dark, place)
     tube(canvas, dark, handle, width=16, gloss=0.35)
-    for x in (206, 434) if view == 0 else (154, 378):
+    for x in _TABS[view]:
         _tab(canvas, dark, x)
     return canvas
 
 
 def _tab(canvas: Canvas, ink: Field, x: float) -> None:
-    """The leather tab and the ring that hold one end of a handle."""
+    """Draw the leather tab and the ring at one end of a handle."""
     tab = rounded(x - 17, 236, x + 17, 318, 12)
     canvas.shade(canvas.cut(move(tab, 2, 4), blur=4), 0.35)
     patch = canvas.cut(tab)

@@ -20,18 +20,7 @@ from example_shop.catalogue.outlines import (
 from example_shop.catalogue.palette import rgb, shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    BLACK,
-    CREAM,
-    STEEL,
-    Place,
-    lathe_outline,
-    placed,
-    sew,
-    trim,
-    tube,
-    turn_on_lathe,
-)
+from .parts import BLACK, CREAM, STEEL, Place, lathe_outline, placed, sew, trim, tube, turn_on_lathe
 
 _CUSHION_STAGES = (
     (STUDIO, Pose(zoom=1.03, dy=-4)),
@@ -66,7 +55,7 @@ _BRASS = np.array([0.75, 0.6, 0.34], np.float32)
 
 
 def draw_cushion(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A square cushion standing; second view: lying at an angle, seen from above."""
+    """A square cushion, upright; second view: lying at an angle, from above."""
     canvas = Canvas(size, *_CUSHION_STAGES[view])
     quarter = path(_QUARTER)
     half = np.vstack([quarter, move(quarter * (1, -1), 0, 640)[::-1]])
@@ -84,7 +73,7 @@ def draw_cushion(cloth: Cloth, *, view: int, size: int) -> Canvas:
 
 
 def _plump(canvas: Canvas, outline: Outline, body: Patch) -> None:
-    """The volume of a full cushion: dark towards its lower right, light at its upper left."""
+    """Shade the cushion as if full: dark at the lower right, light at the upper left."""
     low = outline[(outline - 320).sum(1) > 40]
     low = low[np.argsort(np.arctan2(low[:, 1] - 320, low[:, 0] - 320))]
     canvas.shade(canvas.line(low, width=96, blur=44, within=body), 0.55)
@@ -96,11 +85,11 @@ def _plump(canvas: Canvas, outline: Outline, body: Patch) -> None:
 
 
 def draw_lamp(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A table lamp with a shade of cloth; second view: switched on, from nearer."""
+    """A table lamp with a fabric shade; second view: closer, switched on."""
     canvas = Canvas(size, *_LAMP_STAGES[view])
     if view == 1:
         canvas.glow(canvas.cut(ellipse(320, 190, 300, 250), blur=60), 0.55)
-    canvas.ground(320, 716 if view else 590, 112, 14, 0.5)
+    canvas.ground(320, 716 if view == 1 else 590, 112, 14, 0.5)
     tube(canvas, _BRASS, np.array([[320.0, 280], [320, 372]]), width=13)
     turn_on_lathe(
         canvas, _base_cloth(cloth), 320, smooth(_BASE, closed=False), tilt=0.08, gloss=0.8
@@ -112,7 +101,7 @@ def draw_lamp(cloth: Cloth, *, view: int, size: int) -> Canvas:
 
 
 def _base_cloth(cloth: Cloth) -> Cloth:
-    """The glaze under a shade of that cloth."""
+    """The colour of the glazed base, given the cloth of the shade."""
     if cloth.accent and cloth.pattern != "leopard":
         return Cloth(colour=cloth.accent)
     return Cloth(colour="grey" if cloth.colour == "white" else "white")
@@ -147,22 +136,22 @@ def _shade(canvas: Canvas, cloth: Cloth, *, on: bool) -> None:
 
 
 def draw_clock(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A round wall clock; second view: seen from the side, at another time."""
+    """A round wall clock; second view: from the side, at another time."""
     canvas = Canvas(size, *_CLOCK_STAGES[view])
-    squeeze = placed(wide=0.74 if view else 1)
+    squeeze = placed(wide=0.74 if view == 1 else 1)
     _frame(canvas, cloth, squeeze, deep=view == 1)
     face = squeeze(ellipse(320, 320, 222, 222))
     how = Light(round=10, bulge=-0.5, edge=0.25, grain=0.004)
     plate = sew(canvas, cloth, face, light=how, span=300)
     canvas.shade(canvas.line(move(face, 4, 6), width=18, blur=8, within=plate), 0.35)
-    _dial(canvas, cloth, squeeze, hour=7.4 if view else 10.15)
+    _dial(canvas, cloth, squeeze, hour=7.4 if view == 1 else 10.15)
     shine = squeeze(path("M150 250 C180 160 260 110 350 108 C260 150 200 220 180 330 Z"))
     canvas.glow(canvas.cut(shine, blur=10, within=plate), 0.16)
     return canvas
 
 
 def _frame(canvas: Canvas, cloth: Cloth, squeeze: Place, *, deep: bool) -> None:
-    """The rim, with its thickness where the clock is seen from the side."""
+    """Draw the rim; `deep` shows its thickness, as seen from the side."""
     ink = BLACK
     if cloth.colour == "black":
         ink = _BRASS
@@ -170,8 +159,9 @@ def _frame(canvas: Canvas, cloth: Cloth, squeeze: Place, *, deep: bool) -> None:
         ink = rgb("white") * 0.93
     rim = squeeze(ellipse(320, 320, 252, 252))
     canvas.drop(rim, dx=16, dy=22, blur=18, strength=0.45)
-    for step in range(18, 1, -1) if deep else ():
-        canvas.paint(canvas.cut(move(rim, step, 0)), shift(ink, -0.16 - step * 0.005))
+    if deep:
+        for step in range(18, 1, -1):
+            canvas.paint(canvas.cut(move(rim, step, 0)), shift(ink, -0.16 - step * 0.005))
     front = canvas.cut(rim)
     canvas.paint(front, ink, canvas.light(front, Light(round=14, bulge=1.0, edge=0.3, grain=0)))
 
@@ -183,7 +173,7 @@ def _dial(canvas: Canvas, cloth: Cloth, squeeze: Place, hour: float) -> None:
         _chapter_ring(canvas, squeeze)
     marks: list[Outline] = []
     for tick in range(60):
-        long, wide = (42, 5.5) if tick % 15 == 0 else (30, 4.5) if tick % 5 == 0 else (10, 1.4)
+        long, wide = _tick(tick)
         bar = rounded(320 - wide, 320 - 208, 320 + wide, 320 - 208 + long, 1)
         marks.append(squeeze(rotate(bar, 6 * tick, about=(320, 320))))
     canvas.paint(canvas.cut(*marks), ink)
@@ -200,14 +190,23 @@ def _dial(canvas: Canvas, cloth: Cloth, squeeze: Place, hour: float) -> None:
             canvas.paint(canvas.line(np.vstack([hand, hand[:2]]), width=4), CREAM)
         canvas.paint(canvas.cut(hand), ink)
     second = squeeze(rotate(rounded(318.4, 150, 321.6, 372, 1), 205, about=(320, 320)))
-    red = rgb("red") if cloth.colour not in ("red", "burgundy", "pink", "orange") else rgb("yellow")
-    canvas.paint(canvas.cut(second), red)
+    reddish = cloth.colour in ("red", "burgundy", "pink", "orange")
+    canvas.paint(canvas.cut(second), rgb("yellow" if reddish else "red"))
     hub = canvas.cut(squeeze(ellipse(320, 320, 13, 13)))
     canvas.paint(hub, STEEL, canvas.light(hub, Light(round=8, bulge=0.9, grain=0)))
 
 
+def _tick(minute: int) -> tuple[float, float]:
+    """Length and half the width of the mark of a minute."""
+    if minute % 15 == 0:
+        return 42, 5.5
+    if minute % 5 == 0:
+        return 30, 4.5
+    return 10, 1.4
+
+
 def _chapter_ring(canvas: Canvas, squeeze: Place) -> None:
-    """A white ring under the marks of a printed dial, so that the time can be read."""
+    """Draw a white ring under the marks of a printed dial, so that the time is readable."""
     ring = canvas.cut(
         np.vstack(
             [squeeze(ellipse(320, 320, 222, 222)), squeeze(ellipse(320, 320, 158, 158))[::-1]]

@@ -7,26 +7,11 @@ import numpy as np
 from example_shop.catalogue.backdrops import COOL_PAPER, PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
-from example_shop.catalogue.outlines import (
-    Outline,
-    ellipse,
-    mirrored,
-    move,
-    path,
-    reflect,
-)
+from example_shop.catalogue.outlines import Outline, ellipse, mirrored, move, path, reflect
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    CREAM,
-    STEEL,
-    fold,
-    seam,
-    sew,
-    trim,
-    tube,
-)
+from .parts import CREAM, STEEL, fold, seam, sew, trim, tube
 
 _STAGES = ((PAPER, Pose(dy=8, zoom=1.02)), (COOL_PAPER, Pose(turn=-8, dy=-14)))
 _CREASES = (
@@ -50,7 +35,7 @@ _LONG = (
 
 
 def draw_hoodie(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A hoodie from the front; second view: its back, the hood hanging down, at an angle."""
+    """A hoodie from the front; second view: the back with the hood down, at an angle."""
     canvas = Canvas(size, *_STAGES[view])
     sleeve, body = path(_LONG), mirrored(_HOODIE_BODY)
     cuff = path("M506 522 C526 532 556 530 574 516 L576 562 C560 574 528 576 510 568 Z")
@@ -73,7 +58,7 @@ def draw_hoodie(cloth: Cloth, *, view: int, size: int) -> Canvas:
 
 
 def _hood_behind(canvas: Canvas, cloth: Cloth, main: Patch) -> None:
-    """The hood as it hangs on the back: a soft pouch with a seam along its middle."""
+    """Draw the hood hanging down the back, with a seam along its middle."""
     outer = mirrored("M320 112 C372 110 410 120 428 150 C432 208 392 272 320 292")
     canvas.shade(canvas.cut(move(outer, 3, 10), blur=10, within=main), 0.42)
     how = Light(round=40, bulge=0.55, edge=0.28, waves=0.013)
@@ -113,7 +98,7 @@ def _sleeve(canvas: Canvas, cloth: Cloth, sleeve: Outline, cuff: Outline, *, sid
 
 
 def _rib(canvas: Canvas, cloth: Cloth, outline: Outline) -> None:
-    """A knitted band: narrow upright ribs in the main colour."""
+    """Draw a knitted band with narrow upright ribs in the main colour."""
     patch = canvas.cut(outline)
     x, _ = canvas.grid(patch)
     ribs = canvas.light(patch, Light(round=20, bulge=0.5, edge=0.3)) + 0.07 * np.sin(x * 0.95)
@@ -155,7 +140,7 @@ def _hood(canvas: Canvas, cloth: Cloth) -> None:
 
 
 def _cords(canvas: Canvas, cloth: Cloth) -> None:
-    """The drawcord's two ends, with metal tips and eyelets."""
+    """Draw the two ends of the drawcord, with metal tips and eyelets."""
     ink = CREAM if cloth.ground.mean() < 0.75 else cloth.ground * 0.8
     for line in (
         path("M292 204 C287 240 290 262 286 296"),

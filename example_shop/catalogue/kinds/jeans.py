@@ -7,22 +7,11 @@ import numpy as np
 from example_shop.catalogue.backdrops import PAPER, WARM_PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
-from example_shop.catalogue.outlines import (
-    ellipse,
-    mirrored,
-    move,
-    path,
-    reflect,
-    rounded,
-)
+from example_shop.catalogue.outlines import ellipse, mirrored, move, path, reflect, rounded
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    placed,
-    seam,
-    sew,
-)
+from .parts import placed, seam, sew
 
 _STAGES = (
     (PAPER, Pose(zoom=0.95, squash=1.15, dy=-14)),
@@ -45,7 +34,7 @@ _LEG = (
 
 
 def draw_jeans(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """Jeans from the front; second view: from behind, laid at an angle."""
+    """Jeans from the front; second view: from behind, lying at an angle."""
     canvas = Canvas(size, *_STAGES[view])
     right = path(_LEG)
     canvas.drop(right, reflect(right), dx=8, dy=12, blur=11, strength=0.3)
@@ -54,13 +43,16 @@ def draw_jeans(cloth: Cloth, *, view: int, size: int) -> Canvas:
     for side in (-1, 1):
         _leg(canvas, cloth, side)
     canvas.shade(canvas.line(path("M320 258 L320 150"), width=3, blur=2), 0.35)
-    (_front if view == 0 else _behind)(canvas, cloth)
+    if view == 0:
+        _front(canvas, cloth)
+    else:
+        _behind(canvas, cloth)
     _waistband(canvas, cloth, button=view == 0)
     return canvas
 
 
 def _leg(canvas: Canvas, cloth: Cloth, side: int) -> None:
-    """The right leg of the picture (side 1) or the left one (side -1)."""
+    """Draw the leg on the right (side 1) or on the left (side -1) of the image."""
     place = placed(wide=side)
     folds = [
         (320 + side * a, b, 320 + side * c, d, width, side * k) for a, b, c, d, width, k in _FOLDS

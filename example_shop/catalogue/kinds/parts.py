@@ -1,4 +1,4 @@
-"""Ways to make the parts that several kinds of product share."""
+"""Parts that several kinds of product share, such as seams, tubes and turned bodies."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth, dye
 
 Profile: TypeAlias = Sequence[tuple[float, float]] | Outline
-"""Height y and radius of a turned body, from top to bottom."""
+"""The heights y and radii of a turned body, from top to bottom."""
 
 Place: TypeAlias = Callable[[Outline], Outline]
-"""Where a part of a drawing goes."""
+"""Moves an outline to its place in the drawing."""
 
 BLACK = np.array([0.10, 0.10, 0.11], np.float32)
+GLASS = np.array([0.07, 0.08, 0.11], np.float32)
 STEEL = np.array([0.78, 0.79, 0.81], np.float32)
 WOOD = np.array([0.72, 0.53, 0.35], np.float32)
 CREAM = np.array([0.95, 0.93, 0.89], np.float32)
 
 
 def placed(*, wide: float = 1, high: float = 1, dx: float = 0, dy: float = 0) -> Place:
-    """Scales outlines about the middle of the board and moves them."""
+    """A function that scales outlines about the middle of the board and moves them."""
 
     def place(outline: Outline) -> Outline:
         return np.asarray((outline - 320) * (wide, high) + np.array((320 + dx, 320 + dy)))
@@ -44,7 +45,7 @@ def sew(
     turn: float = 0,
     shift: tuple[float, float] = (0, 0),
 ) -> Patch:
-    """A piece of cloth (or leather, card ...) cut to outlines; its pattern turned by `turn`."""
+    """Draw a piece of cloth, leather or card cut to outlines, its pattern turned by `turn`."""
     patch = canvas.cut(*outlines)
     x, y = canvas.grid(patch)
     c, s = np.cos(np.radians(turn, dtype=np.float32)), np.sin(np.radians(turn, dtype=np.float32))
@@ -63,7 +64,7 @@ def seam(
     dash: int = 0,
     width: float = 2,
 ) -> None:
-    """A sewn line: a soft groove and, with `dash`, its stitches."""
+    """Draw a sewn line: a soft groove, with stitches of length `dash` if given."""
     canvas.shade(canvas.line(*lines, width=width + 3, blur=2, within=within), 0.22)
     if dash:
         canvas.paint(canvas.line(*lines, width=width, within=within, dash=dash), colour)
@@ -72,9 +73,9 @@ def seam(
 
 
 def lathe_outline(cx: float, profile: Profile, tilt: float) -> Outline:
-    """The outline of a turned body seen from a little above, its open top left out.
+    """The outline of a turned body seen from slightly above, without its open top.
 
-    `profile` is (y, radius) from top to bottom; `tilt` is height over width of its circles.
+    `profile` is (y, radius) from top to bottom; `tilt` is the height over width of its circles.
     """
     y, r = np.array(profile, float).T
     side = np.stack([cx + r, y], 1)
@@ -94,13 +95,13 @@ def turn_on_lathe(
     azimuth: float = 0,
     gloss: float = 0.5,
 ) -> Patch:
-    """A turned body such as a mug: pattern and light follow its curved wall."""
+    """Draw a turned body such as a mug; pattern and light follow its curved wall."""
     rings = [ellipse(cx, y, r, tilt * r) for y, r in profile[len(profile) // 2 :]]
     patch = canvas.cut(lathe_outline(cx, profile, tilt), *rings)
     x, y = canvas.grid(patch)
     ys, rs = np.array(profile, np.float32).T
     fall = y
-    for _ in range(2):  # the point seen at y sits on a higher ring: found by iteration
+    for _ in range(2):  # the point seen at y is on a higher ring, found by iteration
         radius = np.interp(fall, ys, rs).astype(np.float32)
         across = np.clip((x - cx) / radius, -0.999, 0.999)
         depth = np.sqrt(1 - across * across)
@@ -118,7 +119,7 @@ def turn_on_lathe(
 
 
 def barrel(across: Field, depth: Field, *, gloss: float = 0.5) -> Field:
-    """Light on an upright round wall; `across` is -1 at its left and 1 at its right edge."""
+    """The light on an upright round wall; `across` runs from -1 at its left edge to 1."""
     lit = np.clip(0.88 * depth - 0.42 * across, 0, 1)
     window = (
         np.exp(-(((across + 0.58) / 0.10) ** 4)) * 0.55
@@ -131,7 +132,7 @@ def barrel(across: Field, depth: Field, *, gloss: float = 0.5) -> Field:
 def fold(
     canvas: Canvas, *lines: Outline, width: float, depth: float = 0.3, within: Patch | None = None
 ) -> None:
-    """Soft folds of cloth along curves: valleys with a lit ridge to their lower right."""
+    """Draw soft folds of cloth along lines, each with a lit ridge at its lower right."""
     canvas.shade(canvas.line(*lines, width=width, blur=width * 0.45, within=within), depth)
     ridge = [move(line, width * 0.7, width * 0.9) for line in lines]
     canvas.glow(
@@ -140,7 +141,7 @@ def fold(
 
 
 def tube(canvas: Canvas, colour: Field, *lines: Outline, width: float, gloss: float = 0.5) -> Patch:
-    """A round rod, cord or handle along the lines."""
+    """Draw a round rod, cord or handle along the lines."""
     patch = canvas.line(*lines, width=width)
     how = Light(round=width * 0.5, bulge=0.75, edge=0.35, grain=0)
     canvas.paint(patch, colour, canvas.light(patch, how))
@@ -151,5 +152,5 @@ def tube(canvas: Canvas, colour: Field, *lines: Outline, width: float, gloss: fl
 
 
 def trim(colour: Field, by: float = 0.18) -> Field:
-    """A shade for edgings: darker than a light colour, lighter than a dark one."""
+    """A colour for edges: darker than a light `colour`, lighter than a dark one."""
     return shift(colour, -by if colour.mean() > 0.3 else by)

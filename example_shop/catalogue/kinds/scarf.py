@@ -9,25 +9,16 @@ import numpy as np
 from example_shop.catalogue.backdrops import PAPER, WARM_PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
-from example_shop.catalogue.outlines import (
-    Outline,
-    ellipse,
-    move,
-    path,
-)
+from example_shop.catalogue.outlines import Outline, ellipse, move, path
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    fold,
-    sew,
-    tube,
-)
+from .parts import fold, sew, tube
 
 
 def draw_scarf(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A knitted scarf, looped; second view: folded, its fringe in front."""
-    return _folded_scarf(cloth, size) if view else _looped_scarf(cloth, size)
+    """A knitted scarf, looped; second view: folded, with the fringe in front."""
+    return _folded_scarf(cloth, size) if view == 1 else _looped_scarf(cloth, size)
 
 
 def _fringe(
@@ -48,7 +39,7 @@ def _fringe(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tail:
-    """A hanging end of a scarf: its shape, its lower corners, its fringe, its slant."""
+    """A hanging end of a scarf: its shape, lower corners, direction of the fringe, and slant."""
 
     shape: str
     left: tuple[float, float]
@@ -111,7 +102,7 @@ def _hang(canvas: Canvas, cloth: Cloth, tail: _Tail) -> None:
 
 
 def _wrap(canvas: Canvas, cloth: Cloth, front: Outline) -> None:
-    """The part of a looped scarf that hangs before the neck, in curved folds."""
+    """Draw the part of a looped scarf in front of the neck, with curved folds."""
     canvas.shade(canvas.cut(move(front, 0, 12), blur=10), 0.4)
     part = sew(
         canvas, cloth, front, light=Light(round=40, bulge=0.75, edge=0.3, grain=0.045), span=220

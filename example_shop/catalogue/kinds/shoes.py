@@ -10,22 +10,11 @@ from example_shop.catalogue.backdrops import COOL_STUDIO, STUDIO
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
 from example_shop.catalogue.fields import Field
-from example_shop.catalogue.outlines import (
-    Outline,
-    move,
-    path,
-    rotate,
-)
+from example_shop.catalogue.outlines import Outline, move, path, rotate
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    BLACK,
-    CREAM,
-    seam,
-    sew,
-    trim,
-)
+from .parts import BLACK, CREAM, seam, sew, trim
 
 _UPPER = (
     "M104 256 C110 236 132 228 150 240 C176 268 214 280 262 262 C286 252 300 244 316 246"
@@ -65,7 +54,7 @@ _FOAM = np.array([0.95, 0.95, 0.94], np.float32)
 
 
 def draw_shoe(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A running shoe from its side; second view: the pair, one behind the other."""
+    """A running shoe from the side; second view: the pair, one behind the other."""
     if view == 0:
         canvas = Canvas(size, STUDIO, Pose(zoom=1.12, dx=-14, dy=-20, squash=0.9))
         canvas.ground(320, 481, 282, 15, 0.6)
@@ -106,7 +95,7 @@ def _tread(canvas: Canvas, cloth: Cloth) -> None:
 
 
 def _midsole(canvas: Canvas, cloth: Cloth, second: Field) -> None:
-    """The foam under the foot, with its grooves and a wedge of colour at the heel."""
+    """Draw the foam under the foot, with its grooves and a coloured wedge at the heel."""
     canvas.shade(canvas.line(path(_WELT), width=8, blur=5), 0.4)
     foam = canvas.cut(path(_MIDSOLE))
     ink = _FOAM * 0.93 if (cloth.colour, cloth.pattern) == ("white", "plain") else _FOAM

@@ -8,23 +8,11 @@ from example_shop.catalogue.backdrops import PAPER, WARM_PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Patch, Pose
 from example_shop.catalogue.fields import Field
-from example_shop.catalogue.outlines import (
-    Outline,
-    ellipse,
-    move,
-    path,
-    reflect,
-    rotate,
-)
+from example_shop.catalogue.outlines import Outline, ellipse, move, path, reflect, rotate
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    Place,
-    seam,
-    sew,
-    trim,
-)
+from .parts import Place, seam, sew, trim
 
 _STAGES = ((PAPER, Pose(dx=-30)), (WARM_PAPER, Pose(zoom=0.92)))
 _FOLDS = (
@@ -44,7 +32,7 @@ _SOCK = (
 
 
 def draw_socks(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A pair of socks, one over the other; second view: spread apart, toes outward."""
+    """A pair of socks, one over the other; second view: side by side, toes outwards."""
     canvas = Canvas(size, *_STAGES[view])
     for place, turn in _PLACES[view]:
         _sock(canvas, cloth, place, turn)
@@ -85,7 +73,7 @@ def _sock(canvas: Canvas, cloth: Cloth, place: Place, turn: float) -> None:
 
 
 def _cuff(canvas: Canvas, ink: Field, place: Place, turn: float, body: Patch) -> None:
-    """The ribbed top of a sock."""
+    """Draw the ribbed top of a sock."""
     cuff = canvas.cut(place(path("M200 60 L350 60 L350 128 L200 128 Z")), within=body)
     x, y = canvas.grid(cuff)
     c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))

@@ -8,34 +8,21 @@ from example_shop.catalogue.backdrops import COOL_PAPER, PAPER, WARM_PAPER
 from example_shop.catalogue.canvas import Canvas
 from example_shop.catalogue.cutting import Light, Pose
 from example_shop.catalogue.fields import smoothstep
-from example_shop.catalogue.outlines import (
-    ellipse,
-    move,
-    path,
-    rotate,
-    rounded,
-)
+from example_shop.catalogue.outlines import ellipse, move, path, rotate, rounded
 from example_shop.catalogue.palette import shift
 from example_shop.catalogue.patterns import Cloth
 
-from .parts import (
-    BLACK,
-    CREAM,
-    STEEL,
-    sew,
-    trim,
-    tube,
-)
+from .parts import BLACK, CREAM, GLASS, STEEL, sew, trim, tube
 
 _STAGES = (
     (PAPER, Pose(turn=-4, zoom=0.98, dy=-8)),
     (WARM_PAPER, Pose(turn=24, zoom=0.92, squash=0.86, dx=-10)),
 )
-_GLASS = np.array([0.07, 0.08, 0.11], np.float32)
+_ICONS = ((0.3, 0.8, 0.45), (0.95, 0.95, 0.95), (0.25, 0.55, 0.95), (0.98, 0.62, 0.2))
 
 
 def draw_phone_case(cloth: Cloth, *, view: int, size: int) -> Canvas:
-    """A phone case on a phone, from behind; second view: beside the phone's screen."""
+    """A phone case from behind; second view: next to a phone's screen."""
     if view == 0:
         canvas = Canvas(size, PAPER, Pose(zoom=1.04))
     else:
@@ -81,7 +68,7 @@ def _cameras(canvas: Canvas, cloth: Cloth) -> None:
     for x, y in ((238, 98), (238, 158), (296, 128)):
         ring = canvas.cut(ellipse(x, y, 27, 27))
         canvas.paint(ring, STEEL * 0.62, canvas.light(ring, Light(round=9, bulge=0.9, grain=0)))
-        canvas.paint(canvas.cut(ellipse(x, y, 22, 22)), _GLASS * 0.6)
+        canvas.paint(canvas.cut(ellipse(x, y, 22, 22)), GLASS * 0.6)
         canvas.paint(canvas.cut(ellipse(x, y, 12, 12)), np.array([0.10, 0.13, 0.24], np.float32))
         canvas.glow(canvas.cut(ellipse(x - 6, y - 7, 6, 4, turn=-40), blur=1.6), 0.75)
     canvas.paint(canvas.cut(ellipse(300, 82, 8, 8)), CREAM)
@@ -92,7 +79,7 @@ def _phone_front(canvas: Canvas, cloth: Cloth) -> None:
     whole = rounded(174, 34, 466, 606, 48)
     canvas.drop(whole, dx=12, dy=18, blur=15, strength=0.5)
     sew(canvas, cloth, whole, light=Light(round=8, bulge=0.7, grain=0.006))
-    canvas.paint(canvas.cut(rounded(183, 43, 457, 597, 40)), _GLASS * 0.5)
+    canvas.paint(canvas.cut(rounded(183, 43, 457, 597, 40)), GLASS * 0.5)
     screen = canvas.cut(rounded(190, 50, 450, 590, 34))
     x, y = canvas.grid(screen)
     mix = smoothstep(40, 620, y + 0.3 * x)
@@ -104,28 +91,22 @@ def _phone_front(canvas: Canvas, cloth: Cloth) -> None:
         np.array([0.18, 0.17, 0.30], np.float32),
         opacity=0.85,
     )
-    canvas.paint(canvas.cut(rounded(282, 60, 358, 80, 10)), _GLASS * 0.3)
+    canvas.paint(canvas.cut(rounded(282, 60, 358, 80, 10)), GLASS * 0.3)
     white = np.ones(3, np.float32)
     digits = [rounded(x, 142, x + 5, 200, 2) for x in (262, 290, 342, 370)]
     digits += [rounded(x, y, x + 28, y + 5, 2) for x in (262, 342) for y in (142, 168, 197)]
     canvas.paint(canvas.cut(*digits), white, opacity=0.9)
     canvas.paint(canvas.cut(ellipse(316, 160, 3, 3), ellipse(316, 182, 3, 3)), white, opacity=0.9)
-    for k in range(4):
+    for k, colour in enumerate(_ICONS):
         icon = rounded(208 + k * 60, 522, 252 + k * 60, 566, 12)
-        canvas.paint(
-            canvas.cut(icon),
-            np.array(
-                [(0.3, 0.8, 0.45), (0.95, 0.95, 0.95), (0.25, 0.55, 0.95), (0.98, 0.62, 0.2)][k],
-                np.float32,
-            ),
-        )
+        canvas.paint(canvas.cut(icon), np.array(colour, np.float32))
     canvas.glow(canvas.cut(path("M330 43 L457 43 L457 300 Z"), within=screen), 0.10)
 
 
 def draw_notebook(cloth: Cloth, *, view: int, size: int) -> Canvas:
     """A bound notebook with an elastic band; second view: at an angle, with its pages and a pen."""
     canvas = Canvas(size, *_STAGES[view])
-    depth = 26 if view else 7
+    depth = 26 if view == 1 else 7
     cover = rounded(146, 66, 494, 570, 14)
     canvas.drop(move(cover, depth, depth), dx=14, dy=20, blur=16, strength=0.45)
     canvas.paint(canvas.cut(move(cover, depth, depth)), shift(cloth.ground, -0.3))
@@ -144,7 +125,7 @@ def draw_notebook(cloth: Cloth, *, view: int, size: int) -> Canvas:
 
 
 def _pages(canvas: Canvas, cloth: Cloth, depth: int) -> None:
-    """The block of paper under the cover, and the ribbon that hangs out of it."""
+    """Draw the pages under the cover, and the ribbon that hangs out of them."""
     for k in range(depth - 2, 2, -2):
         sheet = move(rounded(150, 70, 490, 566, 8), k, k)
         canvas.paint(canvas.cut(sheet), CREAM * (0.86 + 0.12 * (k // 2 % 2)))

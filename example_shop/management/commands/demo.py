@@ -1,4 +1,4 @@
-"""`python manage.py demo`: from nothing to a shop that can be searched."""
+"""`python manage.py demo`: set up the example shop and serve it."""
 
 from __future__ import annotations
 
@@ -16,32 +16,31 @@ from django.urls import reverse
 
 from example_shop.models import Product
 from mmsearch_app import search
-from mmsearch_app.conf import get_embedder, get_index
+from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes.base import IndexFault
-from mmsearch_app.query import SearchUnavailable
+from mmsearch_app.searching import SearchUnavailable
 
 
 class Command(BaseCommand):
-    """Every step is safe to run twice and goes on where it was stopped."""
+    """Every step is safe to repeat and resumes where the last run stopped."""
 
     help = "Set up the database, the catalogue and the index, then serve the shop."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Where to serve, and how much to draw."""
         parser.add_argument("--port", type=_port, default=8000)
         parser.add_argument("--serve", action=BooleanOptionalAction, default=True)
-        parser.add_argument("--limit", type=int, help="draw only so many products")
-        parser.add_argument("--jobs", type=int, help="processes that draw")
+        parser.add_argument("--limit", type=int, help="draw at most this many products")
+        parser.add_argument("--jobs", type=int, help="number of drawing processes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prepare, say where the shop is, and serve it until Ctrl-C."""
+        """Prepare the shop, print its addresses, and serve it until Ctrl-C."""
         if options["serve"]:
-            _heed_signals()
-            _try_out(options["port"])
+            _stop_on_signals()
+            _check_port(options["port"])
         try:
             self._prepare(limit=options["limit"], jobs=options["jobs"])
         except KeyboardInterrupt:
-            self.stderr.write("\nStopped. The next run goes on from here.")
+            self.stderr.write("\nStopped. The next run continues from here.")
             sys.exit(130)
         self._announce(f"http://127.0.0.1:{options['port']}")
         if options["serve"]:
@@ -57,15 +56,15 @@ class Command(BaseCommand):
             call_command("mmsearch_worker", once=True)
         else:
             call_command("mmsearch_reindex")
-        self._ask_once()
+        self._warm_up()
 
-    def _ask_once(self) -> None:
-        """Load the models now, so that the first visitor need not wait for them."""
+    def _warm_up(self) -> None:
+        """Search once, so that the models are loaded before the first visitor comes."""
         try:
             found = search(text="red mug")
         except SearchUnavailable as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"A search finds {len(found.hits)} products.")
+        self.stdout.write(f"A test search found {len(found.hits)} products.")
 
     def _has_index(self) -> bool:
         try:
@@ -75,13 +74,13 @@ class Command(BaseCommand):
         return live is not None and live.fingerprint == get_embedder().fingerprint
 
     def _announce(self, address: str) -> None:
-        say = self.stdout.write
-        say(self.style.SUCCESS(f"\nThe shop is ready: {address}/"))
-        say(f"Its admin: {address}{reverse('admin:index')} (demo, demo)")
-        say("Try these searches:")
-        for label, question in _questions():
-            say(f"  {label}\n    {address}{reverse('mmsearch:search')}?{urlencode(question)}")
-        say("")
+        write = self.stdout.write
+        write(self.style.SUCCESS(f"\nThe shop is ready: {address}/"))
+        write(f"Admin: {address}{reverse('admin:index')} (user demo, password demo)")
+        write("Try these searches:")
+        for label, question in _example_searches():
+            write(f"  {label}\n    {address}{reverse('mmsearch:search')}?{urlencode(question)}")
+        write("")
 
 
 def _port(given: str) -> int:
@@ -91,8 +90,8 @@ def _port(given: str) -> int:
     return int(given)
 
 
-def _try_out(port: int) -> None:
-    """Refuse a port that cannot be served at, before minutes of work."""
+def _check_port(port: int) -> None:
+    """Raise CommandError if the port cannot be used, before minutes of work."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
@@ -104,14 +103,14 @@ def _try_out(port: int) -> None:
             raise CommandError(msg) from error
 
 
-def _heed_signals() -> None:
-    """End on SIGTERM as on Ctrl-C, also in the background, where a shell has SIGINT ignored."""
+def _stop_on_signals() -> None:
+    """Stop on SIGTERM as on Ctrl-C, even in the background, where shells ignore SIGINT."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.default_int_handler)
 
 
-def _questions() -> list[tuple[str, dict[str, Any]]]:
-    """Ready-made searches, as far as the catalogue has what they start from."""
+def _example_searches() -> list[tuple[str, dict[str, Any]]]:
+    """Label and query parameters of each search whose starting product exists."""
     found: list[tuple[str, dict[str, Any]]] = [("red mug", {"text": "red mug"})]
     products = Product.objects.public()
     mug = products.filter(kind="mug", colour="blue", pattern="striped").first()

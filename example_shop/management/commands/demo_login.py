@@ -1,4 +1,4 @@
-"""`python manage.py demo_login`: a login for the admin of a shop on this machine."""
+"""`python manage.py demo_login`: create an admin user for a shop on this machine."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ NAME = "demo"
 
 
 class Command(BaseCommand):
-    """Create the user `demo` with the password `demo`. Safe to run twice."""
+    """An existing user is left as it is."""
 
-    help = "Create the user demo with the password demo; only where DEBUG is on."
+    help = "Create the user demo with the password demo; only if DEBUG is on."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Refuse in production mode; leave an existing user as it is."""
         if not settings.DEBUG:
-            raise CommandError("A login that everybody knows is only made where DEBUG is on.")
-        users = get_user_model()._default_manager
+            raise CommandError("The password of this user is well known, so DEBUG must be True.")
+        users = get_user_model().objects
         if users.filter(username=NAME).exists():
-            self.stdout.write(f"There is a user {NAME} already.")
+            self.stdout.write(f"The user {NAME} already exists.")
             return
         users.create_superuser(username=NAME, password=NAME)
-        self.stdout.write(f"User {NAME} with the password {NAME}.")
+        self.stdout.write(f"Created the user {NAME} with the password {NAME}.")

@@ -1,4 +1,4 @@
-"""`python manage.py import_catalogue FOLDER`: sell anyone's own pictures."""
+"""`python manage.py import_catalogue FOLDER`: sell your own products."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ from mmsearch_app.images import InvalidImage
 
 
 class Command(BaseCommand):
-    """Import pictures from a folder or a CSV file. Safe to run twice."""
-
     help = (
-        "Import your own pictures: a folder (sub-folder = category, file name = title) or a CSV "
-        "file with the columns image, title, price and category; several rows of one title and "
-        "category are several views of one product."
+        "Import your own images from a folder (sub-folder = category, file name = title) or a CSV "
+        "file with the columns image, title, price and category. Rows with the same title and "
+        "category become images of one product. Safe to run again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """One path."""
-        parser.add_argument("folder", type=Path, help="a folder of pictures, or a CSV file")
+        parser.add_argument("folder", type=Path, help="a folder of images, or a CSV file")
 
     def handle(self, *args: Any, folder: Path, **options: Any) -> None:
-        """Import what can be imported and name what cannot; exit code 1 if anything."""
+        """Import every row that is valid and report the rest; exit with 1 if any row failed."""
         try:
             rows = read_rows(folder)
         except (BadRow, OSError) as error:
             raise CommandError(str(error)) from error
-        outcomes = [self._import(row) for row in tqdm(rows, unit="picture", disable=None)]
+        outcomes = [self._import(row) for row in tqdm(rows, unit="image", disable=None)]
         new, failed = outcomes.count("new"), outcomes.count("failed")
         known = len(rows) - new - failed
-        self.stdout.write(f"{new} imported, {known} there already, {failed} failed.")
+        self.stdout.write(f"{new} imported, {known} already in the shop, {failed} failed.")
         if failed or not rows:
             sys.exit(1)
 

@@ -1,4 +1,4 @@
-"""`python manage.py make_catalogue`: draw the shop's own products and put them on sale."""
+"""`python manage.py make_catalogue`: draw the example products and add them to the shop."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from example_shop.stocking import missing_pictures, pin_inspiration, save_pictur
 
 
 class Command(BaseCommand):
-    """Safe to run twice: only what is missing is drawn and created."""
+    """Only missing images are drawn and only missing products are created."""
 
-    help = "Draw the catalogue into the media storage and create its products."
+    help = "Draw the example catalogue into the media storage and create its products."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """How much, and with how many processes."""
-        parser.add_argument("--limit", type=int, help="only so many products, of all kinds")
-        parser.add_argument("--jobs", type=int, help="processes that draw; one for each core")
+        parser.add_argument("--limit", type=int, help="at most this many products, of all kinds")
+        parser.add_argument("--jobs", type=int, help="drawing processes (one per core)")
 
     def handle(self, *args: Any, limit: int | None, jobs: int | None, **options: Any) -> None:
-        """Draw first, so that no product appears before its pictures."""
+        """Draw the images first, so that no product appears without them."""
         chosen = items()
         if limit is not None:
             chosen = chosen[:: max(1, len(chosen) // limit)][:limit] if limit > 0 else []
         tasks = missing_pictures(chosen)
         with closing(draw_all(tasks, jobs=jobs or os.cpu_count() or 1)) as drawn:
             for task, data in tqdm(
-                drawn, total=len(tasks), desc="Drawing", unit=" pictures", disable=None
+                drawn, total=len(tasks), desc="Drawing", unit=" images", disable=None
             ):
                 save_picture(task, data)
-        new = stock(chosen) + pin_inspiration()
+        new = stock(chosen)
+        if pin_inspiration():
+            new += 1
         self.stdout.write(f"{len(tasks)} pictures drawn, {new} products new.")

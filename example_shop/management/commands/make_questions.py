@@ -1,4 +1,4 @@
-"""Write questions with known answers for `mmsearch_evaluate`."""
+"""`python manage.py make_questions`: questions with known answers for `mmsearch_evaluate`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from example_shop.questions import questions
 
 
 class Command(BaseCommand):
-    """Deterministic: the same catalogue gives the same questions."""
+    """The same catalogue always gives the same questions."""
 
     help = "Print JSON lines: python manage.py make_questions > questions.jsonl"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """How many."""
         parser.add_argument("--each", type=int, default=60, help="of each kind (60)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do it."""
         for question in questions(each=options["each"]):
             self.stdout.write(json.dumps(question))

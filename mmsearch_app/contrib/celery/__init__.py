@@ -1,1 +1,1 @@
-"""Celery wakes and clocks the left road: `INSTALLED_APPS += ["mmsearch_app.contrib.celery"]`."""
+"""Indexing by Celery: `INSTALLED_APPS += ["mmsearch_app.contrib.celery"]`."""

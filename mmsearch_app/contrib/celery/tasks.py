@@ -6,38 +6,38 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from mmsearch_app import reconcile as reconciling
-from mmsearch_app.contrib.shifts import SHIFT, Shifts
-from mmsearch_app.embedders.extras import needing
+from mmsearch_app import indexing
+from mmsearch_app.contrib.queue import SHIFT_SECONDS, Shifts
+from mmsearch_app.inference import needing
 
 with needing("celery"):
     from celery import shared_task
 
-__all__ = ["drain", "poke", "reconcile"]
+__all__ = ["drain", "reconcile", "wake"]
 
 
 @shared_task(name="mmsearch.drain", bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
-def drain(self: Any, *, seconds: float = SHIFT) -> str:
-    """Index what waits, for about so many seconds; the rest is for the next task.
+def drain(self: Any, *, seconds: float = SHIFT_SECONDS) -> str:
+    """Index due images for about `seconds`; the next task continues.
 
-    For beat, every minute: what failed is tried again by the clock, not by a save.
+    Schedule it with beat, every minute: retries become due by time, not by a save.
     """
     return shifts.work(seconds=math.inf if self.request.is_eager else seconds)
 
 
 @shared_task(name="mmsearch.reconcile", ignore_result=True)  # type: ignore[untyped-decorator]
 def reconcile(*names: str, deep: bool = False, files: bool = False) -> dict[str, int]:
-    """Mark what no signal told; the same arguments as `mmsearch_reconcile`."""
-    return asdict(reconciling.reconcile(*names, deep=deep, files=files))
+    """Mark changes that sent no signal. Arguments as for `mmsearch_reconcile`."""
+    return asdict(indexing.reconcile(*names, deep=deep, files=files))
 
 
-def poke() -> None:
-    """Send `mmsearch.drain` unless one waits or is at work; never raises and never waits.
+def wake() -> None:
+    """Send `mmsearch.drain` unless one waits or runs. Never raises and never blocks.
 
-    In a thread of its own, since a broker that is away holds the sender up for seconds, even
-    where nothing is retried. Not so where tasks run eagerly, as in a shop's tests.
+    Sent from a thread, because an unavailable broker blocks the sender for seconds even without
+    retries; not if tasks run eagerly, as in a shop's tests.
     """
-    shifts.poke(aside=not drain.app.conf.task_always_eager)
+    shifts.wake(in_thread=not drain.app.conf.task_always_eager)
 
 
 shifts = Shifts(queue="celery", enqueue=lambda: drain.apply_async(retry=False))

@@ -1,1 +1,1 @@
-"""Figures for Prometheus: `INSTALLED_APPS += ["mmsearch_app.contrib.prometheus"]`."""
+"""Metrics for Prometheus: `INSTALLED_APPS += ["mmsearch_app.contrib.prometheus"]`."""

@@ -1,11 +1,11 @@
-"""Searches as they are answered: how many, with what outcome, and how long each stage took."""
+"""Metrics of searches: how many, with what outcome, and how long each stage took."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.query import Answer, InvalidQuery, SearchUnavailable
+from mmsearch_app.inference import needing
+from mmsearch_app.searching import Answer, InvalidQuery, SearchUnavailable
 
 with needing("prometheus"):
     from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -16,18 +16,18 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Searches:
-    """A receiver of `mmsearch_app.events.searched`. No label tells who asked for what."""
+    """Receives `mmsearch_app.signals.searched`. No label contains personal data."""
 
     def __init__(self, *, registry: CollectorRegistry) -> None:
         self.count = Counter(
             "mmsearch_searches",
-            "Searches, and late reranks, by what came of them.",
+            "Searches and late reranks, by outcome.",
             ["request", "outcome"],
             registry=registry,
         )
         self.seconds = Histogram(
             "mmsearch_search_seconds",
-            "Seconds that each stage of an answer took.",
+            "Seconds taken by each stage of an answer.",
             ["request", "stage"],
             buckets=_SECONDS,
             registry=registry,
@@ -36,7 +36,6 @@ class Searches:
     def observe(
         self, *, request: str, answer: Answer | None, error: Exception | None, **_: Any
     ) -> None:
-        """Count one."""
         self.count.labels(request=request, outcome=_outcome(answer, error)).inc()
         for stage, milliseconds in answer.timings.items() if answer else ():
             self.seconds.labels(request=request, stage=stage).observe(milliseconds / 1000)

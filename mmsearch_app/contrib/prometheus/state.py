@@ -1,4 +1,4 @@
-"""The state of ledger, index, rebuild and reranker, read when Prometheus asks."""
+"""Metrics of ledger, index, rebuild and reranker, read at each scrape."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from django.db import DatabaseError
 from django.db.models import Min
 from django.utils import timezone
 
-from mmsearch_app import ledger
-from mmsearch_app.api.health import examine
-from mmsearch_app.conf import get_guard, get_settings
-from mmsearch_app.embedders.extras import needing
+from mmsearch_app.conf import get_settings
+from mmsearch_app.health import examine
+from mmsearch_app.indexing import ledger
+from mmsearch_app.inference import needing
 from mmsearch_app.models import Entry, Rebuild
+from mmsearch_app.searching import get_guard
 
 with needing("prometheus"):
     from prometheus_client.core import GaugeMetricFamily
@@ -24,31 +25,30 @@ __all__ = ["StateCollector"]
 log = logging.getLogger(__name__)
 
 _HELP = {
-    "entries": "Pictures in the ledger by state.",
-    "oldest_waiting_seconds": "Age of the oldest change that is not in the index yet; 0: none.",
-    "rebuild_open": "Whether a rebuild is asked for or at work.",
-    "rebuild_pictures": "Pictures of the open rebuild.",
-    "rebuild_pictures_done": "Those of them that the new index holds.",
-    "index_live": "Whether there is an index that can be searched.",
-    "index_matches_model": "Whether the configured model made it.",
-    "reranker_resting": "Whether the reranker is left alone after failures, in this process.",
-    "reranker_failures": "Failures of the reranker in a row, in this process.",
-    "reranker_under_way": "Reranks that run or wait for a place, in this process.",
+    "entries": "Images in the ledger, by state.",
+    "oldest_waiting_seconds": "Age of the oldest change that is not indexed yet, or 0.",
+    "rebuild_open": "Whether a rebuild is requested or running.",
+    "rebuild_pictures": "Images that the open rebuild has to index.",
+    "rebuild_pictures_done": "Images that the open rebuild has indexed.",
+    "index_live": "Whether a live index exists.",
+    "index_matches_model": "Whether the configured model built the live index.",
+    "reranker_resting": "Whether the reranker is paused after failures, in this process.",
+    "reranker_failures": "Consecutive failures of the reranker, in this process.",
+    "reranker_under_way": "Reranks that run or wait, in this process.",
 }
 _LABELS = {"entries": ["state"]}
-_Reading = tuple[str, float, list[str]]
-"""Name, value and the values of the labels."""
+_Sample = tuple[str, float, list[str]]
+"""Name, value and label values."""
 
 
 class StateCollector(Collector):
-    """What cannot be read now is left out of the answer, and the log says why."""
+    """Metrics that cannot be read now are left out; the log says why."""
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The names alone: a registry asks for them at start-up, when nothing may be read."""
+        """Yield the names only: a registry asks for them at start-up, when nothing may be read."""
         yield from _families().values()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Ask the database, the index and the guard."""
         families = _families()
         for name, value, labels in (*_of_database(), *_of_index(), *_of_reranker()):
             families[name].add_metric(labels, value)
@@ -62,7 +62,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
     }
 
 
-def _of_database() -> list[_Reading]:
+def _of_database() -> list[_Sample]:
     try:
         return [*_of_ledger(), *_of_rebuild()]
     except DatabaseError:
@@ -70,7 +70,7 @@ def _of_database() -> list[_Reading]:
         return []
 
 
-def _of_ledger() -> Iterator[_Reading]:
+def _of_ledger() -> Iterator[_Sample]:
     for state, count in ledger.counts().items():
         yield "entries", count, [state]
     due = Entry.objects.filter(due_at__isnull=False)
@@ -79,7 +79,7 @@ def _of_ledger() -> Iterator[_Reading]:
     yield "oldest_waiting_seconds", max(0.0, waited), []
 
 
-def _of_rebuild() -> Iterator[_Reading]:
+def _of_rebuild() -> Iterator[_Sample]:
     row = Rebuild.objects.filter(open=True).first()
     yield "rebuild_open", row is not None, []
     if row is not None:
@@ -87,14 +87,14 @@ def _of_rebuild() -> Iterator[_Reading]:
         yield "rebuild_pictures_done", row.done, []
 
 
-def _of_index() -> Iterator[_Reading]:
+def _of_index() -> Iterator[_Sample]:
     health = examine()
     yield "index_live", health.index == "live", []
     if health.model in ("matches", "differs"):
         yield "index_matches_model", health.model == "matches", []
 
 
-def _of_reranker() -> Iterator[_Reading]:
+def _of_reranker() -> Iterator[_Sample]:
     if get_settings().RERANKER is None:
         return
     load = get_guard().load()

@@ -1,2 +1,4 @@
-"""django.tasks, or its backport, wakes workers:
-`INSTALLED_APPS += ["mmsearch_app.contrib.tasks"]`."""
+"""Indexing by django.tasks or its backport django-tasks.
+
+`INSTALLED_APPS += ["mmsearch_app.contrib.tasks"]`.
+"""

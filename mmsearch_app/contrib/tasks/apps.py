@@ -1,5 +1,3 @@
-"""Start-up: pokes go to django.tasks."""
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,24 +7,24 @@ from django.utils.translation import gettext_lazy as _
 
 
 class TasksConfig(AppConfig):
-    """Uses Django's own tasks from Django 6.0 on, and those of django-tasks before."""
+    """Uses Django's own tasks from Django 6.0 on, and django-tasks before."""
 
     name = "mmsearch_app.contrib.tasks"
     label = "mmsearch_tasks"
     verbose_name = _("Multimodal search by tasks")
 
     def ready(self) -> None:
-        """Listen to pokes. Raises ImportError, with the remedy, where the backport is missing."""
-        from mmsearch_app.contrib.tasks.tasks import poke
-        from mmsearch_app.poke import listen
+        """Raise ImportError, naming the extra to install, if the backport is missing."""
+        from mmsearch_app.contrib.tasks.tasks import wake
+        from mmsearch_app.indexing import listen
 
         register(check_backend)
-        listen(poke)
+        listen(wake)
 
 
 def check_backend(**options: Any) -> Iterable[CheckMessage]:
-    """W010, W011: tasks run in another process than the index allows, or in no other."""
-    from mmsearch_app.contrib.checks import check_index, warn_of_immediate
+    """W010 and W011: tasks must run in a process of their own that can open the index."""
+    from mmsearch_app.contrib.queue import check_index, check_not_immediate
     from mmsearch_app.contrib.tasks.tasks import is_immediate
 
-    return [warn_of_immediate()] if is_immediate() else check_index(**options)
+    return check_not_immediate(immediate=is_immediate()) or check_index(**options)

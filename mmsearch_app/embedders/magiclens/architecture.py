@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ARCHITECTURES", "Architecture"]
+__all__ = ["MAGICLENS_ARCHITECTURES", "MagicLensArchitecture"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
+class MagicLensArchitecture:
     """OpenAI's CLIP, then a few layers that fuse its two features."""
 
     dimension: int
@@ -27,8 +27,8 @@ class Architecture:
     text_limit: int = 77
 
 
-ARCHITECTURES = {
-    "base": Architecture(
+MAGICLENS_ARCHITECTURES = {
+    "base": MagicLensArchitecture(
         dimension=512,
         text_width=512,
         text_heads=8,
@@ -39,7 +39,7 @@ ARCHITECTURES = {
         patch=16,
         fusion_heads=8,
     ),
-    "large": Architecture(
+    "large": MagicLensArchitecture(
         dimension=768,
         text_width=768,
         text_heads=12,

@@ -8,15 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.embedders.weights import InvalidWeights
+from mmsearch_app.inference import InvalidWeights, needing
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["name_parameter", "read_parameters", "turn"]
+__all__ = ["name_parameter", "read_parameters", "reorient"]
 
 BROKEN = (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError)
 """What damaged or hostile files make pickle and msgpack raise."""
@@ -138,7 +137,7 @@ def name_parameter(key: str) -> str:
     return f"{prefix}.{inside}".replace("/", ".")
 
 
-def turn(key: str, array: torch.Tensor) -> torch.Tensor:
+def reorient(key: str, array: torch.Tensor) -> torch.Tensor:
     """An array as torch keeps it: outputs first, heads joined, norms without their "1 +".
 
     Works on the meta device too, for shapes alone.

@@ -7,18 +7,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Unpack
 
-from mmsearch_app.embedders.magiclens.architecture import ARCHITECTURES, Architecture
-from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
-from mmsearch_app.embedders.weights import digest_files, find_file
-from mmsearch_app.embedders.words import Tokenizer, Words, tokenizer_release
-from mmsearch_app.options import require_one_of
+from mmsearch_app.embedders.magiclens.architecture import (
+    MAGICLENS_ARCHITECTURES,
+    MagicLensArchitecture,
+)
+from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
+from mmsearch_app.inference import (
+    Tokenizer,
+    WordTokenizer,
+    digest_files,
+    find_file,
+    require_one_of,
+    tokenizer_release,
+)
 
 __all__ = ["MagicLens"]
 
-TOKENIZER = tokenizer_release(
+_TOKENIZER = tokenizer_release(
     "openai/clip-vit-base-patch16", "57c216476eefef5ab752ec549e440a49ae4ae5f3"
 )
-PREPROCESSING = "magiclens-1"
+_PREPROCESSING = "magiclens-1"
 
 
 class MagicLens(TorchEmbedder):
@@ -41,30 +49,30 @@ class MagicLens(TorchEmbedder):
         model: str = "base",
         path: str | os.PathLike[str],
         tokenizer: str | os.PathLike[str] | None = None,
-        architecture: Architecture | None = None,
-        **options: Unpack[Options],
+        architecture: MagicLensArchitecture | None = None,
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
-        require_one_of("model", model, ARCHITECTURES)
-        self.architecture = architecture or ARCHITECTURES[model]
+        require_one_of("model", model, MAGICLENS_ARCHITECTURES)
+        self.architecture = architecture or MAGICLENS_ARCHITECTURES[model]
         self.dimension = self.architecture.dimension
         self.path = Path(path)
         self.name = f"magic_lens_clip_{model}.pkl"
-        self.tokenizer = Tokenizer.find(tokenizer, beside=self.path, release=TOKENIZER)
+        self.tokenizer = Tokenizer.find(tokenizer, beside=self.path, release=_TOKENIZER)
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the file the content counts, not the place."""
         weights = digest_files([find_file(self.path, self.name)])
         words, shown = self.tokenizer.name, self.documents
-        return f"magiclens:{weights}/{words}/{PREPROCESSING}/{shown}/{self.dimension}"
+        return f"magiclens:{weights}/{words}/{_PREPROCESSING}/{shown}/{self.dimension}"
 
     def _load(self, *, download: bool) -> Network:
         from mmsearch_app.embedders.magiclens.checkpoint import read_parameters
-        from mmsearch_app.embedders.magiclens.network import MagicLensEncoder, load
+        from mmsearch_app.embedders.magiclens.network import MagicLensEncoder, load_magiclens
 
         file = find_file(self.path, self.name)
         tokenizer = self.tokenizer.load(download=download)
-        network = load(self.architecture, read_parameters(file), origin=file)
+        network = load_magiclens(self.architecture, read_parameters(file), origin=file)
         network.to(**self._placement())
-        return MagicLensEncoder(network, Words(tokenizer, pad=0))
+        return MagicLensEncoder(network, WordTokenizer(tokenizer, pad=0))

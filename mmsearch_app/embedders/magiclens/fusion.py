@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 
 __all__ = ["Fusion"]
 
-EPS = 1e-6
+_EPS = 1e-6
 LOGIT_CAP = 50.0
 INVERSE_SOFTPLUS_0 = 1.442695041
 """1 / softplus(0): a scale of zeros leaves the query at 1 / sqrt(d)."""
@@ -24,7 +24,7 @@ class Fusion(nn.Module):
 
     def __init__(self, *, dimension: int, heads: int, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Layer(dimension, heads) for _ in range(layers))
+        self.layers = nn.ModuleList(FusionLayer(dimension, heads) for _ in range(layers))
         self.pooler = Pooler(dimension, heads)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -34,14 +34,14 @@ class Fusion(nn.Module):
         return pooled
 
 
-class Layer(nn.Module):
+class FusionLayer(nn.Module):
     """Attention, then a feed-forward layer of four times the width with ReLU."""
 
     def __init__(self, dimension: int, heads: int) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dimension, eps=EPS)
+        self.norm1 = nn.LayerNorm(dimension, eps=_EPS)
         self.attention = CappedAttention(dimension, heads, head_width=dimension // heads)
-        self.norm2 = nn.LayerNorm(dimension, eps=EPS)
+        self.norm2 = nn.LayerNorm(dimension, eps=_EPS)
         self.widen = nn.Linear(dimension, 4 * dimension)
         self.narrow = nn.Linear(4 * dimension, dimension)
 
@@ -62,7 +62,7 @@ class Pooler(nn.Module):
         self.query = nn.Parameter(torch.zeros(1, dimension))
         self.scale = nn.Parameter(torch.zeros(width))
         self.attention = CappedAttention(dimension, heads, head_width=width)
-        self.norm = nn.LayerNorm(dimension, eps=EPS)
+        self.norm = nn.LayerNorm(dimension, eps=_EPS)
 
     def forward(self, tokens: Tensor) -> Tensor:
         scale = INVERSE_SOFTPLUS_0 / math.sqrt(len(self.scale)) * softplus(self.scale)

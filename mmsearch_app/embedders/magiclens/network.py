@@ -11,25 +11,23 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
 from mmsearch_app.embedders.bge_vl import pooled
-from mmsearch_app.embedders.magiclens.architecture import Architecture
-from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, turn
+from mmsearch_app.embedders.magiclens.architecture import MagicLensArchitecture
+from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, reorient
 from mmsearch_app.embedders.magiclens.fusion import Fusion
-from mmsearch_app.embedders.pixels import normalise, squash
-from mmsearch_app.embedders.weights import check_layout, shapes_of
-from mmsearch_app.embedders.words import Words
+from mmsearch_app.inference import WordTokenizer, check_layout, normalise_pixels, shapes_of, squash
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["MagicLensEncoder", "MagicLensNetwork", "load"]
+__all__ = ["MagicLensEncoder", "MagicLensNetwork", "load_magiclens"]
 
 
 class MagicLensNetwork(nn.Module):
     """Pixels and token ids to one vector."""
 
-    def __init__(self, architecture: Architecture, clip: Any | None = None) -> None:
+    def __init__(self, architecture: MagicLensArchitecture, clip: Any | None = None) -> None:
         super().__init__()
         self.architecture = architecture
         self.clip = CLIPModel(configure(architecture)) if clip is None else clip
@@ -53,7 +51,7 @@ class MagicLensNetwork(nn.Module):
 class MagicLensEncoder:
     """A loaded network with its tokenizer."""
 
-    def __init__(self, network: MagicLensNetwork, words: Words) -> None:
+    def __init__(self, network: MagicLensNetwork, words: WordTokenizer) -> None:
         self.network = network
         self.words = words
 
@@ -72,7 +70,7 @@ class MagicLensEncoder:
             side = architecture.image_size
             pixels = like.new_zeros(len(texts or ()), 3, side, side)
         else:
-            pixels = normalise(pictures, device=like.device, dtype=like.dtype)
+            pixels = normalise_pixels(pictures, device=like.device, dtype=like.dtype)
         clean = [html.unescape(html.unescape(text)) for text in texts or [""] * len(pixels)]
         ids, _ = self.words(clean, limit=architecture.text_limit, device=like.device)
         fused = self.network(pixels, ids).float()
@@ -80,7 +78,7 @@ class MagicLensEncoder:
         return vectors
 
 
-def configure(architecture: Architecture) -> CLIPConfig:
+def configure(architecture: MagicLensArchitecture) -> CLIPConfig:
     """OpenAI's CLIP in the words of transformers; `eos_token_id` 2 pools at the highest id."""
     shared = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
     text = {
@@ -108,15 +106,16 @@ def configure(architecture: Architecture) -> CLIPConfig:
     )
 
 
-def load(
-    architecture: Architecture, parameters: Mapping[str, NDArray[Any]], *, origin: object
+def load_magiclens(
+    architecture: MagicLensArchitecture, parameters: Mapping[str, NDArray[Any]], *, origin: object
 ) -> MagicLensNetwork:
     """The network with the arrays of the released file, on the CPU, in float32.
 
     Raises InvalidWeights unless keys and shapes are exactly the network's.
     """
     state = {
-        name_parameter(key): turn(key, torch.from_numpy(array)) for key, array in parameters.items()
+        name_parameter(key): reorient(key, torch.from_numpy(array))
+        for key, array in parameters.items()
     }
     with torch.device("meta"):
         expected = shapes_of(MagicLensNetwork(architecture).state_dict())

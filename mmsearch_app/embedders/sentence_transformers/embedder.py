@@ -10,16 +10,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.runtime import Options, TorchEmbedder, split
+from mmsearch_app.embedders.runtime import TorchEmbedder, TorchOptions, split
 from mmsearch_app.embedders.sentence_transformers.encoder import (
     Encoder,
     Pooling,
     Role,
-    load,
+    load_encoder,
 )
-from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_gap
-from mmsearch_app.options import require_origin, require_share
+from mmsearch_app.inference import (
+    Content,
+    Release,
+    digest_files,
+    fetch,
+    find_gap,
+    require_origin,
+    require_share,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SentenceTransformersEmbedder"]
 
-FILES = (
+_FILES = (
     "*.json",
     "*.safetensors",
     "*.txt",
@@ -36,7 +42,7 @@ FILES = (
     "*.jinja",
     "[0-9]_*/pytorch_model.bin",  # small layers of older models, read without their code
 )
-PREPROCESSING = "sentence-transformers-1"
+_PREPROCESSING = "sentence-transformers-1"
 
 
 class SentenceTransformersEmbedder(TorchEmbedder):
@@ -69,14 +75,14 @@ class SentenceTransformersEmbedder(TorchEmbedder):
         document_prompt: str | None = None,
         image_weight: float = 0.5,
         pooling: Pooling | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
         require_origin(model=model, path=path, example="sentence-transformers/clip-ViT-B-32")
         require_share(image_weight=image_weight)
         self.dimension = dimension
         self.path = None if path is None else Path(path)
-        self.release = Release(repository=model, revision=revision, required=(), optional=FILES)
+        self.release = Release(repository=model, revision=revision, required=(), optional=_FILES)
         self.truncate = truncate
         self.prompts: dict[Role, str | None] = {"query": query_prompt, "document": document_prompt}
         self.image_weight = image_weight
@@ -88,7 +94,7 @@ class SentenceTransformersEmbedder(TorchEmbedder):
         origin = self.release.name if self.path is None else self._digest
         options = [self.truncate, self.prompts, self.image_weight, self.pooling]
         digest = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:8]
-        return f"{origin}/{PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
+        return f"{origin}/{_PREPROCESSING}/{digest}/{self.documents}/{self.dimension}"
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         """Shape (n, dimension), float32, rows of length 1, in the order given."""
@@ -140,11 +146,11 @@ class SentenceTransformersEmbedder(TorchEmbedder):
         folder = self.path or fetch(
             self.release, download=download, complete=lambda found: not find_gap(found)
         )
-        model = load(folder, device=self.device, dtype=self.dtype, pooling=self.pooling)
+        model = load_encoder(folder, device=self.device, dtype=self.dtype, pooling=self.pooling)
         return Encoder(model, prompts=self.prompts, image_weight=self.image_weight)
 
 
 def _model_files(folder: Path) -> list[Path]:
     """What decides about the vectors, in a fixed order."""
-    found = (file for pattern in FILES for file in folder.rglob(pattern) if file.is_file())
+    found = (file for pattern in _FILES for file in folder.rglob(pattern) if file.is_file())
     return sorted(set(found), key=lambda file: file.relative_to(folder).as_posix())

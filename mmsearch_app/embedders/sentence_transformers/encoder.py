@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from PIL import Image
 
-from mmsearch_app.embedders.extras import needing
-from mmsearch_app.embedders.pixels import trim
-from mmsearch_app.embedders.runtime import Precision, choose_device, choose_dtype
-from mmsearch_app.embedders.weights import MissingWeights, find_gap
-from mmsearch_app.embedders.words import find_marks
+from mmsearch_app.inference import (
+    MissingWeights,
+    Precision,
+    choose_device,
+    choose_dtype,
+    find_gap,
+    find_marks,
+    needing,
+    trim,
+)
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Encoder", "Pooling", "Role", "load"]
+__all__ = ["Encoder", "Pooling", "Role", "load_encoder"]
 
 Role: TypeAlias = Literal["query", "document"]
 Pooling: TypeAlias = Literal["lasttoken", "mean", "cls"]
@@ -96,7 +101,7 @@ class Encoder:
         return self._marks.sub(" ", text.encode("utf-8", "replace").decode())
 
 
-def load(folder: Path, *, device: str, dtype: Precision, pooling: Pooling | None) -> Any:
+def load_encoder(folder: Path, *, device: str, dtype: Precision, pooling: Pooling | None) -> Any:
     """The SentenceTransformer in that folder. Raises MissingWeights when there is none."""
     with needing("models"):
         from sentence_transformers import SentenceTransformer

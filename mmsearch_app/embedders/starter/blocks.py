@@ -10,11 +10,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mmsearch_app.embedders.starter.options import Options
+    from mmsearch_app.embedders.starter.options import StarterOptions
 
     Vector = NDArray[np.float32]
 
-__all__ = ["SIZES", "Blocks", "Words", "ask", "nothing", "unit"]
+__all__ = ["SIZES", "Blocks", "WordVectors", "ask", "nothing", "unit"]
 
 SIZES: Final = {"meaning": 384, "shape": 320, "texture": 112, "colour": 43}
 
@@ -37,7 +37,7 @@ class Blocks:
     texture: Vector
     colour: Vector
 
-    def join(self, options: Options) -> Vector:
+    def join(self, options: StarterOptions) -> Vector:
         """One vector of length 1.
 
         Blocks are scaled by the roots of their weights, so that the product of two such vectors
@@ -48,7 +48,7 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class WordVectors:
     """What a query's words say; None where they do not speak of it."""
 
     kind: Vector | None = None
@@ -71,7 +71,7 @@ def nothing() -> Blocks:
     return Blocks(**{name: np.zeros(size, np.float32) for name, size in SIZES.items()})
 
 
-def ask(words: Words, picture: Blocks | None) -> Blocks:
+def ask(words: WordVectors, picture: Blocks | None) -> Blocks:
     """Keep from the picture what the words do not mention, take from them what they do.
 
     Another kind of thing: its meaning, no shape, and the picture's texture and colour. Another
@@ -91,7 +91,7 @@ def ask(words: Words, picture: Blocks | None) -> Blocks:
     return _recolour(asked, words, COLOUR_BESIDE if picture else COLOUR_ALONE)
 
 
-def _recolour(asked: Blocks, words: Words, weight: float) -> Blocks:
+def _recolour(asked: Blocks, words: WordVectors, weight: float) -> Blocks:
     colour = asked.colour if words.colour is None else weight * words.colour
     if words.unwanted is not None:
         overlap = max(float(colour @ words.unwanted), 0.0)

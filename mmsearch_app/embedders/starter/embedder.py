@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.starter.blocks import SIZES, Blocks, Words, ask, nothing, unit
+from mmsearch_app.embedders.starter.blocks import SIZES, Blocks, WordVectors, ask, nothing, unit
 from mmsearch_app.embedders.starter.colours import colours_of, name_histogram
 from mmsearch_app.embedders.starter.foreground import find_object, frame_object
-from mmsearch_app.embedders.starter.options import Options
+from mmsearch_app.embedders.starter.options import StarterOptions
 from mmsearch_app.embedders.starter.swatches import patterns_named
 from mmsearch_app.embedders.starter.weights import INSTALL, PartMissing
 from mmsearch_app.embedders.starter.wording import Wish, read_wish
+from mmsearch_app.inference import Content
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StarterEmbedder"]
 
-SENTENCE: Final = 0.2  # share of the whole sentence, colours and all, in a query of words
+_SENTENCE: Final = 0.2  # share of the whole sentence, colours and all, in a query of words
 
 
 class StarterEmbedder:
@@ -56,7 +56,7 @@ class StarterEmbedder:
     dimension: int = sum(SIZES.values())
 
     def __init__(self, **options: object) -> None:
-        self.options = Options.read(options)
+        self.options = StarterOptions.read(options)
         self.fingerprint: str = self.options.fingerprint(dimension=self.dimension)
         self._models: Models | None = None
         self._lock = threading.Lock()
@@ -107,7 +107,7 @@ class StarterEmbedder:
         said = iter(self._load().say(given) if given else ())
         return [None if text is None else next(said) for text in texts]
 
-    def _read(self, contents: Sequence[Content]) -> list[Words]:
+    def _read(self, contents: Sequence[Content]) -> list[WordVectors]:
         """What each query's words say."""
         texts = [_words_of(content) for content in contents]
         wishes = [read_wish(text or "") for text in texts]
@@ -148,12 +148,12 @@ def _words(
     pattern: NDArray[np.float32] | None,
     texture: NDArray[np.float32] | None,
     sentence: NDArray[np.float32] | None,
-) -> Words:
+) -> WordVectors:
     """`sentence` is given for a query without a picture, which needs a meaning in any case."""
     kind = thing if wish.kind else None
     if sentence is not None:
-        kind = sentence if thing is None else unit(SENTENCE * sentence + (1 - SENTENCE) * thing)
-    return Words(
+        kind = sentence if thing is None else unit(_SENTENCE * sentence + (1 - _SENTENCE) * thing)
+    return WordVectors(
         kind=kind,
         pattern=pattern,
         texture=texture,

@@ -37,7 +37,7 @@ NAMES = (
 )
 
 
-class Layer(nn.Module):
+class EncoderLayer(nn.Module):
     """Self-attention and a feed-forward network, each with a normalised residual."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class MiniLM(nn.Module):
         self.positions = nn.Embedding(POSITIONS, WIDTH)
         self.types = nn.Embedding(2, WIDTH)
         self.norm = nn.LayerNorm(WIDTH, EPSILON)
-        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+        self.layers = nn.ModuleList(EncoderLayer() for _ in range(LAYERS))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Embed token ids (n, tokens), 1 in `mask` where they are real; (n, 384), length 1."""

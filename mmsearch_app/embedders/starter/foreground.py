@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sight", "find_object", "frame_object"]
 
-SIDE = 64  # pixels of the longer side
+_SIDE = 64  # pixels of the longer side
 NEAR = 7.0  # CIELAB units within which a pixel is still background
 FIT = 12.0  # CIELAB units within which a border pixel shapes the background
 LEAST = 0.03  # share of the picture below which the mask is not believed
@@ -44,7 +44,7 @@ def find_object(image: Image.Image) -> Sight:
     picture counts.
     """
     small = image.convert("RGB")
-    small.thumbnail((SIDE, SIDE))
+    small.thumbnail((_SIDE, _SIDE))
     lab = srgb_to_lab(np.asarray(small))
     distance = np.linalg.norm(lab - _background(lab), axis=-1)
     near = max(NEAR, 2.0 * float(np.median(distance[_rim(distance.shape)])))

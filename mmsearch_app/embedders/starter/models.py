@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mmsearch_app.embedders.starter.foreground import Sight
-    from mmsearch_app.embedders.starter.options import Options
+    from mmsearch_app.embedders.starter.options import StarterOptions
 
 __all__ = ["Models", "read_names"]
 
@@ -29,7 +29,7 @@ KIND_SHARE: Final = 0.5  # of what a class is a kind of, beside its own names
 class Models:
     """What pictures show, and what words mean. Raises PartMissing."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: StarterOptions) -> None:
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         self.batch = options.batch_size

@@ -54,12 +54,12 @@ class SameConv(nn.Conv2d):
         return super().forward(x)
 
 
-def normalise(channels: int) -> nn.BatchNorm2d:
+def scale_pixels(channels: int) -> nn.BatchNorm2d:
     """The batch normalisation of this family of networks."""
     return nn.BatchNorm2d(channels, eps=1e-3)
 
 
-class Block(nn.Module):
+class InvertedResidual(nn.Module):
     """An inverted residual block (Sandler et al., CVPR 2018)."""
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int):
@@ -67,11 +67,11 @@ class Block(nn.Module):
         wide = inputs * expansion
         if expansion != 1:
             self.expand_conv = SameConv(inputs, wide, 1)
-            self.bn0 = normalise(wide)
+            self.bn0 = scale_pixels(wide)
         self.depthwise_conv = SameConv(wide, wide, kernel, stride=stride, groups=wide)
-        self.bn1 = normalise(wide)
+        self.bn1 = scale_pixels(wide)
         self.project_conv = SameConv(wide, outputs, 1)
-        self.bn2 = normalise(outputs)
+        self.bn2 = scale_pixels(outputs)
         self.expands = expansion != 1
         self.skips = stride == 1 and inputs == outputs
 
@@ -89,18 +89,20 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv_stem = SameConv(3, 32, 3, stride=2)
-        self.bn0 = normalise(32)
+        self.bn0 = scale_pixels(32)
         self.blocks = nn.ModuleList()
         inputs = 32
         for repeats, kernel, stride, expansion, outputs in STAGES:
             for index in range(repeats):
                 step = stride if index == 0 else 1
                 self.blocks.append(
-                    Block(inputs, outputs, kernel=kernel, stride=step, expansion=expansion)
+                    InvertedResidual(
+                        inputs, outputs, kernel=kernel, stride=step, expansion=expansion
+                    )
                 )
                 inputs = outputs
         self.conv_head = SameConv(inputs, 1280, 1)
-        self.bn1 = normalise(1280)
+        self.bn1 = scale_pixels(1280)
         self.fc = nn.Linear(1280, 1000)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,13 +10,13 @@ from typing import Final
 
 from mmsearch_app.embedders.starter import weights
 
-__all__ = ["Options"]
+__all__ = ["StarterOptions"]
 
-VERSION: Final = 2  # of the preprocessing and the mixing: raise it when vectors change
+_VERSION: Final = 2  # of the preprocessing and the mixing: raise it when vectors change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class StarterOptions:
     """How much each block counts, and how the models run. Raises ValueError."""
 
     meaning: float = 1.0
@@ -57,7 +57,7 @@ class Options:
             raise ValueError(msg)
 
     @classmethod
-    def read(cls, given: Mapping[str, object]) -> Options:
+    def read(cls, given: Mapping[str, object]) -> StarterOptions:
         """Check options given by name. Raises ValueError that lists the right names."""
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(given) - set(known))
@@ -70,6 +70,6 @@ class Options:
         """Name all that shapes a vector: models, files, preprocessing, weights, dimension."""
         parts = [part.sha256 for part in weights.PINNED]
         mix = [self.meaning, self.shape, self.texture, self.colour, self.title]
-        told = json.dumps([VERSION, parts, [float(x) for x in mix], dimension])
+        told = json.dumps([_VERSION, parts, [float(x) for x in mix], dimension])
         digest = hashlib.sha256(told.encode()).hexdigest()[:16]
-        return f"starter-{VERSION}/efficientnet-lite0+all-minilm-l6-v2/{dimension}/{digest}"
+        return f"starter-{_VERSION}/efficientnet-lite0+all-minilm-l6-v2/{dimension}/{digest}"

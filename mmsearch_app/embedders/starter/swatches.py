@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 __all__ = ["PATTERNS", "draw_swatches", "patterns_named"]
 
-SIDE: Final = 224
+_SIDE: Final = 224
 STEPS: Final = (8, 14, 24)  # pixels of a stripe
 PAIRS: Final = (("#cb2229", "#f5f4f1"), ("#2668c4", "#f5f4f1"), ("#1e2a56", "#f5cb34"))
 PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -32,21 +32,21 @@ def draw_swatches(pattern: str) -> list[Image.Image]:
 
 
 def _draw(pattern: str, ink: str, ground: str, step: int) -> Image.Image:
-    cloth = Image.new("RGB", (SIDE, SIDE), ground)
+    cloth = Image.new("RGB", (_SIDE, _SIDE), ground)
     cloth.paste(ink, mask=_stencil(pattern, step))
     return cloth
 
 
 def _stencil(pattern: str, step: int) -> Image.Image:
     """Where the ink goes, 0 to 255."""
-    stripes, dots = Image.new("L", (SIDE, SIDE)), Image.new("L", (SIDE, SIDE))
-    for y in range(0, SIDE, 2 * step):
-        ImageDraw.Draw(stripes).rectangle((0, y, SIDE, y + step - 1), "#808080")
-        for x in range(y // 2 % (2 * step), SIDE, 2 * step):
+    stripes, dots = Image.new("L", (_SIDE, _SIDE)), Image.new("L", (_SIDE, _SIDE))
+    for y in range(0, _SIDE, 2 * step):
+        ImageDraw.Draw(stripes).rectangle((0, y, _SIDE, y + step - 1), "#808080")
+        for x in range(y // 2 % (2 * step), _SIDE, 2 * step):
             ImageDraw.Draw(dots).ellipse((x, y, x + step, y + step), "white")
     across = stripes.transpose(Image.Transpose.TRANSPOSE)
     return {
-        "plain": Image.new("L", (SIDE, SIDE), "white"),
+        "plain": Image.new("L", (_SIDE, _SIDE), "white"),
         "striped": stripes.point(lambda value: 255 * (value > 0)),
         "dotted": dots,
         "checked": ImageChops.add(stripes, across),  # where the stripes cross, the ink is thick

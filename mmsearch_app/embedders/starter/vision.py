@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Seen", "Vision"]
 
-SIDE = 224
+_SIDE = 224
 NARROW = 0.9  # a picture more oblong than this is looked at twice
 TEMPERATURE = 1.75  # softens the posteriors: what else it might be tells what it is like
 
@@ -83,7 +83,7 @@ class Vision:
         A classifier prefers some classes whatever it is shown; taking that off is contextual
         calibration (Zhao et al., ICML 2021).
         """
-        blank = [Image.new("RGB", (SIDE, SIDE), grey) for grey in BLANK]
+        blank = [Image.new("RGB", (_SIDE, _SIDE), grey) for grey in BLANK]
         return self.network(self._pixels(blank))[0].mean(0)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
@@ -104,10 +104,10 @@ class Vision:
 
 def _whole(image: Image.Image) -> Image.Image:
     """The whole picture in the middle of a white square."""
-    scale = SIDE / max(image.size)
+    scale = _SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    square = Image.new("RGB", (SIDE, SIDE), "white")
-    offset = ((SIDE - size[0]) // 2, (SIDE - size[1]) // 2)
+    square = Image.new("RGB", (_SIDE, _SIDE), "white")
+    offset = ((_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2)
     square.paste(image.convert("RGB").resize(size, Image.Resampling.BICUBIC), offset)
     return square
 
@@ -121,7 +121,7 @@ def _middle(image: Image.Image) -> Image.Image:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)
-    return image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC, box)
+    return image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC, box)
 
 
 def _square_mask(sight: Sight) -> torch.Tensor:
@@ -131,4 +131,4 @@ def _square_mask(sight: Sight) -> torch.Tensor:
     square = torch.zeros(1, side, side)
     top, left = (side - height) // 2, (side - width) // 2
     square[0, top : top + height, left : left + width] = torch.from_numpy(sight.weights)
-    return functional.adaptive_avg_pool2d(square, SIDE // 4) + 1e-4
+    return functional.adaptive_avg_pool2d(square, _SIDE // 4) + 1e-4

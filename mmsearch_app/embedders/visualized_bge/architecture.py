@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ARCHITECTURES", "Architecture", "name_released", "unused_layout"]
+__all__ = ["BGE_ARCHITECTURES", "BGEArchitecture", "name_released", "unused_layout"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
+class BGEArchitecture:
     """An EVA02-CLIP tower in front of a text encoder of the same width."""
 
     text: Mapping[str, Any]
@@ -56,8 +56,8 @@ class Architecture:
         return int(self.text["max_position_embeddings"]) - self.patches
 
 
-ARCHITECTURES = {
-    "base": Architecture(
+BGE_ARCHITECTURES = {
+    "base": BGEArchitecture(
         text={
             "model_type": "bert",
             "vocab_size": 30522,
@@ -75,7 +75,7 @@ ARCHITECTURES = {
         patch=16,
         clip_dimension=512,
     ),
-    "m3": Architecture(
+    "m3": BGEArchitecture(
         text={
             "model_type": "xlm-roberta",
             "vocab_size": 250002,
@@ -110,7 +110,7 @@ def name_released(key: str) -> str:
     return key
 
 
-def unused_layout(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+def unused_layout(architecture: BGEArchitecture) -> dict[str, tuple[int, ...]]:
     """What the released file holds beyond the network: heads never applied, and rope tables.
 
     The tables are computed instead (the released ones are rounded to float16).

@@ -7,21 +7,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import Unpack, cast
 
-from mmsearch_app.embedders.runtime import Network, Options, TorchEmbedder
-from mmsearch_app.embedders.visualized_bge.architecture import ARCHITECTURES, Architecture
-from mmsearch_app.embedders.weights import Release, digest_files, fetch, find_file, read_checkpoint
-from mmsearch_app.embedders.words import Tokenizer, Words, tokenizer_release
-from mmsearch_app.options import require_one_of
+from mmsearch_app.embedders.runtime import Network, TorchEmbedder, TorchOptions
+from mmsearch_app.embedders.visualized_bge.architecture import BGE_ARCHITECTURES, BGEArchitecture
+from mmsearch_app.inference import (
+    Release,
+    Tokenizer,
+    WordTokenizer,
+    digest_files,
+    fetch,
+    find_file,
+    read_checkpoint,
+    require_one_of,
+    tokenizer_release,
+)
 
 __all__ = ["VisualizedBGE"]
 
-FILES = {"base": "Visualized_base_en_v1.5.pth", "m3": "Visualized_m3.pth"}
-REVISION = "98db10b10d22620010d06f11733346e1c98c34aa"
+_FILES = {"base": "Visualized_base_en_v1.5.pth", "m3": "Visualized_m3.pth"}
+_REVISION = "98db10b10d22620010d06f11733346e1c98c34aa"
 TOKENIZERS = {
     "base": tokenizer_release("BAAI/bge-base-en-v1.5", "a5beb1e3e68b9ab74eb54cfd186867f64f240e1a"),
     "m3": tokenizer_release("BAAI/bge-m3", "5617a9f61b028005a4858fdac845db406aefb181"),
 }
-PREPROCESSING = "eva-clip-1"
+_PREPROCESSING = "eva-clip-1"
 
 
 class VisualizedBGE(TorchEmbedder):
@@ -40,19 +48,19 @@ class VisualizedBGE(TorchEmbedder):
         model: str = "base",
         path: str | os.PathLike[str] | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
-        revision: str = REVISION,
-        architecture: Architecture | None = None,
-        **options: Unpack[Options],
+        revision: str = _REVISION,
+        architecture: BGEArchitecture | None = None,
+        **options: Unpack[TorchOptions],
     ) -> None:
         super().__init__(**options)
-        require_one_of("model", model, ARCHITECTURES)
+        require_one_of("model", model, BGE_ARCHITECTURES)
         self.model = model
-        self.architecture = architecture or ARCHITECTURES[model]
+        self.architecture = architecture or BGE_ARCHITECTURES[model]
         self.dimension = self.architecture.width
         self.path = None if path is None else Path(path)
         self.tokenizer = Tokenizer.find(tokenizer, beside=self.path, release=TOKENIZERS[model])
         self.release = Release(
-            repository="BAAI/bge-visualized", revision=revision, required=(FILES[model],)
+            repository="BAAI/bge-visualized", revision=revision, required=(_FILES[model],)
         )
 
     @property
@@ -60,11 +68,11 @@ class VisualizedBGE(TorchEmbedder):
         """Of local files the content counts, not the place."""
         origin = f"{self.release.name}:{self.model}" if self.path is None else self._digest
         shown = self.documents
-        return f"{origin}/{self._words}/{PREPROCESSING}/{shown}/{self.dimension}"
+        return f"{origin}/{self._words}/{_PREPROCESSING}/{shown}/{self.dimension}"
 
     @cached_property
     def _digest(self) -> str:
-        file = find_file(cast("Path", self.path), FILES[self.model])
+        file = find_file(cast("Path", self.path), _FILES[self.model])
         return f"visualized-bge:{digest_files([file])}"
 
     @cached_property
@@ -72,11 +80,14 @@ class VisualizedBGE(TorchEmbedder):
         return self.tokenizer.name
 
     def _load(self, *, download: bool) -> Network:
-        from mmsearch_app.embedders.visualized_bge.network import VisualizedEncoder, load
+        from mmsearch_app.embedders.visualized_bge.network import (
+            VisualizedEncoder,
+            load_visualized_bge,
+        )
 
         folder = self.path or fetch(self.release, download=download)
-        file = find_file(folder, FILES[self.model])
+        file = find_file(folder, _FILES[self.model])
         tokenizer = self.tokenizer.load(download=download)
-        network = load(self.architecture, read_checkpoint(file), origin=file)
+        network = load_visualized_bge(self.architecture, read_checkpoint(file), origin=file)
         network.to(**self._placement())
-        return VisualizedEncoder(network, Words(tokenizer))
+        return VisualizedEncoder(network, WordTokenizer(tokenizer))

@@ -10,22 +10,27 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import AutoConfig, BertModel, XLMRobertaModel
 
-from mmsearch_app.embedders.pixels import crop_square, normalise, round_half
 from mmsearch_app.embedders.visualized_bge.architecture import (
-    Architecture,
+    BGEArchitecture,
     name_released,
     unused_layout,
 )
 from mmsearch_app.embedders.visualized_bge.vision import VisionTower
-from mmsearch_app.embedders.weights import check_layout, shapes_of
-from mmsearch_app.embedders.words import Words
+from mmsearch_app.inference import (
+    WordTokenizer,
+    check_layout,
+    crop_square,
+    normalise_pixels,
+    round_half,
+    shapes_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["VisualizedEncoder", "VisualizedNetwork", "load", "released_layout"]
+__all__ = ["VisualizedEncoder", "VisualizedNetwork", "load_visualized_bge", "released_bge_layout"]
 
 ENCODERS: dict[str, Any] = {"bert": BertModel, "xlm-roberta": XLMRobertaModel}
 
@@ -33,7 +38,7 @@ ENCODERS: dict[str, Any] = {"bert": BertModel, "xlm-roberta": XLMRobertaModel}
 class VisualizedNetwork(nn.Module):
     """Tower, projection and text encoder. The encoder's pooler is in the file but not applied."""
 
-    def __init__(self, architecture: Architecture, text: Any | None = None) -> None:
+    def __init__(self, architecture: BGEArchitecture, text: Any | None = None) -> None:
         super().__init__()
         self.architecture = architecture
         encoder = ENCODERS[architecture.text["model_type"]]
@@ -72,7 +77,7 @@ class VisualizedNetwork(nn.Module):
 class VisualizedEncoder:
     """A loaded network with its tokenizer."""
 
-    def __init__(self, network: VisualizedNetwork, words: Words) -> None:
+    def __init__(self, network: VisualizedNetwork, words: WordTokenizer) -> None:
         self.network = network
         self.words = words
         self.size = network.architecture.image_size
@@ -86,14 +91,14 @@ class VisualizedEncoder:
         architecture, weight = self.network.architecture, self.network.projection.weight
         pixels = None
         if pictures is not None:
-            pixels = normalise(pictures, device=weight.device, dtype=weight.dtype)
+            pixels = normalise_pixels(pictures, device=weight.device, dtype=weight.dtype)
             texts = texts or [""] * len(pictures)
         limit = architecture.text_limit if pixels is None else architecture.composed_limit
         ids, mask = self.words(texts or (), limit=limit, device=weight.device)
         return normalize(self.network(pixels, ids, mask).float(), dim=-1)
 
 
-def released_layout(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+def released_bge_layout(architecture: BGEArchitecture) -> dict[str, tuple[int, ...]]:
     """Every key of the released file with its shape; needs no memory."""
     with torch.device("meta"):
         network = VisualizedNetwork(architecture)
@@ -101,14 +106,14 @@ def released_layout(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     return used | unused_layout(architecture)
 
 
-def load(
-    architecture: Architecture, state: Mapping[str, Tensor], *, origin: object
+def load_visualized_bge(
+    architecture: BGEArchitecture, state: Mapping[str, Tensor], *, origin: object
 ) -> VisualizedNetwork:
     """The network with the tensors of a released file, on the CPU, in float32.
 
     Raises InvalidWeights unless keys and shapes are exactly those of the release.
     """
-    check_layout(shapes_of(state), released_layout(architecture), origin=origin)
+    check_layout(shapes_of(state), released_bge_layout(architecture), origin=origin)
     encoder = ENCODERS[architecture.text["model_type"]]
     text = encoder.from_pretrained(
         None,

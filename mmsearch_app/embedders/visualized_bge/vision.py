@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention, silu
 
-from mmsearch_app.embedders.visualized_bge.architecture import Architecture
+from mmsearch_app.embedders.visualized_bge.architecture import BGEArchitecture
 
 __all__ = ["VisionTower", "rotary_tables"]
 
-EPS = 1e-6
+_EPS = 1e-6
 TRAINED_GRID = 16
 """The grid that rotary positions are scaled to, whatever the tower's own."""
 
@@ -23,7 +23,7 @@ class VisionTower(nn.Module):
     Named as in the released file, so that its keys fit.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: BGEArchitecture) -> None:
         super().__init__()
         width = architecture.width
         self.grid, self.head_width = architecture.grid, architecture.head_width
@@ -32,7 +32,7 @@ class VisionTower(nn.Module):
         self.patch_embed = nn.ModuleDict(
             {"proj": nn.Conv2d(3, width, architecture.patch, stride=architecture.patch)}
         )
-        self.blocks = nn.ModuleList(Block(architecture) for _ in range(architecture.layers))
+        self.blocks = nn.ModuleList(VisionBlock(architecture) for _ in range(architecture.layers))
 
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.patch_embed["proj"](pixels).flatten(2).transpose(1, 2)
@@ -45,14 +45,14 @@ class VisionTower(nn.Module):
         return tokens[:, 1:]
 
 
-class Block(nn.Module):
+class VisionBlock(nn.Module):
     """Attention, then a gated feed-forward layer, each normed before and added."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: BGEArchitecture) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(architecture.width, eps=EPS)
+        self.norm1 = nn.LayerNorm(architecture.width, eps=_EPS)
         self.attn = Attention(architecture)
-        self.norm2 = nn.LayerNorm(architecture.width, eps=EPS)
+        self.norm2 = nn.LayerNorm(architecture.width, eps=_EPS)
         self.mlp = SwiGLU(architecture)
 
     def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Self-attention with rotary patch positions and a norm before the output's projection."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: BGEArchitecture) -> None:
         super().__init__()
         width = architecture.width
         self.head_width = architecture.head_width
@@ -73,7 +73,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, width, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(width))
         self.v_bias = nn.Parameter(torch.zeros(width))
-        self.inner_attn_ln = nn.LayerNorm(width, eps=EPS)
+        self.inner_attn_ln = nn.LayerNorm(width, eps=_EPS)
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -93,11 +93,11 @@ class Attention(nn.Module):
 class SwiGLU(nn.Module):
     """`w3(norm(silu(w1 x) * w2 x))`."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: BGEArchitecture) -> None:
         super().__init__()
         self.w1 = nn.Linear(architecture.width, architecture.hidden)
         self.w2 = nn.Linear(architecture.width, architecture.hidden)
-        self.ffn_ln = nn.LayerNorm(architecture.hidden, eps=EPS)
+        self.ffn_ln = nn.LayerNorm(architecture.hidden, eps=_EPS)
         self.w3 = nn.Linear(architecture.hidden, architecture.width)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A live check of all parts: model, index, storage, ledger."""
+"""Try all parts: embedder, index, storage, ledger, reranker."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mmsearch_app import images, ledger
-from mmsearch_app.conf import get_embedder, get_index, get_reranker, get_settings
-from mmsearch_app.embedders.base import Content
-from mmsearch_app.embedders.presets import find_preset
-from mmsearch_app.registry import registry
-from mmsearch_app.sources import ImageSource
+from mmsearch_app import images
+from mmsearch_app.backends import get_embedder, get_index, get_reranker
+from mmsearch_app.conf import get_settings
+from mmsearch_app.embedders import find_preset
+from mmsearch_app.indexing import ledger
+from mmsearch_app.inference import Content
+from mmsearch_app.sources import ImageSource, registry
 
-ROWS = 50
-"""Of a source, among which a picture is looked for."""
+_ROWS = 50
+"""How many rows of a source are searched for an image."""
 
 
 class Command(BaseCommand):
     """Loads weights and opens connections, which nothing does at start-up."""
 
     help = (
-        "Try the embedder, the index, the storage and the ledger for real. Exit code 1 on failure."
+        "Use the embedder, the index, the storage, the ledger and the reranker once, and report "
+        "each. Exit code 1 if one fails."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Try each part, report all, then fail if one did."""
         parts: dict[str, Callable[[], str]] = {
             "embedder": _embedder,
             "index": _index,
@@ -42,21 +43,22 @@ class Command(BaseCommand):
     def _report(self, name: str, check: Callable[[], str]) -> bool:
         start = time.perf_counter()
         try:
-            found, style = check(), self.style.SUCCESS("ok  ")
+            found, works = check(), True
         except Exception as error:  # whatever a part raises is the finding
-            found, style = f"{type(error).__name__}: {error}", self.style.ERROR("FAIL")
+            found, works = f"{type(error).__name__}: {error}", False
         seconds = time.perf_counter() - start
-        self.stdout.write(f"{style} {name:<9} {found} ({seconds:.2f} s)")
-        return style == self.style.SUCCESS("ok  ")
+        status = self.style.SUCCESS("ok  ") if works else self.style.ERROR("FAIL")
+        self.stdout.write(f"{status} {name:<9} {found} ({seconds:.2f} s)")
+        return works
 
 
 def _embedder() -> str:
     embedder = get_embedder()
     if hasattr(embedder, "warm_up"):
-        embedder.warm_up()  # downloads, which a search never does
+        embedder.warm_up()  # may download, which a search never does
     vectors = embedder.embed_queries([Content(text="a red mug")])
     if vectors.shape != (1, embedder.dimension):
-        msg = f"returned shape {vectors.shape} instead of {(1, embedder.dimension)}"
+        msg = f"embed_queries returned shape {vectors.shape}, not {(1, embedder.dimension)}"
         raise ValueError(msg)
     preset = get_settings().EMBEDDER.PRESET
     chosen = find_preset(preset).describe() if preset else type(embedder).__name__
@@ -67,34 +69,35 @@ def _index() -> str:
     index = get_index()
     live = index.live()
     if live is None:
-        return f"{index.describe()}; nothing indexed yet"
+        return f"{index.describe()}; nothing is indexed yet"
     if live.fingerprint != get_embedder().fingerprint:
-        msg = f"{index.describe()}: made by another model, run mmsearch_reindex"
+        msg = f"{index.describe()}: built by another model, run mmsearch_reindex"
         raise ValueError(msg)
-    return f"{index.describe()}; {live.name} holds {index.count(generation=live.name)} pictures"
+    return f"{index.describe()}; {live.name} contains {index.count(generation=live.name)} images"
 
 
 def _storage() -> str:
-    """Read one picture of every source."""
     return ", ".join(map(_read_one, registry)) or "no source is registered"
 
 
 def _read_one(source: ImageSource) -> str:
-    """Open files until one is a picture; of those that are none, it is enough that they can be
-    read. Raises what the storage raises, and FileNotFoundError where it has none of the files."""
+    """Open files of the source until one is an image.
+
+    Raises what the storage raises. A missing file is an error only if no other can be read.
+    """
     readable, lost = False, None
-    for row in source.fetch().order_by("pk")[:ROWS]:
+    for row in source.fetch().order_by("pk")[:_ROWS]:
         try:
             if file := source.get_file(row):
-                images.open_stored(file)
-                return f"read a picture of {source.name}"
+                images.open_image(file, **get_settings().stored_caps)
+                return f"read an image of {source.name}"
         except images.InvalidImage:
             readable = True
         except FileNotFoundError as error:
             lost = error
     if lost is not None and not readable:
         raise lost
-    return f"found no picture in the first {ROWS} rows of {source.name}"
+    return f"found no image in the first {_ROWS} rows of {source.name}"
 
 
 def _ledger() -> str:

@@ -1,4 +1,4 @@
-"""Measure the search with questions whose answers are known."""
+"""Measure the search with questions whose right answers are known."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mmsearch_app.evaluation import Judged, evaluate
-from mmsearch_app.query import SearchUnavailable
+from mmsearch_app.searching import SearchUnavailable
 
 
 class Command(BaseCommand):
-    """Prints one row for each kind of question; the halves of a composed one as baselines."""
+    """Prints one row per kind of question, and each half of composed questions as a baseline."""
 
     help = (
         "Read questions from a file of JSON lines, such as "
@@ -22,12 +22,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The file, and how many results count."""
-        parser.add_argument("questions", type=Path, help="a file with one JSON object a line")
+        parser.add_argument("questions", type=Path, help="a file with one JSON object per line")
         parser.add_argument("-k", type=int, default=10, help="how many results count (10)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do it."""
         try:
             table = evaluate(_read(options["questions"]), k=options["k"])
         except (ValueError, SearchUnavailable, OSError) as error:
@@ -50,6 +48,6 @@ def _read(path: Path) -> list[Judged]:
             msg = f"{path}, line {number}: {error}"
             raise CommandError(msg) from error
     if not questions:
-        msg = f"{path} holds no question."
+        msg = f"{path} contains no question."
         raise CommandError(msg)
     return questions

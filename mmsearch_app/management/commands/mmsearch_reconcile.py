@@ -1,4 +1,4 @@
-"""Find what no signal told, and mark it."""
+"""Find changes that sent no signal, and mark them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from mmsearch_app.indexes.base import IndexFault
-from mmsearch_app.reconcile import reconcile
+from mmsearch_app.indexes import IndexFault
+from mmsearch_app.indexing import reconcile
 
 
 class Command(BaseCommand):
-    """Only marks; a worker does the work. Meant for cron."""
+    """Only marks; a worker indexes. Meant for cron."""
 
     help = "Compare the shop's rows with the ledger and mark every difference."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """How deep to look."""
         parser.add_argument("source", nargs="*", help="such as catalogue.productimage")
         parser.add_argument(
-            "--deep", action="store_true", help="compare the ledger with the index as well"
+            "--deep", action="store_true", help="compare the ledger with the index, too"
         )
         parser.add_argument(
-            "--files", action="store_true", help="read every file again, in case bytes changed"
+            "--files", action="store_true", help="read every file again, in case its bytes changed"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do it."""
         try:
             drift = reconcile(*options["source"], deep=options["deep"], files=options["files"])
         except IndexFault as error:

@@ -1,4 +1,4 @@
-"""Build the index anew, or bring named sources up to date with all their pictures."""
+"""Rebuild the index, or embed the images of named sources again."""
 
 from __future__ import annotations
 
@@ -6,48 +6,42 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from mmsearch_app import ledger, reindex
-from mmsearch_app.embedding import EmbedderDown
-from mmsearch_app.indexes.base import IndexFault
+from mmsearch_app.indexes import IndexFault
+from mmsearch_app.indexing import EmbedderDown, drain, ledger, mark, rebuild, reconcile
 from mmsearch_app.management.commands._progress import bar, warn_of_memory
-from mmsearch_app.reconcile import reconcile
-from mmsearch_app.registry import registry
-from mmsearch_app.signals import mark
-from mmsearch_app.worker import drain
+from mmsearch_app.sources import registry
 
 
 class Command(BaseCommand):
-    """Exit code 1 when pictures failed; running it again goes on where it stopped."""
+    """Exit code 1 if images failed; running it again continues where it stopped."""
 
     help = (
-        "Without names: fill a new index beside the live one with every picture, then switch. "
-        "With names of sources: embed their pictures anew in the live index."
+        "Without names: fill a new index beside the live one with every image, then switch. "
+        "With names of sources: embed their images again, in the live index."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Names of sources, or none."""
         parser.add_argument("source", nargs="*", help="such as catalogue.productimage")
         parser.add_argument(
             "--tolerant",
             action="store_true",
-            help="switch even when some pictures cannot be read now; they stay due",
+            help="switch even if some images cannot be read now; they stay due",
         )
         parser.add_argument(
-            "--later", action="store_true", help="only ask for it; a worker does the work"
+            "--later", action="store_true", help="only request it; a worker does the work"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do it."""
         try:
             if options["source"]:
                 self._sources(options)
             elif options["later"]:
-                reindex.request()
-                self.stdout.write("A worker will build the index anew.")
+                rebuild.request_rebuild()
+                self.stdout.write("A worker will rebuild the index.")
             else:
                 self._everything(options)
             warn_of_memory(self)
-        except (IndexFault, EmbedderDown, reindex.RebuildBlocked) as error:
+        except (IndexFault, EmbedderDown, rebuild.RebuildBlocked) as error:
             raise CommandError(str(error)) from error
         except KeyError as error:
             raise CommandError(error.args[0]) from error
@@ -59,25 +53,27 @@ class Command(BaseCommand):
                 progress.total = total
                 progress.update(done - progress.n)
 
-            row = reindex.rebuild(progress=show, tolerant=options["tolerant"])
+            row = rebuild.rebuild_index(progress=show, tolerant=options["tolerant"])
         drained = drain()
         states = ledger.counts()
         self.stdout.write(
-            f"{states['indexed']} pictures indexed, {states['empty']} without a picture, "
-            f"{states['rejected']} not usable, {states['failed']} gave up; live: {row.generation}"
+            f"{states['indexed']} images indexed, {states['empty']} rows without an image, "
+            f"{states['rejected']} not usable, {states['failed']} given up; live: {row.generation}"
         )
         if drained.problem or states["failed"]:
-            raise CommandError(drained.problem or "Some pictures could not be indexed.")
+            raise CommandError(drained.problem or "Some images could not be indexed.")
 
     def _sources(self, options: dict[str, Any]) -> None:
         sources = [registry.get(name) for name in options["source"]]
         reconcile(*options["source"])
-        count = sum(mark(source.get_queryset(), force=True) for source in sources)
+        count = 0
+        for source in sources:
+            count += mark(source.get_queryset(), force=True)
         if options["later"]:
-            self.stdout.write(f"{count} pictures marked; a worker will index them.")
+            self.stdout.write(f"{count} images marked; a worker will index them.")
             return
         with bar(count, label="Indexing", verbosity=options["verbosity"]) as progress:
             drained = drain(progress=progress.update)
         self.stdout.write(str(drained))
         if drained.problem or drained.failed:
-            raise CommandError(drained.problem or "Some pictures could not be indexed.")
+            raise CommandError(drained.problem or "Some images could not be indexed.")

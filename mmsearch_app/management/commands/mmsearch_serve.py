@@ -1,4 +1,4 @@
-"""A model server for processes that share one model."""
+"""Serve a model to processes that share one copy of it."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from mmsearch_app.conf import build_embedder, get_embedder, get_settings
-from mmsearch_app.embedders.base import Content, Embedder
-from mmsearch_app.embedders.batching import Batcher
-from mmsearch_app.usage import measure
+from mmsearch_app.backends import build_embedder, get_embedder
+from mmsearch_app.conf import get_settings
+from mmsearch_app.embedders import Batcher, Embedder
+from mmsearch_app.inference import Content, measure_usage
 
 
 class Command(BaseCommand):
-    """Listens once the model is loaded; Ctrl-C or SIGTERM lets running requests finish."""
+    """Listens when the model is loaded; Ctrl-C or SIGTERM lets running requests finish."""
 
     help = (
-        "Serve a model at /v1/embeddings in OpenAI's shape, pictures included, so that several "
+        "Serve a model at /v1/embeddings in OpenAI's format, images included, so that several "
         "processes use one copy of it. Needs the extra: pip install 'mmsearch[serve]'."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """What to serve, and where."""
         parser.add_argument(
             "model",
             nargs="?",
-            help="a preset's name or the dotted path of an embedder; default: that of the settings",
+            help="a preset's name or the dotted path of an embedder; default: MMSEARCH['EMBEDDER']",
         )
         parser.add_argument(
             "--options",
             type=json.loads,
             default={},
-            help='the model\'s, as JSON: {"device": "cuda"}',
+            help='options of the model, as JSON: {"device": "cuda"}',
         )
-        parser.add_argument("--name", help="what clients call the model; default: its own")
+        parser.add_argument("--name", help="what clients call the model; default: its own name")
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8600)
         parser.add_argument(
@@ -47,27 +46,29 @@ class Command(BaseCommand):
             help="the environment variable that holds the bearer token (MMSEARCH_SERVE_KEY)",
         )
         parser.add_argument(
-            "--max-requests", type=int, default=64, help="at work at the same time (64)"
+            "--max-requests",
+            type=int,
+            default=64,
+            help="how many requests may run at the same time (64)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Load, say how to reach it, serve."""
         try:
             import uvicorn
 
-            from mmsearch_app.serving.application import Service, make_application
+            from mmsearch_app.contrib.serving.application import ModelService, make_application
         except ImportError as error:
             raise CommandError(f"{error}. pip install 'mmsearch[serve]'") from error
         embedder = self._load(options["model"], options["options"])
         settings = get_settings()
-        service = Service(
+        service = ModelService(
             batcher=Batcher(embedder, most=settings.QUERY_BATCH, seconds=settings.QUERY_SECONDS),
             name=options["name"] or _name(options["model"], embedder),
             key=_read_key(options["key_env"], options["host"]),
             max_bytes=settings.MAX_IMAGE_BYTES * 3 // 2,
             max_requests=options["max_requests"],
         )
-        self._tell(service.model, embedder, options)
+        self._print_setting(service.model, embedder, options)
         uvicorn.run(
             make_application(service),
             host=options["host"],
@@ -80,20 +81,20 @@ class Command(BaseCommand):
         )
 
     def _load(self, model: str | None, options: dict[str, Any]) -> Embedder:
-        """The embedder, loaded completely: what is not listening cannot answer half-loaded."""
+        """Return the embedder, loaded completely before the server listens."""
         try:
             embedder = _build(model, options)
             if getattr(embedder, "batches_itself", False):
-                msg = f"{type(embedder).__name__} asks a server already: name a model to serve."
+                msg = f"{type(embedder).__name__} uses a server itself: name a model to serve."
                 raise CommandError(msg)
             load = getattr(embedder, "warm_up", None)
-            usage = measure(load or (lambda: embedder.embed_queries([Content(text="a")])))
+            usage = measure_usage(load or (lambda: embedder.embed_queries([Content(text="a")])))
         except (ImproperlyConfigured, ImportError, OSError, ValueError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{type(embedder).__name__} is loaded: {usage}.")
         return embedder
 
-    def _tell(self, model: str, embedder: Embedder, options: dict[str, Any]) -> None:
+    def _print_setting(self, model: str, embedder: Embedder, options: dict[str, Any]) -> None:
         host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
         base_url = f"http://{host}:{options['port']}/v1"
         client = {"base_url": base_url, "model": model, "dimension": embedder.dimension}
@@ -107,7 +108,7 @@ class Command(BaseCommand):
 def _build(model: str | None, options: dict[str, Any]) -> Embedder:
     if model is None:
         if options:
-            msg = "--options belong to a model that is named here; else they are in the settings."
+            msg = "--options need the name of a model; those of MMSEARCH['EMBEDDER'] are set there."
             raise CommandError(msg)
         return get_embedder()
     return build_embedder({"BACKEND" if "." in model else "PRESET": model, "OPTIONS": options})
@@ -119,12 +120,15 @@ def _name(model: str | None, embedder: Embedder) -> str:
 
 
 def _read_key(variable: str, host: str) -> str:
-    """The bearer token. Raises CommandError where others could reach a server that has none."""
+    """Return the bearer token, or "".
+
+    Raises CommandError if there is none and other machines can reach the server.
+    """
     key = os.environ.get(variable, "")
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise CommandError(f"{variable} holds characters that no bearer token has.")
+        raise CommandError(f"{variable} contains characters that a bearer token cannot have.")
     if not key and not _is_loopback(host):
-        msg = f"{host} can be reached from other machines: set {variable} to a long random word."
+        msg = f"{host} can be reached from other machines: set {variable} to a long random token."
         raise CommandError(msg)
     return key
 

@@ -1,4 +1,4 @@
-"""Load the models now, instead of at the first search."""
+"""Download the models' weights and try to load them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mmsearch_app.usage import Usage, measure
-from mmsearch_app.warming import loadable
+from mmsearch_app.backends import loadable
+from mmsearch_app.inference import Usage, measure_usage
 
 
 class Command(BaseCommand):
-    """What stays is the download and the files' cache: a serving process loads for itself, at its
-    first search or by `mmsearch_app.warm_up`."""
+    """Only the download stays: each serving process loads the models itself, at its first search
+    or by `mmsearch_app.warm_up`."""
 
     help = (
-        "Download the models' weights, which a search never does, load them, and say what that "
-        "takes. Run it when a machine is set up and after the EMBEDDER has changed."
+        "Download the models' weights, which a search never does, load them, and report the time "
+        "and memory. Run it when a machine is set up and after a change of the models."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Embedder first, then the reranker, if there is one."""
         for name, part in loadable():
             self.stdout.write(f"{name:<9} {type(part).__name__}: {_warm_up(part)}")
 
@@ -29,7 +28,7 @@ def _warm_up(part: Any) -> Usage | str:
     if not hasattr(part, "warm_up"):
         return "has nothing to load"
     try:
-        return measure(part.warm_up)
-    except Exception as error:  # whatever a part raises is what the operator needs to know
+        return measure_usage(part.warm_up)
+    except Exception as error:  # whatever a part raises, the operator needs to know
         msg = f"{type(part).__name__} cannot be loaded: {type(error).__name__}: {error}"
         raise CommandError(msg) from error

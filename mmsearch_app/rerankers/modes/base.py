@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from mmsearch_app.rerankers import prompts
-from mmsearch_app.rerankers.parsing import clean
-from mmsearch_app.rerankers.scene import Scene
+from mmsearch_app.rerankers.prompts import words
+from mmsearch_app.rerankers.prompts.scene import Scene
+from mmsearch_app.rerankers.replies.parsing import clean
 from mmsearch_app.rerankers.vlm import Form, Prompt, VisionLanguageModel
 
 __all__ = ["Judgement", "Mode", "ask_about_all", "explain"]
@@ -70,7 +70,7 @@ def ask_about_all(
 def explain(model: VisionLanguageModel, scene: Scene, place: int) -> str:
     """One sentence of the model about the candidate that won."""
     shown = scene.show_pair(place, model.capabilities)
-    asked = prompts.ask_for_reason(
+    asked = words.ask_for_reason(
         scene.words, scene.titles[place], pictured=scene.pictured, language=scene.language
     )
     return clean(model.generate([Prompt(parts=(*shown, asked))], max_tokens=SENTENCE)[0])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mmsearch_app.rerankers import prompts
 from mmsearch_app.rerankers.modes.base import Judgement, explain
-from mmsearch_app.rerankers.scene import Scene
+from mmsearch_app.rerankers.prompts import words
+from mmsearch_app.rerankers.prompts.scene import Scene
 from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 
 __all__ = ["Letters"]
@@ -23,7 +23,7 @@ class Letters:
 
     def judge(self, model: VisionLanguageModel, scene: Scene, *, reason: bool) -> Judgement:
         """A label that the model does not report counts as one repair and goes behind."""
-        asked = prompts.ask_for_letter(
+        asked = words.ask_for_letter(
             scene.words,
             scene.titles,
             scene.labels,

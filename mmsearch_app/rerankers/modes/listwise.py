@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mmsearch_app.rerankers import prompts
-from mmsearch_app.rerankers.forms import ranking_form
 from mmsearch_app.rerankers.modes.base import Judgement, ask_about_all
-from mmsearch_app.rerankers.parsing import read_ranking
-from mmsearch_app.rerankers.scene import Scene
+from mmsearch_app.rerankers.prompts import words
+from mmsearch_app.rerankers.prompts.scene import Scene
+from mmsearch_app.rerankers.replies.parsing import read_ranking
+from mmsearch_app.rerankers.replies.schemas import ranking_form
 from mmsearch_app.rerankers.vlm import VisionLanguageModel
 
 __all__ = ["Listwise"]
@@ -27,6 +27,6 @@ class Listwise:
     def judge(self, model: VisionLanguageModel, scene: Scene, *, reason: bool) -> Judgement:
         """The reason comes with the list, asked for or not."""
         form = ranking_form(len(scene.candidates))
-        reply = ask_about_all(model, scene, prompts.ask_for_ranking, form)
+        reply = ask_about_all(model, scene, words.ask_for_ranking, form)
         found = read_ranking(reply, scene.labels)
         return Judgement(order=found.order, reason=found.reason, repairs=found.repairs)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from math import exp, inf, log1p
 from typing import ClassVar
 
-from mmsearch_app.rerankers import prompts
-from mmsearch_app.rerankers.forms import HIGHEST
 from mmsearch_app.rerankers.fusion import order_by
 from mmsearch_app.rerankers.modes.base import Judgement, explain
-from mmsearch_app.rerankers.scene import Scene
-from mmsearch_app.rerankers.vlm import Part, Prompt, VisionLanguageModel
+from mmsearch_app.rerankers.prompts import words
+from mmsearch_app.rerankers.prompts.scene import Scene
+from mmsearch_app.rerankers.replies.schemas import HIGHEST
+from mmsearch_app.rerankers.vlm import Prompt, PromptPart, VisionLanguageModel
 
 __all__ = ["Pairs", "TrainedPairs"]
 
@@ -47,7 +47,7 @@ class Pairs:
     def ask(self, model: VisionLanguageModel, scene: Scene, place: int) -> Prompt:
         """The question about one candidate."""
         title = scene.titles[place]
-        asked = prompts.ask_for_match(scene.words, title, pictured=scene.pictured)
+        asked = words.ask_for_match(scene.words, title, pictured=scene.pictured)
         return Prompt(parts=(*scene.show_pair(place, model.capabilities), asked))
 
 
@@ -67,12 +67,12 @@ class TrainedPairs(Pairs):
     def ask(self, model: VisionLanguageModel, scene: Scene, place: int) -> Prompt:
         """Query and document, each with its picture first."""
         candidate = scene.candidates[place]
-        parts: list[Part] = [f"<Instruct>: {self.instruction}", "<Query>:"]
+        parts: list[PromptPart] = [f"<Instruct>: {self.instruction}", "<Query>:"]
         parts += [scene.query.image] if scene.query.image else []
-        parts += [prompts.flatten(scene.words)]
+        parts += [words.flatten(scene.words)]
         parts += ["\n<Document>:"]
         parts += [candidate.image] if candidate.image else []
-        parts += [prompts.flatten(scene.titles[place])]
+        parts += [words.flatten(scene.titles[place])]
         return Prompt(system=self.system, parts=tuple(part for part in parts if part))
 
 

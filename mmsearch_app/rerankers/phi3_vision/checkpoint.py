@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmsearch_app.embedders.weights import InvalidWeights, MissingWeights
+from mmsearch_app.inference import InvalidWeights, MissingWeights
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Architecture", "read_architecture", "read_layout", "read_tensors"]
+__all__ = ["Phi3Architecture", "read_architecture", "read_layout", "read_tensors"]
 
 LANGUAGE = (
     "bos_token_id",
@@ -53,7 +53,7 @@ CLIP_LARGE_336 = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
+class Phi3Architecture:
     """The sizes of a model."""
 
     language: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Architecture:
     """What `CLIPVisionConfig` takes."""
 
 
-def read_architecture(folder: Path) -> Architecture:
+def read_architecture(folder: Path) -> Phi3Architecture:
     """What `config.json` says. Raises MissingWeights, or InvalidWeights for another model."""
     path = folder / "config.json"
     if not path.is_file():
@@ -80,7 +80,7 @@ def read_architecture(folder: Path) -> Architecture:
         raise InvalidWeights(msg)
     vision = config["img_processor"].get("vision_config", CLIP_LARGE_336)
     language = {key: config[key] for key in LANGUAGE if key in config}
-    return Architecture(language=language | {"rope_parameters": _rope(config)}, vision=vision)
+    return Phi3Architecture(language=language | {"rope_parameters": _rope(config)}, vision=vision)
 
 
 def _rope(config: Mapping[str, Any]) -> dict[str, Any]:

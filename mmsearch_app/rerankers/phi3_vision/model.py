@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from transformers import Phi3Config, Phi3ForCausalLM
 
-from mmsearch_app.embedders.runtime import Precision, choose_device, choose_dtype
-from mmsearch_app.embedders.weights import check_layout, shapes_of
+from mmsearch_app.inference import Precision, check_layout, choose_device, choose_dtype, shapes_of
 from mmsearch_app.rerankers.phi3_vision.checkpoint import (
-    Architecture,
+    Phi3Architecture,
     read_architecture,
     read_layout,
     read_tensors,
@@ -23,7 +22,7 @@ from mmsearch_app.rerankers.phi3_vision.rope import LongRope
 from mmsearch_app.rerankers.phi3_vision.tokens import read_stops
 from mmsearch_app.rerankers.phi3_vision.vision import PictureTokens
 
-__all__ = ["CACHE", "Phi3Vision", "build", "released_layout"]
+__all__ = ["CACHE", "Phi3Vision", "build_phi3_vision", "released_phi3_layout"]
 
 _ARGUMENTS = inspect.signature(Phi3ForCausalLM.forward).parameters
 CACHE = "cache" if "cache" in _ARGUMENTS else "past_key_values"
@@ -42,7 +41,7 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
     Called from several threads it changes nothing.
     """
 
-    def __init__(self, config: Any, architecture: Architecture) -> None:
+    def __init__(self, config: Any, architecture: Phi3Architecture) -> None:
         super().__init__(config)
         self.model.rotary_emb = LongRope(architecture.language)
         self.model.vision_embed_tokens = PictureTokens(
@@ -66,9 +65,9 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         transformers knows; None lets it choose. Raises MissingWeights or InvalidWeights.
         """
         folder = locate_weights(place, revision=revision, download=not local_files_only)
-        network: Any = build(read_architecture(folder), attention=attention)
+        network: Any = build_phi3_vision(read_architecture(folder), attention=attention)
         shards = find_shards(folder)
-        check_layout(read_layout(shards), released_layout(network), origin=folder)
+        check_layout(read_layout(shards), released_phi3_layout(network), origin=folder)
         names = {released_name(key): key for key in network.state_dict()}
         where = choose_device(device)
         tensors = read_tensors(shards, names, device=where, dtype=choose_dtype(dtype))
@@ -173,7 +172,9 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         return bool(((lengths > limit) & (lengths - added <= limit)).any())
 
 
-def build(architecture: Architecture, *, attention: str | None = None) -> Phi3Vision:
+def build_phi3_vision(
+    architecture: Phi3Architecture, *, attention: str | None = None
+) -> Phi3Vision:
     """A network whose weights take no memory yet."""
     chosen: dict[str, Any] = {"attn_implementation": attention}
     config = Phi3Config(**architecture.language, **chosen)
@@ -189,7 +190,7 @@ def released_name(key: str) -> str:
     return f"{TOWER}vision_model.{rest}"
 
 
-def released_layout(network: Phi3Vision) -> dict[str, tuple[int, ...]]:
+def released_phi3_layout(network: Phi3Vision) -> dict[str, tuple[int, ...]]:
     """Every key of the released file with its shape, the tower's unused last layer included."""
     layout = {released_name(key): shape for key, shape in shapes_of(network.state_dict()).items()}
     last = f"encoder.layers.{network.model.vision_embed_tokens.layers}."

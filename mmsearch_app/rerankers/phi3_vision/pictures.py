@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from mmsearch_app.embedders.pixels import normalise
+from mmsearch_app.inference import normalise_pixels
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,7 @@ def cut(fitted: Image.Image, *, num_crops: int) -> torch.Tensor:
     import torch
     from torch.nn.functional import interpolate
 
-    pixels = normalise([np.asarray(fitted)], device=torch.device("cpu"), dtype=torch.float32)
+    pixels = normalise_pixels([np.asarray(fitted)], device=torch.device("cpu"), dtype=torch.float32)
     columns, rows = fitted.width // CROP, fitted.height // CROP
     tiles = pixels.view(3, rows, CROP, columns, CROP).permute(1, 3, 0, 2, 4)
     crops = torch.zeros(num_crops + 1, 3, CROP, CROP)

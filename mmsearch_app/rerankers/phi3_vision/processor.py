@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from mmsearch_app.options import require_at_least
+from mmsearch_app.inference import require_at_least
 from mmsearch_app.rerankers.phi3_vision.pictures import count_tokens, cut, fit
 from mmsearch_app.rerankers.phi3_vision.release import locate
 from mmsearch_app.rerankers.phi3_vision.tokens import encode, read_tokenizer, write_prompt

@@ -6,13 +6,13 @@ import json
 import os
 from pathlib import Path
 
-from mmsearch_app.embedders.weights import MissingWeights, Release, fetch
+from mmsearch_app.inference import MissingWeights, Release, fetch
 
 __all__ = ["find_shards", "locate", "locate_weights"]
 
 SMALL_FILES = ("config.json", "tokenizer.json")
-WEIGHTS = "model.safetensors"
-INDEX = f"{WEIGHTS}.index.json"
+_WEIGHTS = "model.safetensors"
+INDEX = f"{_WEIGHTS}.index.json"
 
 
 def locate(place: str | os.PathLike[str], *, revision: str, download: bool) -> Path:
@@ -30,14 +30,14 @@ def locate_weights(place: str | os.PathLike[str], *, revision: str, download: bo
         indexed = _fetch(place, INDEX, revision=revision, download=download)
         names = _listed(indexed / INDEX)
     except MissingWeights:
-        names = [WEIGHTS]
+        names = [_WEIGHTS]
     return _fetch(place, *names, revision=revision, download=download)
 
 
 def find_shards(folder: Path) -> list[Path]:
     """The files of the weights in a folder. Raises MissingWeights."""
     index = folder / INDEX
-    shards = [folder / name for name in (_listed(index) if index.is_file() else [WEIGHTS])]
+    shards = [folder / name for name in (_listed(index) if index.is_file() else [_WEIGHTS])]
     if missing := [shard.name for shard in shards if not shard.is_file()]:
         msg = f"{folder} holds no {', '.join(missing)}."
         raise MissingWeights(msg)

@@ -10,9 +10,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from mmsearch_app.embedders.weights import InvalidWeights, MissingWeights
+from mmsearch_app.inference import InvalidWeights, MissingWeights
 
-__all__ = ["encode", "quote", "read_stops", "read_tokenizer", "write_prompt"]
+__all__ = ["defuse_markers", "encode", "read_stops", "read_tokenizer", "write_prompt"]
 
 ROLES = ("system", "user", "assistant")
 STOPS = ("<|end|>", "<|endoftext|>")
@@ -28,7 +28,7 @@ CONTROL = re.compile(r"<(?=\|\w*\|>|/?s>|unk>)")
 """The first character of everything that the tokenizer takes for a command."""
 
 
-def quote(text: str) -> str:
+def defuse_markers(text: str) -> str:
     """The text with a space after the "<" of every control token and picture tag.
 
     So words of a visitor neither end a turn nor begin one nor stand for a picture.
@@ -55,7 +55,7 @@ def write_prompt(messages: Sequence[Mapping[str, Any]], *, add_generation_prompt
                 pictures += 1
                 said.append(f"<|image_{pictures}|>\n")
             else:
-                said.append(quote(part["text"]))
+                said.append(defuse_markers(part["text"]))
         turns.append(f"<|{message['role']}|>\n{''.join(said)}<|end|>\n")
     return "".join(turns) + ("<|assistant|>\n" if add_generation_prompt else "")
 

@@ -1,0 +1,64 @@
+"""Find out whether a search would work now, for load balancers and monitors."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from django.db import DatabaseError
+
+from mmsearch_app.backends import get_embedder, get_index
+from mmsearch_app.indexing import ledger
+
+__all__ = ["Health", "examine"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """State of the search. Contains no secrets: causes go to the log."""
+
+    index: Literal["live", "not built", "unreachable"]
+    model: Literal["matches", "differs", "unavailable", "unknown"]
+    """Whether the live index was built by the configured embedder."""
+    waiting: int | None
+    """Images that wait to be indexed, or None if the database cannot be read."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether searches are answered. A backlog does not matter."""
+        return self.index == "live" and self.model == "matches" and self.waiting is not None
+
+    def document(self) -> dict[str, Any]:
+        """Return the state as values for JSON."""
+        return {"status": "ok" if self.ok else "degraded", **asdict(self)}
+
+
+def examine() -> Health:
+    """Look at index, embedder and ledger; never raises."""
+    try:
+        live = get_index().live()
+    except Exception:
+        log.exception("The search index cannot be reached")
+        return Health(index="unreachable", model="unknown", waiting=_count_waiting())
+    if live is None:
+        return Health(index="not built", model="unknown", waiting=_count_waiting())
+    return Health(index="live", model=_compare(live.fingerprint), waiting=_count_waiting())
+
+
+def _compare(fingerprint: str) -> Literal["matches", "differs", "unavailable"]:
+    try:
+        return "matches" if get_embedder().fingerprint == fingerprint else "differs"
+    except Exception:
+        log.exception("The embedder cannot be built")
+        return "unavailable"
+
+
+def _count_waiting() -> int | None:
+    try:
+        return ledger.waiting().count()
+    except DatabaseError:
+        log.exception("The ledger cannot be read")
+        return None

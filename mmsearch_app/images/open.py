@@ -1,0 +1,227 @@
+"""Open untrusted images safely, in one normal form, for indexing and searching alike."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from io import BytesIO
+from typing import IO, TYPE_CHECKING, Literal, TypeAlias, cast
+
+from django.utils.functional import lazy
+from django.utils.translation import gettext_lazy as _
+from PIL import ExifTags, Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from mmsearch_app.images.bombs import is_bomb
+from mmsearch_app.translation import too_large_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from django.core.files import File
+    from django_stubs_ext import StrOrPromise
+    from PIL.ImageFile import ImageFile
+
+    Source: TypeAlias = bytes | IO[bytes] | File[bytes]
+
+__all__ = ["InvalidImage", "digest", "encode_jpeg", "open_image", "read_bytes"]
+
+Code: TypeAlias = Literal["empty", "too_large", "too_many_pixels", "unsupported", "broken"]
+
+_CHUNK = 1 << 20
+_MAX_SIDE = 65_535
+"""The longest side that JPEG, WebP and AVIF allow."""
+_BAND_PIXELS = 1 << 22
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class InvalidImage(ValueError):
+    """The image cannot be used; the message is written for visitors.
+
+    The message is lazy, so that it is in the language of whoever reads it: images are also opened
+    in threads of the worker.
+
+    `code` is "empty", "too_large" (bytes), "too_many_pixels", "unsupported" (not one of the
+    four formats) or "broken" (damaged, incomplete or hostile).
+    """
+
+    def __init__(self, message: StrOrPromise, *, code: Code) -> None:
+        super().__init__(message)
+        self.code: Code = code
+
+
+def open_image(
+    source: Source | Image.Image,
+    *,
+    max_bytes: int,
+    max_pixels: int,
+    longest_side: int = 1024,
+) -> Image.Image:
+    """Return the image as RGB, upright, flattened on white, without metadata.
+
+    Neither side is longer than `longest_side`. `source` is the bytes or a binary file, which is
+    read from its start, or an image opened elsewhere. JPEG, PNG, WebP and AVIF are recognised by
+    content, whatever the name says; an animation is its first frame. Colour profiles are ignored,
+    in indexing and searching alike, so that no hostile profile is parsed.
+
+    `max_pixels` is width times height, read from the header before anything is decoded;
+    `max_bytes` does not apply to an `Image`.
+
+    Raises InvalidImage for anything wrong with the image; errors of the storage pass through.
+    """
+    if isinstance(source, Image.Image):
+        with _tamed():
+            return _normalise(source, max_pixels, longest_side)
+    data = read_bytes(source, max_bytes=max_bytes)
+    with _tamed():
+        return _decode(data, max_pixels, longest_side)
+
+
+def read_bytes(source: Source, *, max_bytes: int) -> bytes:
+    """Read the whole file once, from its start. Raises InvalidImage if it is empty or too large.
+
+    A model's file that is not open is opened and closed again; an open one stays open. If the
+    file has a `size`, that is checked first: a remote storage fetches the whole object at its
+    first read. Errors of the storage pass through.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+    else:
+        if (getattr(source, "size", None) or 0) > max_bytes:
+            raise _too_large(max_bytes)
+        with _from_start(source) as file:
+            data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise _too_large(max_bytes)
+    if not data:
+        raise InvalidImage(_("The file is empty."), code="empty")
+    return data
+
+
+def digest(source: Source) -> str:
+    """Return the SHA-256 in hexadecimal; a file is read from its start, in chunks."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return hashlib.sha256(source).hexdigest()
+    total = hashlib.sha256()
+    with _from_start(source) as file:
+        while chunk := file.read(_CHUNK):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def encode_jpeg(image: Image.Image, *, longest_side: int = 1024, quality: int = 85) -> bytes:
+    """Encode without metadata, scaled down to `longest_side` if needed."""
+    plain = _flatten(image)
+    if plain is image:
+        plain = image.copy()
+    plain.info = {}
+    plain.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    plain.save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
+
+
+def _from_start(source: IO[bytes] | File[bytes]) -> AbstractContextManager[IO[bytes] | File[bytes]]:
+    if source.closed and hasattr(source, "open"):
+        return cast("File[bytes]", source).open("rb")
+    if source.seekable():
+        source.seek(0)
+    return nullcontext(source)
+
+
+def _recognise(data: bytes) -> Callable[[BytesIO], ImageFile] | None:
+    if data.startswith(b"\xff\xd8\xff"):
+        return JpegImageFile
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImageFile
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return WebPImageFile
+    if data[4:8] == b"ftyp" and (b"avif" in data[8:64] or b"avis" in data[8:64]):
+        return AvifImageFile
+    return None
+
+
+@contextmanager
+def _tamed() -> Iterator[None]:
+    """Turn every exception of a decoder into InvalidImage."""
+    try:
+        yield
+    except InvalidImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels() from error
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, EOFError, …
+        raise InvalidImage(_("This picture is damaged or incomplete."), code="broken") from error
+
+
+def _decode(data: bytes, max_pixels: int, longest_side: int) -> Image.Image:
+    plugin = _recognise(data)
+    if plugin is None:
+        raise InvalidImage(_("This is no JPEG, PNG, WebP or AVIF picture."), code="unsupported")
+    if is_bomb(data):
+        raise InvalidImage(_("This picture has too many parts."), code="broken")
+    # The plugin itself, not Image.open, which warns and raises by Pillow's own global limit.
+    with plugin(BytesIO(data)) as image:
+        return _normalise(image, max_pixels, longest_side)
+
+
+def _normalise(image: Image.Image, max_pixels: int, longest_side: int) -> Image.Image:
+    width, height = image.size
+    if width * height > max_pixels or max(width, height) > _MAX_SIDE:
+        raise _too_many_pixels()
+    if isinstance(image, JpegImageFile):
+        scale = longest_side / max(width, height)
+        image.draft("RGB", (int(width * scale) or 1, int(height * scale) or 1))
+    image.load()
+    return _turn_upright(_shrink(image, longest_side), image)
+
+
+def _shrink(image: Image.Image, longest_side: int) -> Image.Image:
+    """Flatten and reduce band by band, so that one full-size copy is in memory, not three."""
+    width, height = image.size
+    factor = max(1, max(width, height) // (2 * longest_side))
+    small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    rows = max(1, _BAND_PIXELS // (width * factor)) * factor
+    for top in range(0, height, rows):
+        band = _flatten(image.crop((0, top, width, min(top + rows, height))))
+        small.paste(band.reduce(factor), (0, top // factor))
+    small.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    return small
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    layer = image.convert("RGBA")
+    white = Image.new("RGB", layer.size, "white")
+    white.paste(layer, mask=layer.getchannel("A"))
+    return white
+
+
+def _turn_upright(image: Image.Image, original: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(original.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged metadata does not make the pixels worse
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _too_large(max_bytes: int) -> InvalidImage:
+    return InvalidImage(lazy(too_large_message, str)(max_bytes), code="too_large")
+
+
+def _too_many_pixels() -> InvalidImage:
+    return InvalidImage(_("This picture has too many pixels."), code="too_many_pixels")

@@ -1,0 +1,162 @@
+"""Generations in Milvus: one collection each, and an alias that points to the live one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mmsearch_app.indexes.base import IndexMissing, IndexUnavailable
+from mmsearch_app.indexes.milvus.filters import is_flat
+from mmsearch_app.indexes.milvus.schema import FINGERPRINT, make_index, make_schema, read_generation
+from mmsearch_app.indexes.records import age_of, is_generation, name_generation
+
+if TYPE_CHECKING:
+    from mmsearch_app.indexes.base import Generation
+    from mmsearch_app.indexes.milvus.connection import Connection
+
+__all__ = ["Generations"]
+
+INDEXED_FROM = 1024
+"""Milvus builds no index for fewer rows; it scans them."""
+LOADING = 0.9
+"""Share of `settle` that is finished when the index is built, before it is loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generations:
+    """The collections behind the alias `collection`."""
+
+    connection: Connection
+    collection: str
+    index_type: str
+    index_params: Mapping[str, Any]
+    _known: dict[str, tuple[Generation, bool]] = field(default_factory=dict)
+    """By name, with whether its filters are flat. Descriptions never change, so they are cached."""
+
+    def live(self) -> Generation | None:
+        """Return the live generation, asked for every time (0.7 ms in Lite, 2 ms on a server)."""
+        name = self._aliased()
+        try:
+            return self.find(name) if name else None
+        except IndexMissing:
+            # Another process promoted a new one and dropped this one in between.
+            name = self._aliased()
+            return self.find(name) if name else None
+
+    def all(self) -> list[Generation]:
+        names = self.connection.call("list_collections")
+        found = []
+        for name in sorted(names, key=age_of):
+            if is_generation(name, collection=self.collection):
+                with suppress(IndexMissing):  # dropped by another process since
+                    found.append(self.find(name))
+        return found
+
+    def create(self, *, fingerprint: str, dimension: int) -> Generation:
+        name = name_generation(self.collection, fingerprint)
+        lite = self.connection.lite
+        # Lite's HNSW loses hits under a filter: 1 of 20 came back out of 20,000 rows.
+        exact = lite and self.index_type == "AUTOINDEX"
+        index = make_index("FLAT" if exact else self.index_type, self.index_params)
+        with self.connection.turn():
+            self.connection.call(
+                "create_collection",
+                name,
+                schema=make_schema(dimension, flat=lite),
+                # Reads with `iterator` always get this level; visitors ask for less.
+                consistency_level="Strong",
+                properties={FINGERPRINT: fingerprint},
+            )
+            # In one call pymilvus would poll for the index every 0.5 s, without a time limit.
+            self.connection.call("create_index", name, index, sync=False)
+            self.connection.call("load_collection", name)
+        return self.find(name)
+
+    def settle(self, name: str) -> Iterator[float]:
+        """Seal the collection, wait for its index, and load it again.
+
+        A server searches growing segments with a coarse index (2.3 finds half of the rows). Left
+        alone, it switches to the built index some ten seconds later and does not report when.
+        Milvus Lite needs nothing: it has indexed all that it has written.
+        """
+        rows = self.count(name)
+        if self.connection.lite or rows < INDEXED_FROM:
+            return
+        self.connection.call("flush", name, _async=True)
+        while (built := self._built(name, rows)) < 1:
+            yield built * LOADING
+        if name == self._aliased():
+            return  # promoted by another process: visitors are using it
+        self.connection.call("release_collection", name)
+        self.connection.call("load_collection", name, _async=True)
+        while (state := self.connection.call("get_load_state", name))["state"].name != "Loaded":
+            yield LOADING + (1 - LOADING) * state.get("progress", 0) / 100
+
+    def promote(self, name: str) -> None:
+        self._known.pop(name, None)
+        self.find(name)
+        method = "alter_alias" if self._aliased() else "create_alias"
+        self.connection.call(method, name, self.collection)
+
+    def drop(self, name: str) -> None:
+        if name == self._aliased():
+            msg = f"{name} is live; promote another generation before dropping it."
+            raise ValueError(msg)
+        if not is_generation(name, collection=self.collection):
+            msg = f"{name} is not a generation of {self.collection}; nothing was dropped."
+            raise ValueError(msg)
+        self._known.pop(name, None)
+        self.connection.call("drop_collection", name)
+
+    def find(self, name: str) -> Generation:
+        return self._look_up(name)[0]
+
+    def is_flat(self, name: str) -> bool:
+        """Whether its filters are flat; see `filters`."""
+        return self._look_up(name)[1]
+
+    def count(self, name: str) -> int:
+        (row,) = self.connection.call(
+            "query", name, filter="", output_fields=["count(*)"], consistency_level="Strong"
+        )
+        return int(row["count(*)"])
+
+    def _look_up(self, name: str) -> tuple[Generation, bool]:
+        known = self._known.get(name)
+        if known is None:
+            described = self.connection.call("describe_collection", name)
+            generation = read_generation(described)
+            if generation is None:
+                msg = f"{name} is a collection, but not a generation of {self.collection}."
+                raise IndexMissing(msg)
+            known = self._known[name] = generation, is_flat(described)
+        return known
+
+    def _built(self, name: str, rows: int) -> float:
+        """Return the indexed share of `rows`. Rows deleted meanwhile may never be indexed."""
+        state = self.connection.call("describe_index", name, "vector")
+        if state is None:
+            return 1.0  # the index was dropped by hand: none will be built
+        indexed, pending = state["indexed_rows"], state["pending_index_rows"]
+        if pending:  # "state" says Finished even so
+            return float(indexed / (indexed + pending))
+        rows = min(rows, self.count(name))
+        return min(1.0, indexed / rows) if rows else 1.0
+
+    def _aliased(self) -> str | None:
+        try:
+            alias = self.connection.call("describe_alias", self.collection)
+        except IndexMissing:
+            self._refuse_namesake()
+            return None
+        return str(alias["collection_name"])
+
+    def _refuse_namesake(self) -> None:
+        if self.connection.call("has_collection", self.collection):
+            msg = (
+                f"A collection named {self.collection!r} exists, and mmsearch needs the name for "
+                "an alias. Rename it or set MMSEARCH['INDEX']['OPTIONS']['collection']."
+            )
+            raise IndexUnavailable(msg)

@@ -1,0 +1,232 @@
+"""The index in Milvus: a Lite file, a Lite server, a server or cluster, Zilliz Cloud."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmsearch_app.indexes.base import Match
+from mmsearch_app.indexes.milvus.connection import Connection
+from mmsearch_app.indexes.milvus.filters import one_of, quote, select
+from mmsearch_app.indexes.milvus.generations import Generations
+from mmsearch_app.indexes.milvus.schema import METRIC, batches, check_options, make_row
+from mmsearch_app.indexes.records import check_query, check_record
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mmsearch_app.indexes.base import Condition, Generation, Record
+
+__all__ = ["MilvusIndex"]
+
+MAX_LIMIT = 16_384
+"""A server's limit for hits or rows per call."""
+PAGE = 4096
+"""Ids read per call."""
+SPARE = 4
+"""Images fetched per wanted product, in the first round."""
+
+
+class MilvusIndex:
+    """An `Index` in Milvus. Each generation is a collection; `collection` names the alias.
+
+    - `uri`: an http(s) URL, or a path that ends in .db (Milvus Lite), relative to BASE_DIR if the
+      settings define it.
+    - `token`: `user:password` or an API key; `database`: empty for the default one.
+    - `timeout`: seconds per call.
+    - `index_type`, `index_params`, `search_params`: as Milvus documents them. Milvus Lite
+      supports AUTOINDEX (exact there), FLAT, HNSW, HNSW_SQ, IVF_FLAT and IVF_SQ8.
+    - `consistency`: of visitors' searches. Reconciling always reads with Strong.
+
+    Raises ValueError for an unknown option value.
+    """
+
+    def __init__(
+        self,
+        *,
+        uri: str | os.PathLike[str] = "mmsearch.db",
+        token: str = "",
+        collection: str = "product_images",
+        database: str = "",
+        timeout: float = 10.0,
+        index_type: str = "AUTOINDEX",
+        index_params: Mapping[str, Any] | None = None,
+        search_params: Mapping[str, Any] | None = None,
+        consistency: str = "Bounded",
+    ) -> None:
+        self._connection = Connection(uri=uri, token=token, database=database, timeout=timeout)
+        self.shared = self._connection.path is None
+        check_options(
+            collection=collection,
+            timeout=timeout,
+            index_type=index_type,
+            consistency=consistency,
+            lite=not self.shared,
+        )
+        self.collection = collection
+        self._index_type = index_type
+        self._search_params = dict(search_params or {})
+        self._consistency = consistency
+        self._generations = Generations(
+            connection=self._connection,
+            collection=collection,
+            index_type=index_type,
+            index_params=dict(index_params or {}),
+        )
+
+    @property
+    def single_writer(self) -> bool:
+        """Whether only one process may write, which is so for Milvus Lite. Connects."""
+        return self._connection.lite
+
+    def live(self) -> Generation | None:
+        return self._generations.live()
+
+    def generations(self) -> list[Generation]:
+        return self._generations.all()
+
+    def create(self, *, fingerprint: str, dimension: int) -> Generation:
+        return self._generations.create(fingerprint=fingerprint, dimension=dimension)
+
+    def promote(self, name: str) -> None:
+        self._generations.promote(name)
+
+    def settle(self, *, generation: str) -> Iterator[float]:
+        return self._generations.settle(generation)
+
+    def drop(self, name: str) -> None:
+        self._generations.drop(name)
+
+    def upsert(self, records: Sequence[Record], *, generation: str) -> None:
+        known, flat = self._generations.find(generation), self._generations.is_flat(generation)
+        # The last of equal ids wins: a server would store all that come in one call.
+        rows = {
+            record.id: make_row(
+                record,
+                check_record(record, dimension=known.dimension),
+                fingerprint=known.fingerprint,
+                flat=flat,
+            )
+            for record in records
+        }
+        # In Lite an insert replaces the row; an upsert would keep its old dynamic fields.
+        write = "insert" if flat else "upsert"
+        with self._connection.turn():
+            for batch in batches([*rows.values()], dimension=known.dimension):
+                self._connection.call(write, generation, data=batch)
+            self._flush(generation)
+
+    def delete(self, ids: Sequence[str], *, generation: str) -> None:
+        with self._connection.turn():
+            for batch in batches(ids):
+                self._connection.call("delete", generation, filter=one_of("id", batch))
+            self._flush(generation)
+
+    def search(
+        self,
+        vector: NDArray[np.float32],
+        *,
+        generation: str,
+        limit: int,
+        conditions: Sequence[Condition] = (),
+        exclude_products: Sequence[str] = (),
+        exclude_ids: Sequence[str] = (),
+    ) -> list[Match]:
+        """Search in rounds until `limit` products are found or nothing is left.
+
+        Each round excludes the products found before. Milvus' own grouping is not used: 2.3
+        ignores it for rows that are not indexed yet, and Lite groups after applying the limit.
+        """
+        dimension = self._generations.find(generation).dimension
+        flat = self._generations.is_flat(generation)
+        unit = check_query(vector, dimension=dimension, limit=limit)
+        best: dict[str, Match] = {}
+        wanted = limit * SPARE
+        while len(best) < limit:
+            expression = select(
+                conditions,
+                flat=flat,
+                without=[*exclude_products, *best],
+                without_ids=exclude_ids,
+            )
+            asked = min(wanted, MAX_LIMIT)
+            hits = self._hits(unit, generation, expression, limit=asked)
+            for match in hits:
+                best.setdefault(match.product, match)
+            if len(hits) < asked:
+                break
+            wanted *= SPARE
+        return sorted(best.values(), key=lambda match: (-match.score, match.id))[:limit]
+
+    def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:
+        dimension = self._generations.find(generation).dimension
+        found: dict[str, NDArray[np.float32]] = {}
+        for batch in batches(ids, dimension=dimension):
+            rows = self._rows(generation, one_of("id", batch), "id", "vector")
+            found |= {row["id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
+        return found
+
+    def ids(self, *, generation: str) -> Iterator[str]:
+        last = ""
+        while True:
+            # The two options make Milvus return rows ordered by id.
+            rows = self._rows(
+                generation,
+                f"id > {quote(last)}",
+                "id",
+                limit=PAGE,
+                iterator="True",
+                reduce_stop_for_best="True",
+            )
+            if not rows:
+                return
+            yield from (row["id"] for row in rows)
+            last = rows[-1]["id"]
+
+    def count(self, *, generation: str) -> int:
+        return self._generations.count(generation)
+
+    def describe(self) -> str:
+        place = self._connection.place
+        return f"{self._connection.version} at {place}, collection {self.collection!r}"
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _hits(
+        self, unit: NDArray[np.float32], generation: str, expression: str, *, limit: int
+    ) -> list[Match]:
+        params = dict(self._search_params)
+        if self._index_type.startswith("HNSW"):
+            # A server refuses an `ef` below the limit.
+            params["ef"] = max(int(params.get("ef", 0)), limit)
+        (hits,) = self._connection.call(
+            "search",
+            generation,
+            data=[unit],
+            anns_field="vector",
+            filter=expression,
+            limit=limit,
+            output_fields=["id", "product", "source", "digest"],
+            search_params={"metric_type": METRIC, "params": params},
+            consistency_level=self._consistency,
+        )
+        return [Match(score=min(1.0, max(-1.0, hit["distance"])), **hit["entity"]) for hit in hits]
+
+    def _rows(self, generation: str, expression: str, *columns: str, **options: Any) -> Any:
+        return self._connection.call(
+            "query",
+            generation,
+            filter=expression,
+            output_fields=list(columns),
+            consistency_level="Strong",
+            **options,
+        )
+
+    def _flush(self, generation: str) -> None:
+        """Flush Milvus Lite to disk; a server has done so already."""
+        if self._connection.lite:
+            self._connection.call("flush", generation)

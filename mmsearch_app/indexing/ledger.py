@@ -1,0 +1,330 @@
+"""The verbs of the ledger: mark, claim, finish, fail, release.
+
+A mark is one statement in the caller's transaction. Work is claimed under a lease and finished
+by compare-and-swap on the version token, so that a save during the work is never lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, connections, router, transaction
+from django.db.models import Case, Count, F, Q, QuerySet, When
+from django.utils import timezone
+
+from mmsearch_app.conf import get_settings
+from mmsearch_app.indexing import notify
+from mmsearch_app.inference import renew_after_fork
+from mmsearch_app.models import Entry, State
+from mmsearch_app.sources import key_of
+
+__all__ = [
+    "Outcome",
+    "change",
+    "claim",
+    "counts",
+    "fail",
+    "finish",
+    "in_chunks",
+    "mark_rows",
+    "paused",
+    "release",
+    "retry",
+    "waiting",
+    "write_free_first",
+]
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_CHUNK = 500
+_MARKED = ["present", "wanted", "state", "due_at", "attempts", "marked_at"]
+
+
+def in_chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
+    """Yield the items in lists of up to `size`."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+# Locks
+
+
+def write_free_first(pks: Iterable[int], write: Callable[[list[int]], object]) -> None:
+    """Call `write` with the keys of free entries, in one transaction per 500, then of locked ones.
+
+    An entry that a transaction of the shop has locked comes last and alone: waiting for it then
+    keeps no other entry locked.
+    """
+    using = router.db_for_write(Entry)
+    for chunk in in_chunks(pks):
+        with transaction.atomic(using=using):
+            free = list(_lock(Entry.objects.filter(pk__in=chunk)).values_list("pk", flat=True))
+            write(free)
+        for pk in sorted(set(chunk).difference(free)):
+            write([pk])
+
+
+def _lock(rows: QuerySet[Entry]) -> QuerySet[Entry]:
+    """Narrow to the rows that are free, and lock these until the transaction ends."""
+    features = connections[router.db_for_write(Entry)].features
+    return rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
+
+
+def change(rows: QuerySet[Entry], **values: Any) -> int:
+    """Do `rows.update(**values)`, free entries first. Returns how many rows changed."""
+    count = 0
+
+    def update(pks: list[int]) -> None:
+        nonlocal count
+        count += rows.filter(pk__in=pks).update(**values)
+
+    write_free_first(list(rows.order_by("pk").values_list("pk", flat=True)), update)
+    return count
+
+
+# Marks
+
+
+def mark_rows(source: str, pks: Iterable[Any], *, present: bool = True, force: bool = False) -> int:
+    """Mark rows of a source as changed or, with `present=False`, as apparently gone.
+
+    In either case the worker looks at the row and decides. Returns how many rows were given.
+    One statement writes up to 500 rows (fewer on SQLite). With `force` the images are embedded
+    again even if their content is unchanged.
+    """
+    keys = set(map(key_of, pks))
+    marks = {(source, key) for key in keys}
+    pause = _pause.get()
+    if force or pause is None or not pause.take(marks):
+        _write(marks, present=present, force=force)
+    return len(keys)
+
+
+def _write(marks: Iterable[tuple[str, str]], *, present: bool = True, force: bool = False) -> None:
+    now = timezone.now()
+    entries = [
+        Entry(source=source, object_pk=key, present=present, due_at=now, marked_at=now)
+        for source, key in sorted(marks)  # one order for all writers, or two may deadlock
+    ]
+    for chunk in in_chunks(entries):
+        Entry.objects.bulk_create(
+            chunk,
+            update_conflicts=True,
+            unique_fields=["source", "object_pk"],
+            update_fields=[*_MARKED, "content"] if force else _MARKED,
+        )
+
+
+class _Pause:
+    """The marks held back by one `paused()` block.
+
+    A task or thread that the block started inherits this object with its context, and may
+    outlive the block: what it marks afterwards is not taken any more.
+    """
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._marks: set[tuple[str, str]] = set()
+
+    def take(self, marks: Iterable[tuple[str, str]]) -> bool:
+        """Hold the marks back. Returns False if the block is over."""
+        with _pausing:
+            if not self.closed:
+                self._marks.update(marks)
+            return not self.closed
+
+    def close(self) -> set[tuple[str, str]]:
+        """End the block and return the marks to write."""
+        with _pausing:
+            self.closed = True
+            return self._marks
+
+
+_pause: ContextVar[_Pause | None] = ContextVar("mmsearch_pause", default=None)
+_pausing = threading.Lock()
+"""One for all pauses, so that it can be renewed after a fork; it is taken for microseconds."""
+
+
+def _renew_lock() -> None:
+    global _pausing
+    _pausing = threading.Lock()
+
+
+renew_after_fork(_renew_lock)
+
+
+@contextlib.contextmanager
+def paused() -> Iterator[None]:
+    """Hold back all marks of this thread (or task) and write them together at the end.
+
+    For imports: one statement for 500 rows instead of one per row. The worker finds out which
+    rows still exist, so that a delete that is rolled back in the block removes nothing. Nothing
+    is lost if the block raises; if the process is killed, the marks held back are lost, and
+    `mmsearch_reconcile` finds them.
+    """
+    outer = _pause.get()
+    if outer is not None and not outer.closed:
+        yield
+        return
+    pause = _Pause()
+    token = _pause.set(pause)
+    try:
+        yield
+    except BaseException:
+        _pause.reset(token)
+        _write_after_error(pause.close())
+        raise
+    _pause.reset(token)
+    _write(pause.close())
+    notify.after_commit()
+
+
+def _write_after_error(marks: set[tuple[str, str]]) -> None:
+    """Write the marks, unless the transaction is broken: then their cause is undone, too."""
+    try:
+        _write(marks)
+    except DatabaseError as error:
+        log.warning("%d marks were not written: %s", len(marks), error)
+    else:
+        notify.after_commit()
+
+
+# Work
+
+
+def waiting(*, at: datetime | None = None) -> QuerySet[Entry]:
+    """Return the entries with work to do now: due, and not leased by a worker."""
+    now = at or timezone.now()
+    return Entry.objects.filter(due_at__lte=now).filter(
+        Q(lease_until__isnull=True) | Q(lease_until__lt=now)
+    )
+
+
+def claim(limit: int) -> list[Entry]:
+    """Take up to `limit` waiting entries under a lease; no two workers get the same one."""
+    using = router.db_for_write(Entry)
+    with transaction.atomic(using=using):
+        now = timezone.now()
+        taken = list(_lock(waiting(at=now).order_by("due_at", "pk"))[:limit])
+        until = now + timedelta(seconds=get_settings().LEASE_SECONDS)
+        Entry.objects.filter(pk__in=[entry.pk for entry in taken]).update(lease_until=until)
+    return taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a claimed entry: the columns to record."""
+
+    entry: Entry
+    state: State
+    error: str = ""
+    digest: str = ""
+    content: str = ""
+    signature: str = ""
+    generation: str = ""
+
+
+def finish(outcomes: Sequence[Outcome], *, still_live: Callable[[], bool] | None = None) -> int:
+    """Record outcomes. Returns how many entries were not marked since they were claimed.
+
+    An entry that was marked meanwhile stays due and is marked once more, because this worker may
+    have overwritten in the index what another worker wrote from the newer version.
+
+    `still_live` is called when all outcomes are recorded, and returns whether the generation that
+    they were written to is still live. Until then the entries stay due under their lease, so that
+    a worker that dies in between leaves them to the next one. If it returns False, the entries
+    are queued again.
+    """
+    by_pk = {outcome.entry.pk: outcome for outcome in outcomes}
+    current: list[Entry] = []
+
+    def record(pks: list[int]) -> None:
+        for pk in pks:
+            if _record(by_pk[pk], stay_due=still_live is not None):
+                current.append(by_pk[pk].entry)
+
+    write_free_first(by_pk, record)
+    if still_live is not None and current:
+        rows = Entry.objects.filter(pk__in=[entry.pk for entry in current])
+        if still_live():
+            unmarked = When(wanted__in=[entry.wanted for entry in current], then=None)
+            change(rows, due_at=Case(unmarked, default=F("due_at")), lease_until=None)
+        else:
+            retry(rows)
+    return len(current)
+
+
+def _record(outcome: Outcome, *, stay_due: bool) -> bool:
+    """Record the outcome, or mark the entry again and return False if it was marked meanwhile."""
+    columns: dict[str, Any] = {
+        "state": outcome.state,
+        "error": outcome.error,
+        "digest": outcome.digest,
+        "content": outcome.content,
+        "signature": outcome.signature,
+        "generation": outcome.generation,
+        "indexed_at": timezone.now() if outcome.state == State.INDEXED else None,
+        "present": outcome.state != State.REMOVED,
+        "attempts": 0,
+    }
+    if not stay_due:
+        columns |= {"due_at": None, "lease_until": None}
+    row = Entry.objects.filter(pk=outcome.entry.pk)
+    if row.filter(wanted=outcome.entry.wanted).update(**columns):
+        return True
+    row.update(wanted=uuid.uuid4(), due_at=timezone.now(), state=State.PENDING, lease_until=None)
+    return False
+
+
+def fail(entries: Sequence[Entry], error: str) -> None:
+    """Count a failed attempt: retry after twice the last wait, or give up after the last one."""
+    settings = get_settings()
+    for entry in entries:
+        attempts = entry.attempts + 1
+        wait = min(settings.RETRY_SECONDS * 2 ** (attempts - 1), 3600)
+        gave_up = attempts >= settings.MAX_ATTEMPTS
+        Entry.objects.filter(pk=entry.pk, wanted=entry.wanted).update(
+            attempts=attempts,
+            error=error[:2000],
+            signature=entry.signature,
+            state=State.FAILED if gave_up else State.PENDING,
+            due_at=None if gave_up else timezone.now() + timedelta(seconds=wait),
+        )
+    change(Entry.objects.filter(pk__in=[entry.pk for entry in entries]), lease_until=None)
+
+
+def release(entries: Sequence[Entry], *, error: str = "", wait: float = 0) -> None:
+    """Give claimed entries back, due in `wait` seconds, without counting an attempt."""
+    later = timezone.now() + timedelta(seconds=wait)
+    rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
+    change(rows.filter(due_at__isnull=False), lease_until=None, due_at=later, error=error[:2000])
+    change(rows, lease_until=None)
+
+
+def retry(entries: QuerySet[Entry]) -> int:
+    """Make entries due now, whatever their state, and reset their attempts."""
+    return change(
+        entries,
+        wanted=uuid.uuid4(),
+        due_at=timezone.now(),
+        attempts=0,
+        state=State.PENDING,
+        lease_until=None,
+    )
+
+
+def counts() -> dict[str, int]:
+    """Return how many entries are in each state; states without entries are 0."""
+    found = dict(Entry.objects.order_by().values_list("state").annotate(Count("pk")))
+    return {state.value: found.get(state.value, 0) for state in State}

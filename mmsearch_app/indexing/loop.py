@@ -1,0 +1,160 @@
+"""When indexing runs: a loop for the worker command, or a thread of the serving process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from django.core.signals import request_started
+from django.db import close_old_connections, connections
+from django.utils import timezone
+
+from mmsearch_app.conf import get_settings
+from mmsearch_app.indexes import IndexFault
+from mmsearch_app.indexing import notify, worker
+from mmsearch_app.indexing.batch import EmbedderDown
+from mmsearch_app.indexing.rebuild import RebuildBlocked, Rebuilder
+from mmsearch_app.indexing.worker import Drained
+from mmsearch_app.inference import renew_after_fork
+from mmsearch_app.models import Rebuild
+
+__all__ = ["WorkerLoop", "start_with_requests"]
+
+log = logging.getLogger(__name__)
+_BATCHES_IN_A_ROW = 4
+_REBUILD_WAIT = 60.0
+
+
+class WorkerLoop:
+    """Drains the ledger and advances an open rebuild by turns, until it is stopped."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        # No Event: a signal handler that interrupts its own thread would wait for the Event's lock.
+        self._calls: SimpleQueue[None] = SimpleQueue()
+        self.total = Drained()
+        self._rebuilder: Rebuilder | None = None
+        self._rebuild_not_before = 0.0
+
+    def run(self) -> None:
+        """Work until `stop` is called; the batch at hand is finished."""
+        try:
+            while not self.stopped:
+                more = self.turn()
+                close_old_connections()
+                if not more and not self.stopped:
+                    self._rest(get_settings().POLL_SECONDS)
+            self.release()
+        finally:
+            connections.close_all()
+
+    def turn(self) -> bool:
+        """Do some batches of each kind of work; return whether there may be more at once."""
+        try:
+            drained = worker.drain(limit=_BATCHES_IN_A_ROW * get_settings().BATCH_SIZE)
+            self.total += drained
+            advanced = self._advance()
+        except Exception:
+            log.exception("The worker failed; it continues after the next poll")
+            return False
+        return advanced or (drained != Drained() and not drained.problem)
+
+    def wake(self) -> None:
+        """Look for work now. May be called by any thread and any signal handler."""
+        self._calls.put(None)
+
+    def stop(self) -> None:
+        """Finish the batch at hand, then end. May be called by any thread and signal handler."""
+        self.stopped = True
+        self.wake()
+
+    def _rest(self, seconds: float) -> None:
+        """Wait for a call; all calls that came during a turn count as one."""
+        with suppress(Empty):
+            self._calls.get(timeout=seconds)
+            while True:
+                self._calls.get_nowait()
+
+    def release(self) -> None:
+        """Let another process continue the rebuild."""
+        if self._rebuilder:
+            self._rebuilder.release()
+
+    def _advance(self) -> bool:
+        """Do some batches of the open rebuild; return whether there may be more at once."""
+        row = Rebuild.objects.filter(open=True).first()
+        if row is None or time.monotonic() < self._rebuild_not_before:
+            return False
+        work = self._rebuilder
+        if work is None or work.row.pk != row.pk:
+            work = self._rebuilder = Rebuilder(row)
+        if not work.has_lease and row.lease_until and row.lease_until > timezone.now():
+            return False  # another process is at work on it, or died a short while ago
+        try:
+            for _ in range(_BATCHES_IN_A_ROW):
+                if work.step():
+                    self._rebuilder = None
+                    break
+                if work.waiting:
+                    return False
+        except (RebuildBlocked, IndexFault, EmbedderDown) as error:
+            log.warning("The rebuild waits: %s", error)
+            Rebuild.objects.filter(pk=row.pk).update(error=str(error))
+            self._rebuild_not_before = time.monotonic() + _REBUILD_WAIT
+            work.release()
+            self._rebuilder = None
+            return False
+        return True
+
+
+def start_with_requests() -> None:
+    """Start the thread with the first request, hence after any fork and in no command."""
+    request_started.connect(_on_request, dispatch_uid="mmsearch_app.indexing.loop")
+
+
+_starting = threading.Lock()
+"""`cache` alone would let two first requests start two threads."""
+
+
+def _on_request(**_: Any) -> None:
+    if get_settings().WORKER_THREAD:
+        with _starting:
+            _thread_of_this_process()
+
+
+@cache
+def _thread_of_this_process() -> WorkerLoop:
+    service = WorkerLoop()
+    thread = threading.Thread(target=service.run, name="mmsearch-worker", daemon=True)
+    thread.start()
+    # Private, for want of a public hook that runs early enough: before any function of `atexit`
+    # runs, thread pools are closed by this same hook (in reverse order of registration), and
+    # without them the batch at hand could not read its files.
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(_end, service, thread)
+    notify.listen(service.wake)
+    return service
+
+
+def _end(service: WorkerLoop, thread: threading.Thread) -> None:
+    service.stop()
+    thread.join(10)
+
+
+def _forget_parents_thread() -> None:
+    """Let a forked child start its own thread: its parent's does not run there."""
+    global _starting
+    _starting = threading.Lock()
+    if _thread_of_this_process.cache_info().currsize:
+        with suppress(ValueError):
+            notify.listeners.remove(_thread_of_this_process().wake)
+        _thread_of_this_process.cache_clear()
+
+
+renew_after_fork(_forget_parents_thread)

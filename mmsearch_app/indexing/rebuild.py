@@ -1,0 +1,223 @@
+"""Rebuild the index: fill a new generation beside the live one, then switch.
+
+The fill is a loop over entries whose wanted version the new generation does not contain yet, so
+that it catches up with saves and deletes during the fill, and an interrupted rebuild continues
+where it stopped. Then the alias moves, in one call: visitors never see an empty index. What was
+saved last is due in the ledger: a worker brings it into the new generation.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import NoReturn
+
+from django.db.models import F, Q
+from django.utils import timezone
+
+from mmsearch_app.backends import get_embedder, get_index
+from mmsearch_app.conf import get_settings
+from mmsearch_app.indexing import documents, ledger
+from mmsearch_app.indexing.batch import embed_each, fingerprint_of, write_each
+from mmsearch_app.indexing.documents import Document
+from mmsearch_app.indexing.generations import (
+    Settling,
+    announce,
+    is_live,
+    outdated_in,
+    stage,
+    unstaged,
+)
+from mmsearch_app.indexing.reconcile import reconcile
+from mmsearch_app.models import Entry, Rebuild, State
+
+__all__ = [
+    "RebuildBlocked",
+    "Rebuilder",
+    "rebuild_index",
+    "request_rebuild",
+]
+
+log = logging.getLogger(__name__)
+
+_Progress = Callable[[int, int], object]
+_PAUSE = 0.5
+"""Seconds between two looks at an index that is being built."""
+
+
+class RebuildBlocked(Exception):
+    """The rebuild cannot be completed now; visitors search the same index as before."""
+
+
+def request_rebuild() -> Rebuild:
+    """Ask for a rebuild, which a worker does. Returns the open one if there is one already."""
+    return Rebuild.objects.get_or_create(open=True)[0]
+
+
+def rebuild_index(*, progress: _Progress | None = None, tolerant: bool = False) -> Rebuild:
+    """Do a whole rebuild in this process, or continue the open one.
+
+    `progress(done, total)` is called after every batch. With `tolerant` the new generation
+    becomes live even if images cannot be read; they stay due. Otherwise that raises
+    RebuildBlocked. Raises IndexFault if the index and EmbedderDown if the model is unavailable.
+    After any of these, calling it again continues.
+    """
+    work = Rebuilder(request_rebuild(), tolerant=tolerant)
+    try:
+        while not work.step():
+            if progress:
+                progress(work.row.done, work.row.total)
+            if work.waiting:
+                time.sleep(_PAUSE)
+    finally:
+        work.release()
+    return work.row
+
+
+class Rebuilder:
+    """Fills the generation of one rebuild, batch by batch."""
+
+    def __init__(self, row: Rebuild, *, tolerant: bool = False) -> None:
+        self.row = row
+        self.tolerant = tolerant
+        self.begun = False
+        self.has_lease = False
+        self.waiting = False
+        """Whether the last step only looked at the index, which is still being built."""
+        self.last = 0
+        self.missed: dict[int, str] = {}
+        """Error by primary key of entries whose image cannot be indexed now."""
+        self.settling: Settling | None = None
+
+    def step(self) -> bool:
+        """Do one batch, or look at the index; return True if the rebuild is complete and live.
+
+        Raises RebuildBlocked if another process is at work on it or images cannot be read.
+        """
+        self._lease()
+        self.waiting = False
+        if not self.begun:
+            self._begin()
+            if is_live(self.row.generation):  # a process died after the switch: workers write there
+                self._complete()
+                return True
+        if batch := self._next():
+            self._fill(batch)
+            return False
+        if self.missed and not self.tolerant:
+            some = next(iter(self.missed.values()))
+            self._block(f"{len(self.missed)} images cannot be read now, such as: {some}")
+        # Once, after the first fill: what is saved meanwhile is little, and may never end.
+        self.settling = self.settling or Settling(self.row.generation)
+        self.waiting = not self.settling.look()
+        if not self.waiting:
+            self._complete()
+        return not self.waiting
+
+    def release(self) -> None:
+        """Let another process continue the rebuild."""
+        if self.has_lease:
+            Rebuild.objects.filter(pk=self.row.pk).update(lease_until=None)
+            self.has_lease = False
+
+    def _lease(self) -> None:
+        now = timezone.now()
+        rows = Rebuild.objects.filter(pk=self.row.pk, open=True)
+        if not self.has_lease:
+            rows = rows.filter(Q(lease_until__isnull=True) | Q(lease_until__lt=now))
+        if not rows.update(lease_until=now + timedelta(seconds=get_settings().LEASE_SECONDS)):
+            msg = (
+                "Another process is at work on this rebuild, or died less than "
+                f"{get_settings().LEASE_SECONDS} seconds ago (MMSEARCH['LEASE_SECONDS'])."
+            )
+            raise RebuildBlocked(msg)
+        self.has_lease = True
+
+    def _begin(self) -> None:
+        """Bring the ledger up to date, and create the new generation unless it exists."""
+        index, embedder = get_index(), get_embedder()
+        names = {generation.name for generation in index.generations()}
+        fingerprint = fingerprint_of(embedder)
+        if self.row.generation not in names or self.row.fingerprint != fingerprint:
+            if self.row.generation in names and not is_live(self.row.generation):
+                index.drop(self.row.generation)
+            made = index.create(fingerprint=fingerprint, dimension=embedder.dimension)
+            self.row.generation, self.row.fingerprint = made.name, made.fingerprint
+        reconcile(given_up=False)
+        left = unstaged(self.row.generation).count()
+        self.row.total = max(left, self.row.total)  # an interrupted rebuild keeps its total
+        self.row.done, self.row.error = self.row.total - left, ""
+        self.row.save(update_fields=["generation", "fingerprint", "total", "done", "error"])
+        self.begun = True
+
+    def _next(self) -> list[Entry]:
+        """Return the entries after the last batch; at the end, those that are lacking altogether.
+
+        An entry that the generation contains in an old version is not waited for at the end: a
+        shop that saves all the time would never let the rebuild finish.
+        """
+        size, name = get_settings().BATCH_SIZE, self.row.generation
+        todo = unstaged(name).exclude(pk__in=list(self.missed)).order_by("pk")
+        batch = list(todo.filter(pk__gt=self.last)[:size])
+        batch = batch or list(todo.exclude(outdated_in(name))[:size])
+        self.last = batch[-1].pk if batch else 0
+        return batch
+
+    def _fill(self, batch: Sequence[Entry]) -> None:
+        index, name = get_index(), self.row.generation
+        prepared = documents.prepare(batch)
+        if prepared.postponed and not self.tolerant:
+            self._block(f"The storage does not answer: {prepared.postponed[0][1]}")
+        announce(batch, generation=name)
+        vectors, failures = embed_each(prepared.documents)
+        written, refused = write_each(prepared.documents, vectors, generation=name)
+        without = [outcome.entry for outcome in prepared.without_image]
+        index.delete([entry.key for entry in without], generation=name)
+        for entry, error in failures + refused + prepared.failed + prepared.postponed:
+            if entry.state == State.FAILED:
+                without.append(entry)
+            else:
+                self.missed[entry.pk] = error
+        self._queue_for_live(written, without)
+        stage([document.entry for document in written], without, generation=name)
+        self.row.done = min(self.row.done + len(batch), self.row.total)
+        self.row.save(update_fields=["done"])
+
+    def _queue_for_live(self, written: Sequence[Document], without: Sequence[Entry]) -> None:
+        """Correct what the ledger says of the live generation where the fill found it wrong."""
+        differ = [d.entry.pk for d in written if d.entry.content not in ("", d.content_hash)]
+        ledger.change(Entry.objects.filter(pk__in=differ), content="")
+        stale = [entry.pk for entry in without if entry.state == State.INDEXED]
+        ledger.retry(Entry.objects.filter(pk__in=stale))
+
+    def _complete(self) -> None:
+        name = self.row.generation
+        get_index().promote(name)
+        indexed = Entry.objects.filter(present=True, state=State.INDEXED)
+        ledger.change(indexed.filter(staged_in=name, staged=F("wanted")), generation=name)
+        ledger.retry(indexed.exclude(generation=name))
+        ledger.retry(unstaged(name).filter(staged_in=name))
+        ledger.retry(Entry.objects.filter(pk__in=list(self.missed)))
+        self.row.open, self.row.finished_at = False, timezone.now()
+        self.row.save(update_fields=["open", "finished_at"])
+        self.release()
+        self._drop_old()
+
+    def _drop_old(self) -> None:
+        """Drop all old generations but the newest one of another model.
+
+        Processes that are not restarted yet search that one.
+        """
+        old = [g for g in get_index().generations() if g.name != self.row.generation]
+        kept = next((g for g in reversed(old) if g.fingerprint != self.row.fingerprint), None)
+        for generation in old:
+            if generation != kept:
+                get_index().drop(generation.name)
+
+    def _block(self, error: str) -> NoReturn:
+        self.row.error = error
+        self.row.save(update_fields=["error"])
+        self.release()
+        raise RebuildBlocked(error)

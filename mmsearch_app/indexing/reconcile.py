@@ -1,0 +1,198 @@
+"""Find changes that sent no signal: `bulk_create`, `update()`, raw SQL, fixtures, cascades."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    CharField,
+    Exists,
+    Expression,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    UUIDField,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast, Replace
+from django.utils import timezone
+
+from mmsearch_app.backends import get_index
+from mmsearch_app.indexing import ledger, notify
+from mmsearch_app.indexing.ledger import in_chunks
+from mmsearch_app.models import Entry, State
+from mmsearch_app.sources import ImageSource, from_primary, key_field, registry, signature
+
+__all__ = ["Drift", "compare_index", "reconcile"]
+
+_PAGE = 2000
+_KEEP_REMOVED = timedelta(days=1)
+_GIVEN_UP = timedelta(days=1)
+_SHAPES = {BigIntegerField: r"^-?[0-9]{1,18}$", UUIDField: r"^[0-9a-f]{32}$"}
+"""What a key of the ledger must look like to be a key of the model. The type of the model's key
+may have changed since the entry was written, and PostgreSQL refuses to cast what does not fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """Numbers of differences that were found and marked."""
+
+    changed: int = 0
+    """Rows without a current entry: new, changed without a signal, or given up a day ago."""
+    gone: int = 0
+    """Entries whose row is deleted or may no longer be shown."""
+    lost: int = 0
+    """Entries recorded as indexed that the index does not contain (deep only)."""
+    strays: int = 0
+    """Records of the index that no entry asks for (deep only)."""
+
+    @property
+    def total(self) -> int:
+        """The sum of all four."""
+        return self.changed + self.gone + self.lost + self.strays
+
+
+def reconcile(*names: str, deep: bool = False, files: bool = False, given_up: bool = True) -> Drift:
+    """Mark every difference between the sources (all, or those named) and the ledger.
+
+    One anti-join each way and per source; safe to run at any time, and twice. With `deep` the
+    ledger is compared with the ids in the index, too (after a crash or a restored backup). With
+    `files` every row counts as changed, so that the worker reads all images and embeds those
+    whose bytes differ (a file was replaced under its own name). With `given_up` images that were
+    given up get another chance, once a day.
+    Raises KeyError for an unknown name, and IndexFault if `deep` and the index is unavailable.
+    """
+    changed = gone = lost = strays = 0
+    for source in [registry.get(name) for name in names] or registry:
+        rows = from_primary(source.get_queryset()) if files else _drifted(source, given_up=given_up)
+        changed += _mark_pages(source, rows, "pk", present=True)
+        gone += _mark_pages(source, _vanished(source), "object_pk", present=False)
+    if not names:
+        gone += _mark_unregistered()
+    if deep:
+        lost, strays = compare_index()
+    cutoff = timezone.now() - _KEEP_REMOVED
+    Entry.objects.filter(state=State.REMOVED, due_at=None, marked_at__lt=cutoff).delete()
+    notify.after_commit()
+    return Drift(changed=changed, gone=gone, lost=lost, strays=strays)
+
+
+def _drifted(source: ImageSource, *, given_up: bool) -> QuerySet[Any]:
+    """Return rows of the source without an entry that is current or already waiting.
+
+    With `given_up`, an entry that was given up is current for a day only.
+    """
+    key: Expression = Cast(OuterRef("pk"), CharField())
+    if isinstance(key_field(source), UUIDField):
+        key = Replace(key, Value("-"), Value(""))
+    known = Q(signature=OuterRef("mmsearch_signature"))
+    if given_up:
+        known &= ~Q(state=State.FAILED, marked_at__lt=timezone.now() - _GIVEN_UP)
+    settled = Q(state=State.PENDING) | known
+    current = Entry.objects.filter(settled, source=source.name, object_pk=key, present=True)
+    rows: QuerySet[Any] = from_primary(source.get_queryset())
+    rows = rows.annotate(mmsearch_signature=signature(source))
+    return rows.filter(~Exists(current))
+
+
+def _vanished(source: ImageSource) -> QuerySet[Entry]:
+    """Return entries that want a row which the source's queryset no longer contains."""
+    field = key_field(source)
+    rows, key = from_primary(source.get_queryset()).order_by(), OuterRef("object_pk")
+    wanted = Entry.objects.filter(source=source.name, present=True)
+    if isinstance(field, IntegerField | UUIDField):
+        kind = BigIntegerField if isinstance(field, IntegerField) else UUIDField
+        fits = When(object_pk__regex=_SHAPES[kind], then=Cast("object_pk", kind()))
+        wanted = wanted.annotate(mmsearch_key=Case(fits, default=None))
+        rows = rows.filter(pk=OuterRef("mmsearch_key"))
+    elif isinstance(field, CharField):
+        rows = rows.filter(pk=Cast(key, CharField(max_length=field.max_length)))
+    else:
+        rows = rows.annotate(mmsearch_key=Cast("pk", CharField())).filter(mmsearch_key=key)
+    return wanted.filter(~Exists(rows))
+
+
+def _mark_pages(source: ImageSource, rows: QuerySet[Any, Any], key: str, *, present: bool) -> int:
+    """Mark rows page by page; a page is read to its end before anything is written."""
+    count, last = 0, None
+    while True:
+        page = rows.filter(pk__gt=last) if last is not None else rows
+        found = list(page.order_by("pk").values_list("pk", key)[:_PAGE])
+        if not found:
+            return count
+        last = found[-1][0]
+        count += ledger.mark_rows(source.name, [value for _, value in found], present=present)
+
+
+def _mark_unregistered() -> int:
+    """Mark entries of sources that are no longer registered as gone; return how many."""
+    names = [source.name for source in registry]
+    count = 0
+    orphans = Entry.objects.filter(present=True).exclude(source__in=names)
+    for name in list(orphans.order_by().values_list("source", flat=True).distinct()):
+        pks = list(orphans.filter(source=name).values_list("object_pk", flat=True))
+        count += ledger.mark_rows(name, pks, present=False)
+    return count
+
+
+def compare_index() -> tuple[int, int]:
+    """Mark entries that the index lost, and delete records without an entry.
+
+    Returns how many were lost, and how many records no entry asks for. A record whose entry does
+    not want it is left to a worker, which looks at the row: another one may be bringing it back.
+
+    The index returns its ids in no order, so the keys of the entries found are kept in memory:
+    about 70 MB for a million.
+    """
+    index = get_index()
+    live = index.live()
+    name = live.name if live else ""
+    found: set[int] = set()
+    unknown: list[str] = []
+    unwanted = 0
+    for ids in in_chunks(index.ids(generation=name) if live else (), _PAGE):
+        entries = _find_entries(ids)
+        found.update(entry.pk for entry in entries.values())
+        unwanted += _mark([e for e in entries.values() if not e.present], present=False)
+        unknown += [key for key in ids if key not in entries]
+    lost = 0
+    indexed = Entry.objects.filter(present=True, state=State.INDEXED).order_by("pk")
+    for page in in_chunks(indexed.only(*_KEY, "generation").iterator(_PAGE), _PAGE):
+        lost += _mark([e for e in page if e.pk not in found or e.generation != name], force=True)
+    if unknown:
+        index.delete(unknown, generation=name)
+    return lost, unwanted + len(unknown)
+
+
+_KEY = ("source", "object_pk")
+
+
+def _find_entries(ids: Sequence[str]) -> dict[str, Entry]:
+    """Return the entries of those ids of the index, by id."""
+    pks: dict[str, list[str]] = defaultdict(list)
+    for key in ids:
+        source, _, pk = key.partition(":")
+        pks[source].append(pk)
+    found: dict[str, Entry] = {}
+    for source, keys in pks.items():
+        rows = Entry.objects.filter(source=source, object_pk__in=keys)
+        found |= {entry.key: entry for entry in rows.only(*_KEY, "present")}
+    return found
+
+
+def _mark(entries: Sequence[Entry], *, present: bool = True, force: bool = False) -> int:
+    """Mark the rows of the entries; return how many."""
+    pks: dict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        pks[entry.source].append(entry.object_pk)
+    for source, keys in pks.items():
+        ledger.mark_rows(source, keys, present=present, force=force)
+    return len(entries)

@@ -1,0 +1,89 @@
+"""What is needed to run or reach any model."""
+
+from mmsearch_app.inference.content import Content, ModelFailed
+from mmsearch_app.inference.deadline import last_moment, require_time, turn, until
+from mmsearch_app.inference.devices import Precision, choose_device, choose_dtype
+from mmsearch_app.inference.endpoint import Endpoint, ServerError
+from mmsearch_app.inference.forking import renew_after_fork
+from mmsearch_app.inference.options import (
+    needing,
+    require_at_least,
+    require_one_of,
+    require_origin,
+    require_share,
+)
+from mmsearch_app.inference.pixels import (
+    crop_square,
+    floor_half,
+    normalise_pixels,
+    round_half,
+    squash,
+    trim,
+)
+from mmsearch_app.inference.usage import Usage, measure_usage
+from mmsearch_app.inference.weights import (
+    InvalidWeights,
+    MissingWeights,
+    Release,
+    check_layout,
+    digest_files,
+    fetch,
+    find_file,
+    find_gap,
+    read_checkpoint,
+    shapes_of,
+)
+from mmsearch_app.inference.words import (
+    TOKENIZER_FILES,
+    Tokenizer,
+    WordTokenizer,
+    find_marks,
+    load_tokenizer,
+    tokenizer_files,
+    tokenizer_release,
+)
+
+__all__ = [
+    "TOKENIZER_FILES",
+    "Content",
+    "Endpoint",
+    "InvalidWeights",
+    "MissingWeights",
+    "ModelFailed",
+    "Precision",
+    "Release",
+    "ServerError",
+    "Tokenizer",
+    "Usage",
+    "WordTokenizer",
+    "check_layout",
+    "choose_device",
+    "choose_dtype",
+    "crop_square",
+    "digest_files",
+    "fetch",
+    "find_file",
+    "find_gap",
+    "find_marks",
+    "floor_half",
+    "last_moment",
+    "load_tokenizer",
+    "measure_usage",
+    "needing",
+    "normalise_pixels",
+    "read_checkpoint",
+    "renew_after_fork",
+    "require_at_least",
+    "require_one_of",
+    "require_origin",
+    "require_share",
+    "require_time",
+    "round_half",
+    "shapes_of",
+    "squash",
+    "tokenizer_files",
+    "tokenizer_release",
+    "trim",
+    "turn",
+    "until",
+]

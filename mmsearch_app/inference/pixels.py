@@ -1,0 +1,111 @@
+"""Pictures as CLIP-like models take them, to the last bit, without torchvision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+__all__ = ["crop_square", "floor_half", "normalise_pixels", "round_half", "squash", "trim"]
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+"""Of OpenAI's CLIP, by channel; EVA-CLIP and MagicLens use the same."""
+
+MAX_RATIO = 16
+"""Beyond this ratio of the sides only the middle is resized: 1 × 1024 would become 51 MP."""
+
+
+def floor_half(rest: int) -> int:
+    """Where transformers' CLIP begins the crop when `rest` pixels are left over."""
+    return rest // 2
+
+
+def round_half(rest: int) -> int:
+    """Where torchvision begins it: one pixel later for every other odd number."""
+    return round(rest / 2)
+
+
+def crop_square(image: Image.Image, size: int, *, begin: Callable[[int], int]) -> NDArray[np.uint8]:
+    """Shorter side to `size` (bicubic, antialiased), then the middle: (size, size, 3) in RGB.
+
+    The longer side becomes `int(size * long / short)`. Other modes than RGB are converted last.
+    """
+    import numpy as np
+
+    width, height = image.size
+    short = min(width, height)
+    wide, high = int(size * width / short), int(size * height / short)
+    left, top = begin(wide - size), begin(high - size)
+    if max(width, height) > MAX_RATIO * short:
+        right = min((left + size) * width / wide, width)
+        bottom = min((top + size) * height / high, height)
+        box = (left * width / wide, top * height / high, right, bottom)
+        square = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    else:
+        whole = image.resize((wide, high), Image.Resampling.BICUBIC)
+        square = whole.crop((left, top, left + size, top + size))
+    return np.asarray(square.convert("RGB"))
+
+
+def squash(image: Image.Image, size: int) -> NDArray[np.float32]:
+    """Divide by the picture's own maximum, then stretch: (size, size, 3), float32, 0 to 1.
+
+    Bilinear and antialiased; the aspect is not kept (MagicLens, `data_utils.process_img`).
+    """
+    import numpy as np
+
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    return stretch(pixels / (pixels.max() + np.float32(1e-12)), size)
+
+
+def stretch(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """`jax.image.resize(…, "bilinear")` of (height, width, 3) to (size, size, 3)."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    planes = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
+    small = interpolate(planes, (size, size), mode="bilinear", antialias=True)
+    resized: NDArray[np.float32] = small[0].permute(1, 2, 0).numpy()
+    return resized
+
+
+def normalise_pixels(
+    pictures: Sequence[NDArray[np.uint8 | np.float32]],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """Stack pictures to (n, 3, size, size), 0 to 1 (bytes are divided by 255), then mean and std.
+
+    Computed in float32 on the device, then rounded to `dtype`.
+    """
+    import numpy as np
+    import torch
+
+    stacked = torch.from_numpy(np.stack(pictures)).to(device)
+    planes = stacked.permute(0, 3, 1, 2).contiguous()
+    scaled = planes.float().div_(255) if planes.dtype == torch.uint8 else planes.float()
+    mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
+    std = torch.tensor(STD, device=device).view(3, 1, 1)
+    return scaled.sub(mean).div_(std).to(dtype)
+
+
+def trim(image: Image.Image, *, ratio: int = 50) -> Image.Image:
+    """In RGB; of a picture whose sides differ more than that, the middle.
+
+    For processors of libraries, which would resize 1 × 1024 to 51 MP.
+    """
+    image = image.convert("RGB")
+    longest = ratio * min(image.size)
+    if max(image.size) <= longest:
+        return image
+    left, top = (max(0, (side - longest) // 2) for side in image.size)
+    width, height = (min(side, longest) for side in image.size)
+    return image.crop((left, top, left + width, top + height))

@@ -1,0 +1,54 @@
+"""What loading a model takes: seconds and memory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Usage", "measure_usage", "resident_bytes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Of one call."""
+
+    seconds: float
+    memory: int
+    """Bytes by which this process has grown; 0 where that cannot be told."""
+    device: int
+    """Bytes that torch holds on the GPU more than before."""
+
+    def __str__(self) -> str:
+        taken = [f"{self.seconds:.2f} s"]
+        if self.memory > 0:
+            taken.append(f"{self.memory / 1e6:.0f} MB of memory")
+        if self.device > 0:
+            taken.append(f"{self.device / 1e6:.0f} MB on the GPU")
+        return ", ".join(taken)
+
+
+def measure_usage(call: Callable[[], object]) -> Usage:
+    """Call it once."""
+    memory, device, start = resident_bytes(), _device_bytes(), time.perf_counter()
+    call()
+    seconds = time.perf_counter() - start
+    return Usage(seconds=seconds, memory=resident_bytes() - memory, device=_device_bytes() - device)
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now; 0 where the system has no /proc."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    return int(lines["VmRSS"].split()[0]) * 1024
+
+
+def _device_bytes() -> int:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return 0
+    return int(torch.cuda.memory_allocated())

@@ -1,0 +1,1 @@
+"""What a vision-language model is shown and asked."""

@@ -1,0 +1,150 @@
+"""From what a caller gives to a checked `Query`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from io import TextIOBase
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import DataError
+from django.db.models import Model
+from django.db.models.fields.files import FieldFile
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from PIL import Image
+
+from mmsearch_app import images
+from mmsearch_app.conf import get_settings
+from mmsearch_app.searching.filters import parse
+from mmsearch_app.searching.query import InvalidQuery, Query
+from mmsearch_app.sources import registry
+
+__all__ = ["build_query", "find_products"]
+
+
+def build_query(
+    *,
+    text: str | None = None,
+    image: Any = None,
+    like: Any = None,
+    without: str | None = None,
+    filters: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    rerank: bool = True,
+    user: Any = None,
+    offset: int = 0,
+) -> Query:
+    """Check what is asked and open the picture. Raises InvalidQuery."""
+    query = Query(
+        text=_words("text", text),
+        image=_picture(image),
+        like=_product(like, user),
+        without=_words("without", without),
+        filters=_filters(filters),
+        limit=_number("limit", limit, get_settings().LIMIT, 1, get_settings().MAX_LIMIT),
+        offset=_number("offset", offset, 0, 0, get_settings().MAX_OFFSET),
+        rerank=rerank,
+        user=user,
+    )
+    if not query.text and query.image is None and query.like is None:
+        msg = gettext("Give a picture, words, or a product to start from.")
+        raise InvalidQuery(msg)
+    parse(query.filters)
+    return query
+
+
+def _words(name: str, value: str | None) -> str:
+    if value is not None and not isinstance(value, str | Promise):
+        msg = gettext("%(name)s takes words, not %(value)r.") % {"name": name, "value": value}
+        raise InvalidQuery(msg, field=name)
+    words = " ".join(str(value or "").replace("\0", " ").split())
+    words = words.encode(errors="replace").decode()  # half a character cannot be encoded
+    most = get_settings().MAX_TEXT_LENGTH
+    if len(words) > most:
+        msg = gettext("At most %(most)d characters, please; these are %(count)d.")
+        msg %= {"most": most, "count": len(words)}
+        raise InvalidQuery(msg, field=name)
+    return words
+
+
+def _picture(value: Any) -> Image.Image | None:
+    if value is None:
+        return None
+    if not _holds_bytes(value):
+        msg = gettext(
+            "A picture is given as bytes, a file or a PIL image, never as a path or address."
+        )
+        raise InvalidQuery(msg, field="image")
+    try:
+        return images.open_image(value, **get_settings().upload_caps)
+    except images.InvalidImage as error:
+        raise InvalidQuery(str(error), field="image") from error
+
+
+def _holds_bytes(value: Any) -> bool:
+    if isinstance(value, FieldFile):
+        return bool(value)
+    if isinstance(value, bytes | bytearray | memoryview | Image.Image):
+        return True
+    return hasattr(value, "read") and not isinstance(value, TextIOBase)
+
+
+def _filters(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        msg = gettext("Filters are given as a mapping of names to values, not as %(value)r.")
+        raise InvalidQuery(msg % {"value": value}, field="filters")
+    return {str(name): wanted for name, wanted in (value or {}).items()}
+
+
+def _number(name: str, value: int | None, default: int, least: int, most: int) -> int:
+    number = default if value is None else value
+    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+        msg = gettext(
+            "%(name)s must be a whole number from %(least)d to %(most)d, not %(number)r."
+        ) % {"name": name, "least": least, "most": most, "number": number}
+        raise InvalidQuery(msg, field=name)
+    return number
+
+
+def _product(like: Any, user: Any) -> Model | None:
+    """The product itself, or the first one of any product model with that primary key.
+
+    With several product models, `app.model:pk` says which is meant. By key, only a product
+    with a picture that `user` may see is found.
+    """
+    if like is None or like == "":
+        return None
+    if isinstance(like, Model):
+        if registry.keys_of(like):
+            return like
+    elif found := next((p for p in find_products(like) if _is_visible(p, user)), None):
+        return found
+    msg = gettext("There is no product %(product)r with a picture to start from.")
+    raise InvalidQuery(msg % {"product": like}, field="like")
+
+
+def find_products(key: Any) -> Iterator[Model]:
+    """Those with that primary key, one of each product model, public or not.
+
+    `app.model:pk` says of which model.
+    """
+    models = {model._meta.label_lower: model for model in registry.product_models()}
+    label, _, pk = str(key).partition(":")
+    wanted = [(models[label], pk)] if label in models else [(m, key) for m in models.values()]
+    for model, value in wanted:
+        found = _by_key(model, value)
+        if found is not None:
+            yield found
+
+
+def _by_key(model: type[Model], key: Any) -> Model | None:
+    try:
+        return model._base_manager.filter(pk=model._meta.pk.to_python(key)).first()
+    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
+        return None
+
+
+def _is_visible(product: Model, user: Any) -> bool:
+    shown = registry.showing(product)
+    return any(source.visible_to(rows, user).exists() for source, rows in shown)

@@ -1,0 +1,136 @@
+"""The registry of all sources, to which the shop's modules `mmsearch.py` add theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Model, QuerySet
+
+from mmsearch_app.sources.base import ImageSource, is_kind_of
+
+__all__ = ["Registry", "find_model", "register", "registry"]
+
+_S = TypeVar("_S", bound=type[ImageSource])
+_T = TypeVar("_T")
+
+
+class Registry:
+    """All sources of the project, by name, in the order of registration."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, ImageSource] = {}
+
+    def __iter__(self) -> Iterator[ImageSource]:
+        return iter(self._sources.values())
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sources
+
+    def add(self, source: ImageSource) -> None:
+        """Add a source. Raises ImproperlyConfigured if its name is taken or unusable."""
+        if source.name in self._sources:
+            msg = f"Two image sources are called {source.name!r}; give one a `name` of its own."
+            raise ImproperlyConfigured(msg)
+        if ":" in source.name or len(source.name) > 100:
+            msg = f"The source name {source.name!r} must be at most 100 characters, without ':'."
+            raise ImproperlyConfigured(msg)
+        self._sources[source.name] = source
+
+    def remove(self, name: str) -> None:
+        """Remove a source; the next reconcile marks its entries as gone."""
+        del self._sources[name]
+
+    def get(self, name: str) -> ImageSource:
+        """Return the source of that name. Raises KeyError, which lists the known names."""
+        try:
+            return self._sources[name]
+        except KeyError:
+            msg = f"No image source is called {name!r}; there are {sorted(self._sources)}."
+            raise KeyError(msg) from None
+
+    def of_model(self, model: type[Model]) -> list[ImageSource]:
+        """Return the sources registered for `model` or an ancestor of it."""
+        return [source for source in self if is_kind_of(model, source.model)]
+
+    def depending_on(self, model: type[Model]) -> list[tuple[ImageSource, type[Model], str]]:
+        """Return the sources that name `model` or an ancestor of it in `depends_on`.
+
+        Each with the model named and the path. A label that names no model is skipped: a system
+        check reports it (E005).
+        """
+        found = []
+        for source in self:
+            for label, path in source.depends_on.items():
+                with suppress(LookupError):
+                    if is_kind_of(model, parent := find_model(label)):
+                        found.append((source, parent, path))
+        return found
+
+    def of_product(self, model: type[Model]) -> list[ImageSource]:
+        """Return the sources with a path to the product that leads to `model`."""
+        return [s for s in self if s.product and is_kind_of(model, s.product_model)]
+
+    def product_models(self) -> list[type[Model]]:
+        """Return every model whose instances are products, each once."""
+        return list(dict.fromkeys(source.product_model for source in self))
+
+    def showing(self, product: Model) -> Iterator[tuple[ImageSource, QuerySet[Any]]]:
+        """Yield the sources that show products of this kind, each with the product's rows."""
+        return ((source, source.rows_of(product)) for source in self if source.shows(product))
+
+    def keys_of(self, product: Model) -> tuple[str, ...]:
+        """Return the product's keys in the index: one per product model that it is one of."""
+        return tuple(dict.fromkeys(s.product_key(product) for s in self if s.shows(product)))
+
+    def group(self, named: Iterable[tuple[str, _T]]) -> Iterator[tuple[ImageSource, list[_T]]]:
+        """Group items by the source whose name they come with; unknown names are left out."""
+        groups: dict[str, list[_T]] = {}
+        for name, item in named:
+            if name in self:
+                groups.setdefault(name, []).append(item)
+        return ((self.get(name), items) for name, items in groups.items())
+
+    def labels(self) -> str:
+        """Return the labels of the registered models, for a message."""
+        return ", ".join(source.model._meta.label for source in self) or "none"
+
+
+registry = Registry()
+
+
+def register(model: str | type[Model]) -> Callable[[_S], _S]:
+    """Register an `ImageSource` subclass for a model, given as a class or `"app.Model"`.
+
+    Raises ImproperlyConfigured if the model does not exist or the name is taken.
+    """
+
+    def decorate(source: _S) -> _S:
+        registry.add(source(_resolve(model)))
+        return source
+
+    return decorate
+
+
+def find_model(label: str) -> type[Model]:
+    """Return the model of that label. Raises LookupError, which says what is wrong with it."""
+    if not isinstance(label, str) or label.count(".") != 1:
+        msg = "a model is named by a label such as 'catalogue.Product'."
+        raise LookupError(msg)
+    return apps.get_model(label)
+
+
+def _resolve(model: str | type[Model]) -> type[Model]:
+    if isinstance(model, type) and issubclass(model, Model):
+        return model
+    try:
+        return find_model(model)
+    except LookupError as error:
+        msg = f"register({model!r}): {error}"
+        raise ImproperlyConfigured(msg) from error

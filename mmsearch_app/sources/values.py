@@ -1,0 +1,71 @@
+"""How a row's values are written in the ledger, in the index and in the row's signature."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import CharField, Expression, Field, Model, TextField, Value
+from django.db.models.functions import MD5, Cast, Coalesce, Concat
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from mmsearch_app.indexes import Scalar
+    from mmsearch_app.sources.base import ImageSource
+
+__all__ = ["entry_key", "key_field", "key_of", "scalar", "signature"]
+
+
+def scalar(value: Any) -> Scalar:
+    """Return a filter's value as the index keeps it.
+
+    A related object becomes its primary key, a Decimal a float, a date or time the seconds since
+    1970 (UTC), anything else its text.
+    """
+    if isinstance(value, Model):
+        value = value.pk
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time.min, tzinfo=UTC)  # in any active time zone
+    if isinstance(value, datetime):
+        zone = timezone.get_default_timezone()
+        aware = value if timezone.is_aware(value) else timezone.make_aware(value, zone)
+        return aware.timestamp()
+    return str(value)
+
+
+def signature(source: ImageSource) -> Expression:
+    """Return the MD5 of the columns that the source's paths lead to, as the database computes it.
+
+    Paths through properties or to many rows are left out: their changes need a signal or `mark`.
+    """
+    lookups = {path.lookup for path in source.paths.values() if path.lookup and not path.many}
+    text = TextField()
+    parts: list[Any] = [Value(source.name, output_field=text)]
+    for lookup in sorted(lookups):
+        parts += [Value("\x1f", output_field=text)]
+        parts += [Coalesce(Cast(lookup, text), Value("", output_field=text))]
+    return MD5(Concat(*parts, output_field=text), output_field=CharField())
+
+
+def key_field(source: ImageSource) -> Field[Any, Any]:
+    """Return the primary key's own field, at the end of one-to-one links."""
+    field: Any = source.model._meta.pk
+    while field.is_relation:
+        field = field.target_field
+    return field  # type: ignore[no-any-return]
+
+
+def key_of(pk: Any) -> str:
+    """Return a primary key as the ledger keeps it; UUIDs without dashes, as SQLite keeps them."""
+    return pk.hex if isinstance(pk, uuid.UUID) else str(pk)
+
+
+def entry_key(source: str, pk: Any) -> str:
+    """Return the id of a row's image in the index, which is `Entry.key`."""
+    return f"{source}:{key_of(pk)}"

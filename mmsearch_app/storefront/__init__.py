@@ -1,0 +1,15 @@
+"""The search page."""
+
+from mmsearch_app.storefront.forms import like_key, search_link
+from mmsearch_app.storefront.suggestions import SUGGESTIONS, suggest
+from mmsearch_app.storefront.views import SearchView, query_picture, search_page
+
+__all__ = [
+    "SUGGESTIONS",
+    "SearchView",
+    "like_key",
+    "query_picture",
+    "search_link",
+    "search_page",
+    "suggest",
+]

@@ -1,0 +1,253 @@
+"""The storefront's search page: by link, by form, with and without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.cache import patch_cache_control
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_safe
+from django.views.generic.base import ContextMixin, TemplateResponseMixin, View
+
+from mmsearch_app.conf import get_settings
+from mmsearch_app.images import UploadTooLarge, cap_uploads, encode_jpeg
+from mmsearch_app.searching import (
+    Answer,
+    Busy,
+    InvalidQuery,
+    Query,
+    SearchUnavailable,
+    answer,
+    apply_known,
+    build_query,
+    canonical_jpeg,
+    is_offered,
+    tickets,
+)
+from mmsearch_app.storefront.facets import applied, facets
+from mmsearch_app.storefront.forms import SearchForm, refer
+from mmsearch_app.storefront.suggestions import SUGGESTIONS, Chip, suggest
+
+__all__ = ["SearchView", "query_picture", "search_page"]
+
+
+class SeeOther(HttpResponseRedirect):
+    """The same question has an address: go there by GET."""
+
+    status_code = 303
+
+
+@method_decorator([transaction.non_atomic_requests, csrf_exempt], name="dispatch")
+class SearchView(TemplateResponseMixin, ContextMixin, View):
+    """The search page. A shop may subclass it and route its own.
+
+    GET asks by address and can be shared. POST carries a picture; without one it is
+    redirected to the address of the same question, so a form without JavaScript ends at a
+    link as well. No transaction is held while a model works. CSRF is checked inside, after
+    the cap on uploads is in place, because the check reads the body.
+    """
+
+    template_name = "mmsearch/search.html"
+    suggestions: ClassVar[Sequence[str]] = SUGGESTIONS
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Cap the upload, then check CSRF, then answer."""
+        if not hasattr(self, (request.method or "").lower()):
+            return self.http_method_not_allowed(request)
+        with suppress(AttributeError):  # read already by a middleware: its limits were applied
+            cap_uploads(request, max_bytes=get_settings().MAX_IMAGE_BYTES)
+        try:
+            return csrf_protect(super().dispatch)(request, *args, **kwargs)  # type: ignore[return-value]
+        except UploadTooLarge as error:
+            fault = InvalidQuery(str(error), field="image")
+            return self.show(SearchForm(request.GET), fault=fault, status=413)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer a link, or show the start page where it asks nothing."""
+        return self.respond(SearchForm(request.GET))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer an upload; everything else has an address of its own."""
+        form = SearchForm(request.POST, request.FILES)
+        return self.respond(form) if form.files.get("image") else SeeOther(form.link())
+
+    def respond(self, form: SearchForm) -> HttpResponse:
+        """Search, and show what came of it with the right status."""
+        if form.is_blank:
+            return self.show(form)
+        query = None
+        try:
+            query = self.build_query(form)
+            return self.answer(form, query)
+        except tickets.TicketError as fault:
+            return self.show(form.change(query=None), fault=fault, status=410)
+        except InvalidQuery as fault:
+            if fault.field == "like":
+                return self.show(form.change(like=None), fault=fault, status=404)
+            return self.show(form, fault=fault, status=400)
+        except SearchUnavailable as fault:
+            response = self.show(form, answer=Answer(query=query), unavailable=True, status=503)
+            response.headers["Retry-After"] = str(fault.retry_after)
+            return response
+
+    def answer(self, form: SearchForm, query: Query) -> HttpResponse:
+        """Show the index's order, or the better one: where it is asked for, or known already.
+
+        503 with the index's order where too many others wait for a better one. Raises
+        SearchUnavailable.
+        """
+        wait = None
+        if token := form.value("rerank"):
+            try:
+                if better := _improve(token, query):
+                    return self.show(form, answer=better)
+            except Busy as fault:
+                wait = fault.retry_after
+        found = apply_known(answer(replace(query, rerank=False)))
+        response = self.show(form, answer=found, status=503 if wait else 200)
+        if wait:
+            response.headers["Retry-After"] = str(wait)
+        return response
+
+    def build_query(self, form: SearchForm) -> Query:
+        """What the form asks, checked. Raises InvalidQuery."""
+        if not form.is_valid():
+            field, messages = next(iter(form.errors.items()))
+            raise InvalidQuery(str(messages[0]), field=field)
+        given, user = form.cleaned_data, getattr(self.request, "user", None)
+        image, like, kept = given["image"], given["like"], None
+        if image is None and given["query"]:
+            kept = tickets.redeem(given["query"], user=user)
+            image = kept.image
+        query = build_query(
+            text=given["text"],
+            image=image,
+            like=like if image is None else None,
+            without=given["without"],
+            filters=form.filters,
+            offset=form.offset,
+            user=user,
+        )
+        return _reuse(query, kept)
+
+    def show(
+        self,
+        form: SearchForm,
+        *,
+        answer: Answer | None = None,
+        fault: InvalidQuery | None = None,
+        unavailable: bool = False,
+        status: int = 200,
+    ) -> HttpResponse:
+        """Render the page; `answer` without hits and with `unavailable` is a question kept."""
+        token, late = "", form.value("rerank")
+        offered = answer is not None and is_offered(answer)
+        if answer and answer.query and (offered or answer.query.image is not None):
+            token = tickets.issue(answer)
+        if answer and answer.query and answer.query.image is not None:
+            form = form.change(query=token, like=None)
+        context = self.get_context_data(
+            form=form,
+            answer=answer,
+            fault=fault,
+            unavailable=unavailable,
+            better_url=form.link({"rerank": token}) if offered else "",
+            late=bool(late),
+        )
+        response = self.render_to_response(context, status=status)
+        patch_cache_control(response, private=True)
+        if answer or fault:  # links to further questions are without end, and each costs a model
+            response.headers["X-Robots-Tag"] = "noindex, nofollow"
+        return response
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """All that the templates need, for a shop to add to."""
+        form: SearchForm = kwargs["form"]
+        found: Answer | None = kwargs["answer"]
+        query = found.query if found else None
+        shown = facets(form) if found or kwargs["fault"] or form.filters else []
+        return super().get_context_data(
+            **kwargs,
+            posted=self.request.method == "POST",
+            address=form.link({"offset": form.offset or None}),
+            facets=shown,
+            applied=applied(form, shown),
+            reference=refer(form, query),
+            chips=self.suggest(form, query),
+            **page_links(form, found),
+        )
+
+    def suggest(self, form: SearchForm, query: Query | None) -> list[Chip]:
+        """Chips for the "but", once there is a picture that it can follow."""
+        if not query or (query.image is None and query.like is None):
+            return []
+        return suggest(form.parameters, suggestions=self.suggestions, like=query.like)
+
+
+def _reuse(query: Query, kept: Query | None) -> Query:
+    """The same with the vector of the question before, where nothing that it stands for changed."""
+    if kept is None:
+        return query
+    query = replace(query, image=kept.image)  # which knows its own bytes
+    same = (kept.text, kept.without) == (query.text, query.without)
+    return replace(query, vector=kept.vector) if same else query
+
+
+def _improve(token: str, query: Query) -> Answer | None:
+    """The late order of this very question; None where the token stands for another, or none.
+
+    Raises Busy.
+    """
+    try:
+        if not _is_same(tickets.redeem(token, user=query.user), query):
+            return None
+        return tickets.rerank_late(token, user=query.user)
+    except tickets.TicketError:
+        return None
+
+
+def _is_same(one: Query, other: Query) -> bool:
+    names = ("text", "without", "filters", "like", "limit", "offset")
+    pictures = [canonical_jpeg(query.image) if query.image else None for query in (one, other)]
+    return pictures[0] == pictures[1] and all(getattr(one, n) == getattr(other, n) for n in names)
+
+
+def page_links(form: SearchForm, answer: Answer | None) -> dict[str, str]:
+    """Addresses of the next and the previous page of an answer, "" where there is none."""
+    query = answer.query if answer else None
+    if answer is None or query is None:
+        return {"next_url": "", "previous_url": ""}
+    following = query.offset + len(answer.hits)
+    before = max(0, query.offset - query.limit) if answer.hits else 0  # none here: the first page
+    goes_on = answer.more and answer.hits and following <= get_settings().MAX_OFFSET
+    return {
+        "next_url": form.link({"offset": following}) if goes_on else "",
+        "previous_url": form.link({"offset": before or None}) if query.offset else "",
+    }
+
+
+search_page = SearchView.as_view()
+
+
+@require_safe
+@never_cache
+@transaction.non_atomic_requests
+def query_picture(request: HttpRequest, token: str) -> HttpResponse:
+    """The visitor's own picture of a question, made anew: never the bytes that were sent."""
+    try:
+        image = tickets.redeem(token).image
+    except tickets.TicketError as error:
+        raise Http404(str(error)) from error
+    if image is None:
+        raise Http404(_("This question has no picture of its own."))
+    response = HttpResponse(encode_jpeg(image, longest_side=320), content_type="image/jpeg")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

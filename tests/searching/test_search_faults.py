@@ -1,0 +1,119 @@
+"""Searches without a good match, or with parts that are unavailable or busy."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmsearch_app import search
+from mmsearch_app.searching.query import SearchUnavailable
+from tests.shop import Catalogue, EmbedderWithMoods, Sell, work
+from tests.shop_kit import ANY, work_again
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_bad_match_is_reported(shop: Catalogue, use: Callable[..., None]) -> None:
+    use(MIN_SCORE=0.5)
+    work_again()
+    assert search(ANY).no_good_match
+    assert not search("red mug").no_good_match
+
+
+def test_an_empty_shop_has_no_hits_and_no_good_match(sell: Sell) -> None:
+    sell().delete()
+    work()
+    found = search("mug")
+    assert (found.hits, found.no_good_match) == ((), True)
+
+
+def test_a_shop_without_an_index_reports_it(db: None) -> None:
+    with pytest.raises(SearchUnavailable, match="not built yet"):
+        search("mug")
+
+
+def test_an_unavailable_index_shows_visitors_no_details(index: Any, shop: Catalogue) -> None:
+    index.down = True
+    with pytest.raises(SearchUnavailable) as caught:
+        search("mug")
+    assert "secret" not in str(caught.value)
+    assert caught.value.retry_after > 0
+
+
+def test_an_unavailable_model_shows_visitors_no_details(
+    embedder: EmbedderWithMoods, shop: Catalogue
+) -> None:
+    embedder.down = True
+    with pytest.raises(SearchUnavailable) as caught:
+        search("mug")
+    assert "10.1.2.3" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("shape", "EmbedderWithMoods returned an array of shape (1, 255), not (1, 256)."),
+        ("nan", "EmbedderWithMoods returned numbers that are not finite."),
+        ("nothing", "returned 0 vectors for 1 queries"),
+    ],
+)
+def test_a_model_that_breaks_its_contract_gives_an_error_and_a_log_entry(
+    embedder: EmbedderWithMoods,
+    shop: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+    told: str,
+) -> None:
+    def spoil(contents: Any) -> Any:
+        whole = embedder.embed_documents(contents)
+        return {"shape": whole[:, :-1], "nan": whole * np.nan, "nothing": whole[:0]}[fault]
+
+    monkeypatch.setattr(embedder, "embed_queries", spoil)
+    with pytest.raises(SearchUnavailable):
+        search("mug")
+    assert told in caplog.text
+
+
+def test_more_searches_than_slots_are_told_to_retry_later(
+    shop: Catalogue, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("mmsearch_app.searching.search")
+    monkeypatch.setattr(module, "_QUEUE_SECONDS", 0.05)
+    use(MAX_CONCURRENT_SEARCHES=3)
+    work_again()
+    inside, done = threading.Barrier(4), threading.Event()
+
+    def occupy() -> None:
+        with search._place():
+            inside.wait(120)
+            done.wait(120)
+
+    threads = [threading.Thread(target=occupy) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    inside.wait(120)
+    try:
+        with pytest.raises(SearchUnavailable, match="Too many searches"):
+            search("mug")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert search("mug").hits
+
+
+def test_a_search_that_fails_frees_its_slot(
+    shop: Catalogue, use: Callable[..., None], embedder: EmbedderWithMoods
+) -> None:
+    use(MAX_CONCURRENT_SEARCHES=1)
+    for _ in range(3):
+        with pytest.raises(SearchUnavailable, match="not built"):
+            search("mug")
+    work_again()
+    assert search("mug").hits

@@ -1,0 +1,80 @@
+"""Write the locked versions, `locks/*.txt`, from `pyproject.toml`: `make lock` or `make upgrade`.
+
+- `locks/dev.txt` and `locks/demo.txt` hold every package of an environment with its hashes, for
+  every supported version of Python and every platform. They are installed without dependencies.
+- `locks/torch.txt` holds torch and the CUDA packages of its builds for Linux, by version only:
+  a machine may offer a build of torch of its own (for CPUs, say), which has other hashes and asks
+  for no CUDA packages. It is a file of constraints: what torch does not ask for is not installed.
+
+Versions that still fit stay as they are, unless `--upgrade` is given. Needs uv beside this Python.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ROOT / "locks"
+UV = Path(sys.executable).with_name("uv")
+COMMAND = [
+    *(UV, "--no-config", "pip", "compile", "-", "--universal", "--python-version", "3.11"),
+    *("--generate-hashes", "--no-annotate", "--no-header", "--no-emit-index-url", "--quiet"),
+    *("--no-emit-package", "mmsearch", "--constraints", "constraints.txt"),
+]
+UNHASHED = re.compile(r"(torch|triton|nvidia-|cuda-)")
+HEADER = "# Written by `make lock`; see tools/lock.py.\n"
+
+
+def main() -> None:
+    """Write all three files."""
+    before = _previous("dev", "torch") if "--upgrade" not in sys.argv[1:] else ""
+    dev = _compile("-e .", "--group", "dev", previous=before)
+    # The demo gets the versions of the tests: both share one environment.
+    demo = _compile("-e .[starter]", "--group", "build", previous=dev)
+    LOCKS.mkdir(exist_ok=True)
+    for name, pins in (("dev", dev), ("demo", demo)):
+        _write(name, [pin for pin in _split(pins) if not UNHASHED.match(pin)])
+    _write("torch", [_without_hashes(pin) for pin in _split(dev) if UNHASHED.match(pin)])
+
+
+def _compile(requirement: str, *options: str, previous: str) -> str:
+    """Resolve the requirement. Versions in `previous` are kept if they fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "lock.txt"
+        output.write_text(previous, "utf-8")
+        subprocess.run(  # noqa: S603
+            [*COMMAND, *options, "--output-file", str(output)],
+            input=requirement,
+            text=True,
+            cwd=ROOT,
+            check=True,
+        )
+        return output.read_text("utf-8")
+
+
+def _previous(*names: str) -> str:
+    paths = [LOCKS / f"{name}.txt" for name in names]
+    return "".join(path.read_text("utf-8") for path in paths if path.exists())
+
+
+def _split(pins: str) -> list[str]:
+    """One text for each pin, with its hashes."""
+    return re.findall(r"^[a-z0-9].*\n(?: .*\n)*", pins, re.MULTILINE)
+
+
+def _without_hashes(pin: str) -> str:
+    return pin.splitlines()[0].removesuffix("\\").rstrip() + "\n"
+
+
+def _write(name: str, pins: list[str]) -> None:
+    path = LOCKS / f"{name}.txt"
+    path.write_text(HEADER + "".join(pins), "utf-8")
+    print(f"{path.relative_to(ROOT)}: {len(pins)} packages")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
