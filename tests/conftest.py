@@ -27,6 +27,12 @@ UNINSTALLED = {
 }
 """Modules that the extra `dev` does not install; tests that need one carry its name as a marker."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
+NOTES = pytest.StashKey[dict[str, None]]()
+TOGETHER = ("indexes", "starter")
+"""Folders whose tests share something slow to start: a Milvus server, or real weights. If
+pytest-xdist runs several processes, one of them runs such a folder; other folders go by file."""
+FIRST = ("tests/test_postgres.py", "tests/indexes/", "tests/embedders/", "tests/rerankers/")
+"""The slowest tests start first, so that all processes end at about the same time."""
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +67,13 @@ def use(settings: Any) -> Callable[..., None]:
     return change
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Put the test into a group: pytest-xdist runs a group in one process."""
+    if item.config.pluginmanager.hasplugin("xdist"):
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests for the other database, and for libraries that are not installed."""
     sqlite = django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
@@ -72,6 +85,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[LEFT_OUT] = {
         name: len([item for item in left_out if item.get_closest_marker(name)]) for name in lacking
     }
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -87,13 +102,33 @@ def pytest_runtest_makereport(
     return report
 
 
+def _notes(config: pytest.Config) -> list[str]:
+    """The tests that were deselected, and the result of the tests on PostgreSQL."""
+    notes = [
+        f"Skipped {count} tests of {UNINSTALLED[module]}. They need torchvision, which is not "
+        "built for every torch."
+        for module, count in config.stash.get(LEFT_OUT, {}).items()
+        if count
+    ]
+    if summary := config.stash.get(POSTGRES_SUMMARY, ""):
+        notes.append(f"The tests of the core on PostgreSQL: {summary}")
+    return notes
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """If this is a process of pytest-xdist, send its notes to the process that reports."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["notes"] = _notes(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Collect the notes of a process of pytest-xdist."""
+    said = node.config.stash.setdefault(NOTES, {})
+    said.update(dict.fromkeys(getattr(node, "workeroutput", {}).get("notes", [])))
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Report the tests that were deselected, and the result of the tests on PostgreSQL."""
-    for module, count in config.stash.get(LEFT_OUT, {}).items():
-        if count:
-            terminalreporter.write_line(
-                f"Skipped {count} tests of {UNINSTALLED[module]}. They need torchvision, which "
-                "is not built for every torch."
-            )
-    if summary := config.stash.get(POSTGRES_SUMMARY, ""):
-        terminalreporter.write_line(f"The tests of the core on PostgreSQL: {summary}")
+    for note in [*config.stash.get(NOTES, {}), *_notes(config)]:
+        terminalreporter.write_line(note)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from PIL import Image
@@ -36,6 +36,8 @@ class ModelServer(ABC):
     busy: int = 0
     busiest: int = 0
     lock: Lock = field(default_factory=Lock)
+    ended: Event = field(default_factory=Event)
+    """Set when the test ends, so that hanging requests end, too."""
 
     @abstractmethod
     def answer(self, body: Body) -> Body:
@@ -111,7 +113,10 @@ def open_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 def serve(served: S) -> Iterator[S]:
     with open_server(type("Bound", (Answer,), {"served": served})) as address:
         served.base_url = f"{address}/v1"
-        yield served
+        try:
+            yield served
+        finally:
+            served.ended.set()
 
 
 def open_picture(part: Body) -> Image.Image:
@@ -150,24 +155,21 @@ def die_midway(answer: Answer) -> None:
     answer.close_connection = True
 
 
-def sleep(seconds: float) -> Misdeed:
-    def misdeed(answer: Answer) -> None:
-        time.sleep(seconds)
-        answer.close_connection = True
-
-    return misdeed
+def hang(answer: Answer) -> None:
+    """Send nothing until the test ends."""
+    answer.served.ended.wait(600)
+    answer.close_connection = True
 
 
 def drip(answer: Answer) -> None:
-    """Send single bytes for two seconds, so that no single wait is long."""
+    """Send single bytes until the test ends, so that no single wait is long."""
     answer.send_response(200)
-    answer.send_header("Content-Length", "1000")
+    answer.send_header("Content-Length", "1000000")
     answer.end_headers()
-    for _ in range(40):
+    while not answer.served.ended.wait(0.05):
         try:
             answer.wfile.write(b" ")
             answer.wfile.flush()
         except OSError:
             return
-        time.sleep(0.05)
     answer.close_connection = True

@@ -27,9 +27,9 @@ CORE = [
     "--ignore=tests/searching/reranking",
 ]
 """The tests that depend on the database."""
-START_SECONDS = 30
+START_SECONDS = 300
 FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
-IMPATIENT = ["lock_timeout=20s"]
+IMPATIENT = ["lock_timeout=120s"]
 """Makes a test that would wait forever for a lock fail instead."""
 
 

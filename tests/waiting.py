@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(true: Callable[[], object], *, seconds: float = 60) -> None:
+def until(true: Callable[[], object], *, seconds: float = 300) -> None:
     """Wait until the condition is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -13,7 +13,7 @@ from pathlib import Path
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import DEFAULT_KEYWORDS, extract
 from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po, write_po
+from babel.messages.pofile import PoFileParser, write_po
 from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,9 +28,20 @@ KEYWORDS = {
 }
 
 
+class AppCatalog(Catalog):
+    """A catalogue that does not name the version of Babel, so that no release of it changes one."""
+
+    def __iter__(self) -> Iterator[Message]:
+        for message in super().__iter__():
+            if not message.id:
+                lines = str(message.string).splitlines(keepends=True)
+                message.string = "".join(line for line in lines if "Generated-By:" not in line)
+            yield message
+
+
 def collect() -> Catalog:
     """Every text of the app, without translations."""
-    found = Catalog(project="mmsearch", domain="django")
+    found = AppCatalog(project="mmsearch", domain="django")
     for path in sorted([*APP.rglob("*.py"), *APP.rglob("*.html")]):
         source = io.BytesIO(_source(path).encode())
         for line, text, comments, context in extract("python", source, keywords=KEYWORDS):
@@ -54,8 +65,10 @@ def find_catalogues() -> Iterator[Path]:
 
 def read(path: Path) -> Catalog:
     """The catalogue of the language that the path names."""
+    catalogue = AppCatalog(locale=path.parts[-3], domain="django")
     with path.open("rb") as file:
-        return read_po(file, locale=path.parts[-3], domain="django", abort_invalid=True)
+        PoFileParser(catalogue, abort_invalid=True).parse(file)
+    return catalogue
 
 
 def find_untranslated(catalogue: Catalog) -> list[Message]:

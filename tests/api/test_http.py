@@ -19,7 +19,7 @@ PATH = "/api/mmsearch/v1/search/"
 
 def send(server: Any, body: Any, *, length: int, kind: str) -> tuple[int, dict[str, Any]]:
     """POST a body in parts, without keeping it in memory; returns the status and the document."""
-    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=120)
     connection.putrequest("POST", PATH)
     connection.putheader("Content-Type", kind)
     connection.putheader("Content-Length", str(length))

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.postgres import ROOT
 
-SECONDS = 120
+SECONDS = 300
 """A process or a wait that takes longer has failed."""
 OPENING = """
 import django

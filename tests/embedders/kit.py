@@ -136,4 +136,4 @@ def run_threads(call: Callable[[int], Any], places: Iterable[int]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=300)

@@ -20,6 +20,8 @@ from mmsearch_app.indexes.milvus import MilvusIndex
 from tests.indexes.kit import record
 from tests.indexes.milvus_server import find_obstacle, serve
 
+PATIENT = {"consistency": "Strong", "timeout": 300.0}
+"""A machine may be busy."""
 ENGINES = ("memory", "lite-file", "lite-server", "milvus")
 
 
@@ -43,10 +45,10 @@ class LiteServer:
     def stop(self) -> None:
         # Only SIGINT makes the server close its files.
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=120)
 
 
-def wait_for(uri: str, *, seconds: float = 60) -> None:
+def wait_for(uri: str, *, seconds: float = 300) -> None:
     index = MilvusIndex(uri=uri, timeout=2)
     deadline = time.monotonic() + seconds
     while True:
@@ -59,9 +61,10 @@ def wait_for(uri: str, *, seconds: float = 60) -> None:
             time.sleep(0.2)
 
 
-@pytest.fixture
-def lite_server(tmp_path: Path) -> Iterator[LiteServer]:
-    server = LiteServer(tmp_path / "served")
+@pytest.fixture(scope="module")
+def lite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiteServer]:
+    """One to stop and to start again, for the tests of a module."""
+    server = LiteServer(tmp_path_factory.mktemp("served"))
     yield server
     server.stop()
 
@@ -99,7 +102,7 @@ def uri_of(
 def make_milvus(uri: str | Path, **options: object) -> MilvusIndex:
     """An index with a new collection, where a search finds what was just written."""
     collection = f"test_{uuid.uuid4().hex}"
-    return MilvusIndex(**{"uri": uri, "collection": collection, "consistency": "Strong", **options})
+    return MilvusIndex(**{"uri": uri, "collection": collection, **PATIENT, **options})
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def where(name: str, operator: str, *values: object) -> Condition:
     return Condition(name=name, operator=operator, values=values)  # type: ignore[arg-type]
 
 
-def run_python(code: str, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess:
+def run_python(code: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
     """Run code in a new process that can import the project and this module."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],

@@ -45,5 +45,5 @@ def serve(data: Path) -> Iterator[str]:
             try:
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             finally:
-                server.communicate(timeout=30)
+                server.communicate(timeout=120)
     shutil.rmtree(data)

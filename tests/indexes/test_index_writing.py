@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 from mmsearch_app.indexes.base import Generation, Index, Record
+from mmsearch_app.indexes.milvus import MilvusIndex
 from tests.indexes.kit import AHEAD, NASTY, found, record, records, unit, where
 
 
@@ -87,8 +89,8 @@ class TestWriting:
 
     def test_more_records_than_fit_one_request_are_written(self, index: Index) -> None:
         big = index.create(fingerprint="model@1/2048", dimension=2048)
-        index.upsert(records(2500, dimension=2048), generation=big.name)
-        assert index.count(generation=big.name) == 2500
+        index.upsert(records(1100, dimension=2048), generation=big.name)
+        assert index.count(generation=big.name) == 1100
 
     def test_deleted_records_are_gone(self, index: Index, roomy: Generation) -> None:
         index.upsert(records(1300), generation=roomy.name)
@@ -132,11 +134,14 @@ class TestReconciling:
     def test_no_ids_give_no_vectors(self, index: Index, generation: Generation) -> None:
         assert index.vectors([], generation=generation.name) == {}
 
-    def test_every_id_comes_once_over_several_pages(self, index: Index, roomy: Generation) -> None:
-        stored = records(9000)
+    def test_every_id_comes_once_over_several_pages(
+        self, index: Index, roomy: Generation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys.modules[MilvusIndex.__module__], "PAGE", 500)
+        stored = records(1200)
         index.upsert(stored, generation=roomy.name)
         ids = list(index.ids(generation=roomy.name))
-        assert len(ids) == 9000
+        assert len(ids) == 1200
         assert set(ids) == {r.id for r in stored}
 
     def test_any_id_can_be_listed_read_and_deleted(

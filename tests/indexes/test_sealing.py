@@ -32,9 +32,9 @@ def index(request: pytest.FixtureRequest, uri_of: Callable[[str], str | Path]) -
         if request.param == "memory":
             yield MemoryIndex()
         elif request.param == "milvus":
-            yield stack.enter_context(opened(uri_of("milvus"), timeout=60, **ACCURATE))
+            yield stack.enter_context(opened(uri_of("milvus"), timeout=300, **ACCURATE))
         else:
-            yield stack.enter_context(opened(uri_of(request.param), timeout=60))
+            yield stack.enter_context(opened(uri_of(request.param), timeout=300))
 
 
 def fill(index: Index, count: int, *, seed: int = 0) -> str:
@@ -44,7 +44,7 @@ def fill(index: Index, count: int, *, seed: int = 0) -> str:
     return name
 
 
-def wait(shares: Iterator[float], *, seconds: float = 180) -> list[float]:
+def wait(shares: Iterator[float], *, seconds: float = 600) -> list[float]:
     """Poll until the index is built, as a rebuild does; returns the shares."""
     seen, deadline = [], time.monotonic() + seconds
     for share in shares:
@@ -66,10 +66,12 @@ def recall(index: Index, name: str, vectors: np.ndarray) -> float:
 
 def test_right_after_the_switch_all_ten_neighbours_are_found(index: Index) -> None:
     """Without waiting, Milvus 2.3 finds 7 of 10 here, and 5 with 64 dimensions."""
-    name = fill(index, 20_000)
+    other = not index.shared or getattr(index, "single_writer", False)
+    count = 2_000 if other else 20_000  # memory and Milvus Lite compare every vector
+    name = fill(index, count)
     shares = wait(index.settle(generation=name))
     index.promote(name)
-    assert recall(index, name, units(20_000, dimension=DIMENSION)) >= 0.99
+    assert recall(index, name, units(count, dimension=DIMENSION)) >= 0.99
     assert all(0 <= share <= 1 for share in shares)
 
 
@@ -87,7 +89,7 @@ def test_records_written_while_settling_are_found(index: Index) -> None:
 
 
 def test_a_generation_promoted_meanwhile_stays_searchable(milvus_uri: str) -> None:
-    with opened(milvus_uri, timeout=60) as index:
+    with opened(milvus_uri, timeout=300) as index:
         name = fill(index, 3_000)
         shares = index.settle(generation=name)
         next(shares)

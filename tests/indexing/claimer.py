@@ -25,7 +25,7 @@ def main(database: str, mode: str) -> None:
         sys.stdout.writelines(f"{entry.pk}\n" for entry in claimed)
         sys.stdout.flush()
         if mode == "hang":
-            time.sleep(60)
+            time.sleep(600)
         ledger.finish([Outcome(entry=entry, state=State.INDEXED) for entry in claimed])
 
 

@@ -61,7 +61,7 @@ def start_claimer(mode: str) -> subprocess.Popen[str]:
 def test_three_processes_claim_everything_and_nothing_twice() -> None:
     mark_many(300)
     workers = [start_claimer("work") for _ in range(3)]
-    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
+    outputs = [worker.communicate(timeout=300)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     claimed = Counter(int(line) for output in outputs for line in output.split())
     assert len(claimed) == 300
@@ -114,13 +114,13 @@ def test_a_worker_never_deadlocks_with_a_shop_that_saves_in_another_order(verb: 
         with transaction.atomic():
             ledger.mark_rows("a.source", [3])
             half_way.set()
-            assert worker_is_at_it.wait(10)
+            assert worker_is_at_it.wait(120)
             time.sleep(0.3)
             for key in (5, 4, 2, 1, 0):
                 ledger.mark_rows("a.source", [key])
 
     def keep_working() -> None:
-        assert half_way.wait(10)
+        assert half_way.wait(120)
         worker_is_at_it.set()
         VERBS[verb](entries)
 

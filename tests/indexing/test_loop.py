@@ -99,7 +99,7 @@ def test_the_thread_is_woken_by_a_save_and_ends_on_stop(sell: Sell, use: Any) ->
         until(lambda: len(held()) == 2)
     finally:
         work.stop()
-        thread.join(10)
+        thread.join(120)
     assert not thread.is_alive()
 
 
@@ -198,7 +198,7 @@ execute_from_command_line(["manage.py", "mmsearch_worker"])
         time.sleep(0.3)
         worker.send_signal(number)
         assert "0 indexed" in worker.stdout.read()
-        assert worker.wait(10) == 0
+        assert worker.wait(120) == 0
 
 
 def test_the_live_check_reports_every_part(sell: Sell, capsys: pytest.CaptureFixture[str]) -> None:

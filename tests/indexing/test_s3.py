@@ -65,7 +65,7 @@ def s3(server: ThreadedMotoServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def _impatient() -> Any:
     from botocore.config import Config
 
-    return Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1})
+    return Config(connect_timeout=30, read_timeout=30, retries={"total_max_attempts": 1})
 
 
 def names(client: Any) -> list[str]:

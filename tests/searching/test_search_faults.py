@@ -91,13 +91,13 @@ def test_more_searches_than_slots_are_told_to_retry_later(
 
     def occupy() -> None:
         with module._place():
-            inside.wait(10)
-            done.wait(10)
+            inside.wait(120)
+            done.wait(120)
 
     threads = [threading.Thread(target=occupy) for _ in range(3)]
     for thread in threads:
         thread.start()
-    inside.wait(10)
+    inside.wait(120)
     try:
         with pytest.raises(SearchUnavailable, match="Too many searches"):
             search("mug")

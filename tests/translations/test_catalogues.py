@@ -15,6 +15,8 @@ from tools import messages
 if TYPE_CHECKING:
     from babel.messages.catalog import Catalog, Message
 
+    Texts = dict[tuple[str | None, object], Message]
+
 CATALOGUES = list(messages.find_catalogues())
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[a-z]")
 TAG = re.compile(r"<[^>]*>")
@@ -22,8 +24,14 @@ TAG = re.compile(r"<[^>]*>")
 each_language = pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parts[-3])
 
 
-def texts_of(catalogue: Catalog) -> dict[tuple[str | None, object], Message]:
+def texts_of(catalogue: Catalog) -> Texts:
     return {(message.context, message.id): message for message in catalogue if message.id}
+
+
+@pytest.fixture(scope="module")
+def texts() -> Texts:
+    """Every text of the app."""
+    return texts_of(messages.collect())
 
 
 def load(compiled: io.BufferedIOBase) -> object:
@@ -35,19 +43,24 @@ def test_there_are_the_languages_that_the_readme_names() -> None:
     assert names == {"de", "es", "fr", "it", "nl"}
 
 
-def test_texts_of_templates_and_of_python_are_found_with_plurals_and_contexts() -> None:
-    found = texts_of(messages.collect())
-    assert (None, "The file is empty.") in found
-    assert (None, "More like %(title)s") in found
-    assert (None, ("%(n)s product", "%(n)s products")) in found
-    assert ("a range", "from") in found
+def test_texts_of_templates_and_of_python_are_found_with_plurals_and_contexts(texts: Texts) -> None:
+    assert (None, "The file is empty.") in texts
+    assert (None, "More like %(title)s") in texts
+    assert (None, ("%(n)s product", "%(n)s products")) in texts
+    assert ("a range", "from") in texts
 
 
 @each_language
-def test_every_text_is_in_the_catalogue_and_no_other(path: Path) -> None:
-    wanted, held = texts_of(messages.collect()), texts_of(messages.read(path))
-    assert held.keys() - wanted.keys() == set(), "run: make messages"
-    assert wanted.keys() - held.keys() == set(), "run: make messages, and translate"
+def test_every_text_is_in_the_catalogue_and_no_other(path: Path, texts: Texts) -> None:
+    held = texts_of(messages.read(path))
+    assert held.keys() - texts.keys() == set(), "run: make messages"
+    assert texts.keys() - held.keys() == set(), "run: make messages, and translate"
+
+
+def test_no_catalogue_changes_with_a_release_of_babel(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [messages.compile_catalogue(messages.read(path)) for path in CATALOGUES]
+    monkeypatch.setattr("babel.messages.catalog.VERSION", "99.0")
+    assert [messages.compile_catalogue(messages.read(path)) for path in CATALOGUES] == before
 
 
 @each_language

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from math import log, sqrt
 from pathlib import Path
@@ -22,6 +23,9 @@ from mmsearch_app.rerankers.phi3_vision.checkpoint import (
 from mmsearch_app.rerankers.phi3_vision.tokens import read_stops
 from mmsearch_app.rerankers.phi3_vision.vision import ImageTokens
 
+_ARGUMENTS = inspect.signature(Phi3ForCausalLM.forward).parameters
+CACHE = "cache" if "cache" in _ARGUMENTS else "past_key_values"
+"""The argument and the output that hold the keys and values; transformers 5.24 renamed it."""
 TOWER = "model.vision_embed_tokens.img_processor."
 
 
@@ -72,7 +76,6 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         image_sizes: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Any = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> Any:
@@ -81,13 +84,12 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         `pixel_values` and `image_sizes` are the images of all rows, in order. Rows padded on the
         left get the same positions as without padding.
         """
-        if position_ids is None and past_key_values is None and attention_mask is not None:
+        if position_ids is None and kwargs.get(CACHE) is None and attention_mask is not None:
             position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
         return super().forward(
             inputs_embeds=self.embed(input_ids, pixel_values, image_sizes),
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             logits_to_keep=logits_to_keep,
             **kwargs,
         )
@@ -124,10 +126,9 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         logits: Tensor = self(**inputs, logits_to_keep=1, use_cache=False).logits
         return logits[:, -1].float()
 
-    def prepare_inputs_for_generation(  # type: ignore[override]
+    def prepare_inputs_for_generation(
         self,
         input_ids: Tensor,
-        past_key_values: Any = None,
         attention_mask: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_sizes: Tensor | None = None,
@@ -138,16 +139,16 @@ class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
         Its keys were turned by the short factors, and every position has the long ones from
         there on. Upstream keeps them, and answers otherwise than its own pass without a cache.
         """
-        begun = past_key_values is not None and past_key_values.get_seq_length() > 0
+        cache = kwargs.get(CACHE)
+        begun = cache is not None and cache.get_seq_length() > 0
         added = kwargs.get("next_sequence_length") or 1
         if begun and self._outgrows(input_ids, attention_mask, added):
-            past_key_values, kwargs["next_sequence_length"] = None, None
-        inputs: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[no-untyped-call]
-            input_ids,
-            past_key_values=past_key_values,
-            attention_mask=attention_mask,
-            **kwargs,
+            stale = {CACHE, "next_sequence_length", "cache_position"} & kwargs.keys()
+            kwargs |= dict.fromkeys(stale)
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
+            input_ids, attention_mask=attention_mask, **kwargs
         )
+        inputs.pop("inputs_embeds", None)  # transformers 4 names it, and `forward` makes its own
         if inputs["input_ids"].shape[1] > 1:
             inputs |= {"pixel_values": pixel_values, "image_sizes": image_sizes}
         return inputs

@@ -36,7 +36,7 @@ def running(embedder: Any, **limits: Any) -> Iterator[str]:
     """Run the server during the block; yields its address."""
     import uvicorn
 
-    batcher = Batcher(embedder, most=limits.pop("most", 16), seconds=limits.pop("seconds", 20.0))
+    batcher = Batcher(embedder, most=limits.pop("most", 16), seconds=limits.pop("seconds", 120.0))
     application = make_application(ModelService(batcher=batcher, name="tiny", **limits))
     server = uvicorn.Server(
         uvicorn.Config(
@@ -50,7 +50,7 @@ def running(embedder: Any, **limits: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(120)
 
 
 def client(address: str, **options: Any) -> OpenAICompatibleEmbedder:
@@ -61,4 +61,4 @@ def client(address: str, **options: Any) -> OpenAICompatibleEmbedder:
 def post(address: str, body: Any, **headers: str) -> Any:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": "application/json", **headers}
-    return httpx.post(f"{address}/v1/embeddings", content=data, headers=sent, timeout=20)
+    return httpx.post(f"{address}/v1/embeddings", content=data, headers=sent, timeout=120)

@@ -115,7 +115,7 @@ def test_requests_at_the_same_time_are_embedded_together() -> None:
     slow = Slow()
     texts = [f"word{number}" for number in range(32)]
     with running(slow) as address, ThreadPoolExecutor(32) as pool:
-        served = client(address, query_timeout=20.0)
+        served = client(address, query_timeout=120.0)
         found = list(pool.map(lambda text: served.embed_queries([Content(text=text)])[0], texts))
     expected = TestingEmbedder().embed_queries([Content(text=text) for text in texts])
     assert kit.gap(found, expected) < 1e-6

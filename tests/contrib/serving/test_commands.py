@@ -57,7 +57,7 @@ def test_the_command_serves_and_prints_the_settings_to_use() -> None:
     try:
         until(lambda: is_open(port))
         process.terminate()
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert "TestingEmbedder is loaded: " in said

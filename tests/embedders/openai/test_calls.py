@@ -157,7 +157,7 @@ def test_a_forked_process_opens_its_own_connection(server: EmbeddingServer) -> N
 
     process = context.Process(target=child)
     process.start()
-    process.join(20)
+    process.join(120)
     assert process.exitcode == 0
     np.testing.assert_allclose(queue.get(), ask(embedder), atol=1e-6)
     before, inside, after = server.ports

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -14,7 +13,7 @@ from mmsearch_app.inference.content import Content
 from mmsearch_app.inference.endpoint import ServerError
 from tests.embedders.listener import listening
 from tests.embedders.openai.embedding_server import KEY, EmbeddingServer, ask, client, rows
-from tests.model_server import Misdeed, die, die_midway, drip, raw, sleep, status
+from tests.model_server import Misdeed, die, die_midway, drip, hang, raw, status
 
 pytest.importorskip("httpx", reason="a model server is asked with httpx: mmsearch[server]")
 
@@ -35,19 +34,19 @@ def test_a_temporary_failure_is_retried(server: EmbeddingServer, misdeed: Misdee
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_a_retry_waits_as_long_as_the_server_says(server: EmbeddingServer, form: str) -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    begun = datetime.now(UTC)
+    later = (begun + timedelta(seconds=2)).replace(microsecond=0)
+    date = format_datetime(later, usegmt=True)
     server.script.append(status(429, Retry_After={"seconds": "1", "date": date}[form]))
-    begin = time.monotonic()
     ask(client(server))
-    assert time.monotonic() - begin > 0.9
+    assert datetime.now(UTC) >= {"seconds": begun + timedelta(seconds=1), "date": later}[form]
 
 
 def test_a_wait_beyond_the_query_timeout_is_not_started(server: EmbeddingServer) -> None:
     server.script.append(status(503, Retry_After="3600"))
-    begin = time.monotonic()
     with pytest.raises(ServerError, match="answered 503"):
         ask(client(server))
-    assert time.monotonic() - begin < 60
+    assert len(server.requests) == 1
 
 
 def test_retries_are_limited(server: EmbeddingServer) -> None:
@@ -57,15 +56,14 @@ def test_retries_are_limited(server: EmbeddingServer) -> None:
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("misdeed", [sleep(6), drip], ids=["silent", "drips"])
+@pytest.mark.parametrize("misdeed", [hang, drip], ids=["silent", "drips"])
 def test_a_slow_server_takes_at_most_the_query_timeout(
     server: EmbeddingServer, misdeed: Misdeed
 ) -> None:
     server.script.extend([misdeed] * 3)
-    begin = time.monotonic()
     with pytest.raises(ServerError, match="in time"):
         ask(client(server, query_timeout=0.4))
-    assert time.monotonic() - begin < 5
+    assert not server.ended.is_set()
 
 
 def test_documents_have_a_longer_timeout_than_queries(server: EmbeddingServer) -> None:

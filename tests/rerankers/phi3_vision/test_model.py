@@ -86,10 +86,12 @@ def test_an_answer_across_the_switch_is_the_same_without_a_cache(model: Any) -> 
 
 
 def test_a_cache_kept_across_the_switch_gives_the_other_answer_of_upstream(model: Any) -> None:
+    from mmsearch_app.rerankers.phi3_vision.model import CACHE
+
     made = model(**inputs("cross_1024"), use_cache=True)
     ids = [int(made.logits[0, -1].argmax())]
     while len(ids) < 12:
-        made = model(torch.tensor([ids[-1:]]), past_key_values=made.past_key_values)
+        made = model(torch.tensor([ids[-1:]]), **{CACHE: made[CACHE]})
         ids.append(int(made.logits[0, -1].argmax()))
     assert ids == NUMBERS["cross_1024/greedy12_upstream_cached"].tolist()
     assert ids != CASES["cross_1024"]["greedy12"]

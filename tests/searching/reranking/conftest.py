@@ -49,7 +49,7 @@ def moody(use: Use) -> Iterator[type[Moody]]:
     Moody.calm()
     for thread in threading.enumerate():  # a late thread would write into the next test's cache
         if thread.name == "mmsearch-rerank":
-            thread.join(30)
+            thread.join(120)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def start(gate: threading.Event) -> Iterator[Callable[..., dict[str, Any]]]:
     yield begin
     gate.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -108,6 +108,6 @@ def server() -> Iterator[ChatServer]:
 @pytest.fixture
 def connect(server: ChatServer) -> Callable[..., ChatVLM]:
     def make(**options: Any) -> ChatVLM:
-        return ChatVLM(**{"base_url": server.base_url, "model": "m", "timeout": 5.0} | options)
+        return ChatVLM(**{"base_url": server.base_url, "model": "m", "timeout": 60.0} | options)
 
     return make

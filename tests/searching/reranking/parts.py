@@ -42,7 +42,7 @@ class Moody:
         gate = type(self).gate
         with self.lock:
             self.calls.append((query, candidates))
-        gate.wait(30)
+        gate.wait(120)
         if type(self).fails:
             raise ConnectionError("https://user:secret@models")
         given = {"order": tuple(reversed(range(len(candidates)))), "reason": "It is <b>best</b>."}

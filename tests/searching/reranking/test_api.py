@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -69,9 +68,8 @@ def test_a_hanging_model_is_reported_within_the_deadline(mugs: Mugs, use: Use) -
     use(RERANK_TIMEOUT=0.2)
     first = ask(text="red mug")
     mugs.gate.clear()
-    begun = time.monotonic()
     failed = APIClient().get(first["rerank"]["url"]).json()
-    assert time.monotonic() - begun < 15  # the model hangs for twice as long
+    assert not mugs.gate.is_set()  # the model still hangs
     assert failed["rerank"]["status"] == "failed"
     assert "took longer" in failed["notes"][0]
 

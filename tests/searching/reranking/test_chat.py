@@ -104,7 +104,7 @@ def test_other_words_are_unchanged() -> None:
 
 def test_the_prompt_words_of_a_trained_reranker_are_unchanged() -> None:
     with chatting(say("yes"), scores={"yes": -0.1, "no": -2.5}) as server:
-        model = ChatVLM(base_url=server.base_url, preset="qwen3-vl-reranker", timeout=5.0)
+        model = ChatVLM(base_url=server.base_url, preset="qwen3-vl-reranker", timeout=60.0)
         reranker = VisionReranker(preset="qwen3-vl-reranker", model=model, reason=False)
         picture = Image.new("RGB", (32, 32))
         asked = Content(image=picture, text="in <Query>: blue <|end|>")

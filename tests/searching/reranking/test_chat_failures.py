@@ -12,7 +12,7 @@ from mmsearch_app.inference.content import ModelFailed
 from mmsearch_app.inference.deadline import until
 from mmsearch_app.rerankers.chat import ChatVLM
 from tests.embedders.listener import listening
-from tests.model_server import Misdeed, die, die_midway, drip, raw, sleep, status
+from tests.model_server import Misdeed, die, die_midway, drip, hang, raw, status
 from tests.searching.reranking.chat_server import HELLO, ChatServer, say_hello
 
 KEY = "sk-abc123"
@@ -46,32 +46,28 @@ def test_retry_after_is_respected(server: ChatServer, connect: Callable[..., Cha
 def test_a_retry_after_the_deadline_is_not_awaited(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
-    server.script.append(status(429, Retry_After="60"))
-    begun = time.monotonic()
+    server.script.append(status(429, Retry_After="3600"))
     with pytest.raises(ModelFailed, match="429"):
         say_hello(connect())
-    assert time.monotonic() - begun < 30
+    assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("misdeed", [sleep(6), drip], ids=["hangs", "drips"])
+@pytest.mark.parametrize("misdeed", [hang, drip], ids=["hangs", "drips"])
 def test_a_slow_server_is_abandoned_at_the_timeout(
     server: ChatServer, connect: Callable[..., ChatVLM], misdeed: Misdeed
 ) -> None:
     server.script.append(misdeed)
-    begun = time.monotonic()
     with pytest.raises(ModelFailed, match="in time"):
         say_hello(connect(timeout=0.3))
-    assert time.monotonic() - begun < 4
 
 
 def test_a_call_ends_at_the_callers_deadline(
     server: ChatServer, connect: Callable[..., ChatVLM]
 ) -> None:
-    server.script.append(sleep(6))
-    begun = time.monotonic()
-    with until(begun + 0.3), pytest.raises(ModelFailed, match="in time"):
-        say_hello(connect(timeout=60))
-    assert time.monotonic() - begun < 4
+    server.script.append(hang)
+    with until(time.monotonic() + 0.3), pytest.raises(ModelFailed, match="in time"):
+        say_hello(connect(timeout=600))
+    assert not server.ended.is_set()
 
 
 def test_nothing_is_sent_without_time_left(

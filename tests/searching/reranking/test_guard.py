@@ -48,8 +48,9 @@ def test_a_timeout_inside_the_work_is_an_error_of_the_work() -> None:
 def test_the_deadline_applies_whatever_the_work_does(gate: threading.Event) -> None:
     begun = time.monotonic()
     with pytest.raises(TooSlow):
-        run(Guard(places=1, queue=0, pause=1), "a", lambda: gate.wait(10), seconds=SOON)
-    assert SOON <= time.monotonic() - begun < 5
+        run(Guard(places=1, queue=0, pause=1), "a", lambda: gate.wait(60), seconds=SOON)
+    assert time.monotonic() >= begun + SOON
+    assert not gate.is_set()
 
 
 def test_the_work_knows_its_deadline() -> None:
@@ -57,17 +58,20 @@ def test_the_work_knows_its_deadline() -> None:
         Guard(places=1, queue=0, pause=1),
         "a",
         lambda: last_moment() - time.monotonic(),
-        seconds=3,
+        seconds=1000,
     )
-    assert 2.5 < left <= 3
+    assert 900 < left <= 1000
     assert last_moment() == math.inf
 
 
 def test_the_work_is_told_to_stop_after_twice_the_deadline() -> None:
     guard: Guard[Any] = Guard(places=1, queue=0, pause=1)
+    calls: list[Any] = []
     ends: list[float] = []
 
     def work() -> None:
+        with guard._lock:
+            calls.extend(guard._calls.values())
         while True:
             try:
                 require_time()
@@ -76,11 +80,11 @@ def test_the_work_is_told_to_stop_after_twice_the_deadline() -> None:
                 raise
             time.sleep(0.005)
 
-    begun = time.monotonic()
     with pytest.raises(TooSlow):
         run(guard, "a", work, seconds=SOON)
     until(lambda: ends)
-    assert ends[0] >= begun + 2 * SOON - 0.05
+    assert ends[0] >= calls[0].deadline + calls[0].grace
+    assert 0 < calls[0].grace <= SOON
     until(lambda: not guard._calls)
 
 
@@ -93,6 +97,7 @@ def test_concurrent_work_is_limited(gate: threading.Event, start: Any) -> None:
         with lock:
             at_work += 1
             most = max(most, at_work)
+        until(lambda: most >= 2)
         time.sleep(0.02)
         with lock:
             at_work -= 1
@@ -106,10 +111,9 @@ def test_concurrent_work_is_limited(gate: threading.Event, start: Any) -> None:
 def test_a_full_queue_refuses_at_once_with_a_retry_after(gate: threading.Event, start: Any) -> None:
     guard: Guard[Any] = Guard(places=1, queue=1, pause=1)
     fill(guard, start, gate, 2)
-    begun = time.monotonic()
     with pytest.raises(Busy) as caught:
         run(guard, "one more", lambda: 1)
-    assert time.monotonic() - begun < 5
+    assert not gate.is_set()
     assert caught.value.retry_after > 0
     with pytest.raises(Busy):
         guard.check("one more")
@@ -124,18 +128,25 @@ def test_slots_are_freed(gate: threading.Event, start: Any) -> None:
 
 
 def test_callers_with_the_same_key_share_one_call(gate: threading.Event, start: Any) -> None:
-    guard: Guard[Any] = Guard(places=2, queue=0, pause=1)
+    class Watched(Guard[Any]):
+        asked = 0
+
+        def _admit(self, key: str) -> None:
+            self.asked += 1
+            super()._admit(key)
+
+    guard = Watched(places=2, queue=0, pause=1)
     calls: list[int] = []
 
     def work() -> int:
         calls.append(1)
-        gate.wait(10)
+        gate.wait(60)
         return 7
 
     found = [start(guard, "same", work) for _ in range(5)]
-    until(lambda: bool(calls))
-    time.sleep(0.05)
-    gate.set()
+    until(lambda: guard.asked == 5)
+    with guard._lock:  # the last one has joined, too
+        gate.set()
     until(lambda: all(found))
     assert [each["result"] for each in found] == [7] * 5
     assert calls == [1]
@@ -144,11 +155,10 @@ def test_callers_with_the_same_key_share_one_call(gate: threading.Event, start: 
 def test_nobody_waits_for_work_that_already_hangs(gate: threading.Event) -> None:
     guard: Guard[Any] = Guard(places=1, queue=5, pause=1)
     with pytest.raises(TooSlow):
-        run(guard, "same", lambda: gate.wait(10), seconds=0.05)
-    begun = time.monotonic()
+        run(guard, "same", lambda: gate.wait(60), seconds=0.05)
     with pytest.raises(TooSlow):
         run(guard, "same", lambda: 1)
-    assert time.monotonic() - begun < 5
+    assert not gate.is_set()
 
 
 def test_hanging_work_uses_no_more_threads_than_slots(gate: threading.Event) -> None:
@@ -157,11 +167,11 @@ def test_hanging_work_uses_no_more_threads_than_slots(gate: threading.Event) -> 
 
     def hang() -> None:
         calls.append(1)
-        gate.wait(10)
+        gate.wait(60)
 
     before = threading.active_count()
     for number in range(8):
         with pytest.raises((TooSlow, Resting, Busy)):
             run(guard, str(number), hang, seconds=0.05)
-    until(lambda: threading.active_count() <= before + 2)
+    until(lambda: len(calls) == 2 and threading.active_count() <= before + 2)
     assert len(calls) == 2

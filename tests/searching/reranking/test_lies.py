@@ -20,7 +20,7 @@ CANDIDATES = [Content(image=Image.new("RGB", (64, 64), c), text=f"{c} mug") for 
 
 
 def connect(server: ChatServer, **options: Any) -> VisionReranker:
-    model = ChatVLM(base_url=server.base_url, model="m", timeout=5.0, max_pixels=1344 * 1008)
+    model = ChatVLM(base_url=server.base_url, model="m", timeout=60.0, max_pixels=1344 * 1008)
     return VisionReranker(model=model, caption=False, **options)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -14,8 +13,10 @@ from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
 from mmsearch_app.rerankers.fusion import fuse_scores
 from mmsearch_app.searching import tickets
+from mmsearch_app.searching.guard import get_guard
 from mmsearch_app.searching.query import SearchUnavailable
 from tests.searching.reranking.conftest import Mugs, Use
+from tests.searching.reranking.guarding import end_pause
 from tests.searching.reranking.parts import Moody, crowd, titles
 from tests.waiting import until
 
@@ -26,9 +27,8 @@ def test_a_hanging_model_takes_until_the_deadline_and_is_reported(mugs: Mugs, us
     use(RERANK_TIMEOUT=0.3)
     plain = titles(search("red mug", rerank=False))
     mugs.gate.clear()
-    begun = time.monotonic()
     found = search("red mug")
-    assert time.monotonic() - begun < 15  # the model hangs for twice as long
+    assert not mugs.gate.is_set()  # the model still hangs
     assert titles(found) == plain
     assert found.ranked_by == "index"
     assert found.notes == ("Ordered by the index: the reranker took longer than 0.3 seconds.",)
@@ -37,14 +37,14 @@ def test_a_hanging_model_takes_until_the_deadline_and_is_reported(mugs: Mugs, us
 def test_after_three_failures_the_model_is_paused_and_called_again_later(
     mugs: Mugs, use: Use
 ) -> None:
-    use(RERANK_PAUSE=2.0)
+    use(RERANK_PAUSE=600.0)
     mugs.fails = True
     for number in range(3):
         assert "failed (ConnectionError)" in search(f"red mug {number}").notes[0]
     assert "paused after several failures" in search("red mug 4").notes[0]
     assert len(mugs.calls) == 3
     mugs.fails = False
-    time.sleep(2.1)
+    end_pause(get_guard())
     assert search("red mug 5").ranked_by == "reranker"
     assert search("red mug 6").ranked_by == "reranker"
 
@@ -52,7 +52,7 @@ def test_after_three_failures_the_model_is_paused_and_called_again_later(
 def test_a_late_result_is_cached_for_the_next_search(mugs: Mugs, use: Use) -> None:
     use(RERANK_TIMEOUT=0.2)
     mugs.gate.clear()
-    assert search("red mug").ranked_by == "index"
+    until(lambda: search("red mug").ranked_by == "index" and mugs.calls)
     mugs.gate.set()
     until(lambda: search("red mug").ranked_by != "index")
     assert len(mugs.calls) == 1
@@ -62,9 +62,8 @@ def test_a_late_result_is_cached_for_the_next_search(mugs: Mugs, use: Use) -> No
 def test_a_hanging_model_does_not_occupy_search_slots(mugs: Mugs, use: Use) -> None:
     use(MAX_CONCURRENT_SEARCHES=1)
     with crowd(mugs, lambda: search("red mug")):
-        begun = time.monotonic()
         assert search("blue shirt", rerank=False).hits
-        assert time.monotonic() - begun < 10  # the model hangs for longer
+        assert not mugs.gate.is_set()  # the model still hangs
 
 
 @pytest.mark.django_db(transaction=True)
