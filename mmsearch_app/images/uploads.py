@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from io import BytesIO
 from typing import IO, Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.core.files.uploadedfile import InMemoryUploadedFile
-from django.core.files.uploadhandler import FileUploadHandler
+from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest
 
 from mmsearch_app.translation import too_large_message
@@ -49,14 +47,13 @@ def cap_uploads(request: HttpRequest, *, max_bytes: int) -> None:
         request.upload_handlers = [CappedUpload(request, max_bytes=max_bytes)]
 
 
-class CappedUpload(FileUploadHandler):
+class CappedUpload(MemoryFileUploadHandler):
     """Keeps the files of one request in memory; stops once they exceed `max_bytes` together."""
 
     def __init__(self, request: HttpRequest | None = None, *, max_bytes: int) -> None:
         super().__init__(request)
         self.max_bytes = max_bytes
         self._received = 0
-        self._file = BytesIO()
 
     def handle_raw_input(
         self,
@@ -67,31 +64,16 @@ class CappedUpload(FileUploadHandler):
         encoding: str | None = None,
     ) -> None:
         """Refuse the body by its announced length, before a byte is kept."""
+        self.activated = True  # whatever FILE_UPLOAD_MAX_MEMORY_SIZE says
         self._input = input_data
         if content_length > self.max_bytes + _OTHER_BYTES:
             self._refuse()
-
-    def new_file(self, *args: Any, **kwargs: Any) -> None:
-        super().new_file(*args, **kwargs)
-        self._file = BytesIO()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self._received += len(raw_data)
         if self._received > self.max_bytes:
             self._refuse()
-        self._file.write(raw_data)
-
-    def file_complete(self, file_size: int) -> InMemoryUploadedFile:
-        self._file.seek(0)
-        return InMemoryUploadedFile(
-            file=self._file,
-            field_name=self.field_name,
-            name=self.file_name,
-            content_type=self.content_type,
-            size=file_size,
-            charset=self.charset,
-            content_type_extra=self.content_type_extra,
-        )
+        super().receive_data_chunk(raw_data, start)
 
     def _refuse(self) -> None:
         discard(self._input, max_bytes=4 * self.max_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.embedders import check_vectors
@@ -12,12 +12,8 @@ from mmsearch_app.indexing.documents import Document, Failure, describe_error
 from mmsearch_app.inference import Content
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from mmsearch_app.embedders import Embedder
-
-    Vector: TypeAlias = NDArray[np.float32]
+    from mmsearch_app.indexing.documents import Vector
 
 log = logging.getLogger(__name__)
 

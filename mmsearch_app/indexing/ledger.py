@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _CHUNK = 500
 _MARKED = ["present", "wanted", "state", "due_at", "attempts", "marked_at"]
+_RECORDED = ["state", "error", "digest", "content", "signature", "generation"]
 
 
 def in_chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
@@ -251,17 +252,10 @@ def finish(outcomes: Sequence[Outcome], *, still_live: Callable[[], bool] | None
 
 def _record(outcome: Outcome, *, stay_due: bool) -> bool:
     """Record the outcome, or mark the entry again and return False if it was marked meanwhile."""
-    columns: dict[str, Any] = {
-        "state": outcome.state,
-        "error": outcome.error,
-        "digest": outcome.digest,
-        "content": outcome.content,
-        "signature": outcome.signature,
-        "generation": outcome.generation,
-        "indexed_at": timezone.now() if outcome.state == State.INDEXED else None,
-        "present": outcome.state != State.REMOVED,
-        "attempts": 0,
-    }
+    columns: dict[str, Any] = {name: getattr(outcome, name) for name in _RECORDED}
+    columns["attempts"] = 0
+    columns["present"] = outcome.state != State.REMOVED
+    columns["indexed_at"] = timezone.now() if outcome.state == State.INDEXED else None
     if not stay_due:
         columns |= {"due_at": None, "lease_until": None}
     row = Entry.objects.filter(pk=outcome.entry.pk)

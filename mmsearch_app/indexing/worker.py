@@ -19,7 +19,7 @@ from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.models import Entry, State
 
 if TYPE_CHECKING:
-    from mmsearch_app.indexing.batch import Vector
+    from mmsearch_app.indexing.documents import Vector
 
 log = logging.getLogger(__name__)
 
