@@ -32,6 +32,7 @@ from mmsearch_app.models import Entry, State
 from mmsearch_app.sources import ImageSource, from_primary, key_field, registry, signature
 
 _PAGE = 2000
+_KEY = ("source", "object_pk")
 _KEEP_REMOVED = timedelta(days=1)
 _GIVEN_UP = timedelta(days=1)
 _SHAPES = {BigIntegerField: r"^-?[0-9]{1,18}$", UUIDField: r"^[0-9a-f]{32}$"}
@@ -133,12 +134,8 @@ def _mark_pages(source: ImageSource, rows: QuerySet[Any, Any], key: str, *, pres
 def _mark_unregistered() -> int:
     """Mark entries of sources that are no longer registered as gone; return how many."""
     names = [source.name for source in registry]
-    count = 0
     orphans = Entry.objects.filter(present=True).exclude(source__in=names)
-    for name in list(orphans.order_by().values_list("source", flat=True).distinct()):
-        pks = list(orphans.filter(source=name).values_list("object_pk", flat=True))
-        count += ledger.mark_rows(name, pks, present=False)
-    return count
+    return _mark(list(orphans.only(*_KEY)), present=False)
 
 
 def compare_index() -> tuple[int, int]:
@@ -168,9 +165,6 @@ def compare_index() -> tuple[int, int]:
     if unknown:
         index.delete(unknown, generation=name)
     return lost, unwanted + len(unknown)
-
-
-_KEY = ("source", "object_pk")
 
 
 def _find_entries(ids: Sequence[str]) -> dict[str, Entry]:

@@ -15,9 +15,6 @@ from mmsearch_app.sources import paths
 if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
 
-__all__ = ["ImageSource", "find_links", "find_pictures", "from_primary", "is_kind_of"]
-
-
 _M = TypeVar("_M", bound=Model)
 
 
