@@ -68,9 +68,8 @@ class SearchForm(forms.Form):
         return found
 
     def _values(self, key: str) -> list[str]:
-        return list(
-            dict.fromkeys(v for value in self.submitted.getlist(key) if (v := value.strip()))
-        )
+        stripped = (value.strip() for value in self.submitted.getlist(key))
+        return list(dict.fromkeys(filter(None, stripped)))
 
     def clean(self) -> dict[str, Any]:
         """Raise ValidationError if `filters` had to be cut."""

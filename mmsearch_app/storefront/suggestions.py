@@ -40,8 +40,9 @@ def suggest(
     not). A suggestion whose last word is in the title of `like` is left out. "cheaper" is added
     if `like` has a price and the shop has a numeric filter called "price".
     """
-    said = _plain(next(iter(parameters.get("text", [])), ""))
-    known = set(str(_read(like, "title") or "").casefold().split()) if like else set()
+    said = _plain((parameters.get("text") or [""])[0])
+    title = _read(like, "title") if like else None
+    known = str(title or "").casefold().split()
     chips = []
     for label in map(gettext, suggestions):
         active = _plain(label) == said

@@ -146,11 +146,10 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
 
         With `unavailable`, `answer` has the query but no hits, so that the page keeps it.
         """
-        token, late = "", form.value("rerank")
         offered = answer is not None and is_offered(answer)
-        if answer and answer.query and (offered or answer.query.image is not None):
-            token = tickets.issue(answer)
-        if answer and answer.query and answer.query.image is not None:
+        has_image = answer and answer.query and answer.query.image is not None
+        token = tickets.issue(answer) if answer and (offered or has_image) else ""
+        if has_image:  # the page's links and its form repeat the image by the token
             form = form.change(query=token, like=None)
         context = self.get_context_data(
             form=form,
@@ -158,7 +157,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
             fault=fault,
             unavailable=unavailable,
             better_url=form.link({"rerank": token}) if offered else "",
-            late=bool(late),
+            late=bool(form.value("rerank")),
         )
         response = self.render_to_response(context, status=status)
         patch_cache_control(response, private=True)

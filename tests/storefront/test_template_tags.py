@@ -13,7 +13,10 @@ from django.template.backends.django import DjangoTemplates
 from django.test import RequestFactory
 
 from example_shop.models import Product
-from tests.shapes.models import Garment
+from mmsearch_app import ImageSource
+from mmsearch_app.sources import registry
+from mmsearch_app.testing import registered
+from tests.shapes.models import CheapPoster, Garment, Poster
 
 pytestmark = pytest.mark.django_db
 Shop = dict[str, Product]
@@ -153,3 +156,19 @@ def test_words_in_the_title_are_not_suggested(shop: dict[str, Product]) -> None:
     html = render("{% mmsearch_like product %}", product=shop["red mug"])
     assert "text=in+red" not in html
     assert "text=in+black" in html
+
+
+class Cheap(ImageSource):
+    image = "picture"
+
+
+def test_a_product_of_a_proxys_model_is_named_by_the_proxy(request_: Any) -> None:
+    posters = registry.get("shapes.poster")
+    registry.remove("shapes.poster")
+    try:
+        with registered(Cheap(CheapPoster)):
+            product = Poster(name="sea")
+            html = render("{% mmsearch_like product %}", request=request_, product=product)
+        assert f'name="like" value="shapes.cheapposter:{product.pk}"' in html
+    finally:
+        registry.add(posters)
