@@ -65,7 +65,7 @@ class PublicView(APIView):
 
 
 class SearchAPIView(PublicView):
-    """Find products by a picture, words, or both."""
+    """Find products by an image, words, or both."""
 
     @documented(
         request={"multipart/form-data": PictureQuestion, "application/json": Question},
@@ -89,7 +89,7 @@ class SearchAPIView(PublicView):
 
 
 class PageView(PublicView):
-    """Further pages of a search, of one by an uploaded image as well."""
+    """Further pages of a search, including one by an uploaded image."""
 
     @documented(
         problems=(400, 404, 410, 429, 503), operation_id="search_page", parameters=[PageQuestion]

@@ -1,7 +1,7 @@
-"""What Django's cache keeps of searches: rankings by content, and whatever else is given to it.
+"""Keep rankings and tickets in Django's cache.
 
-A ranking's name is made of everything that the reranker was shown, so the same question about
-the same images is judged once.
+The name of a ranking is a hash of everything that the reranker was shown: the same question
+about the same images is judged once.
 """
 
 from __future__ import annotations
