@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +17,9 @@ from django.conf import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-os.environ.setdefault("SHOP_DATA", tempfile.mkdtemp(prefix="mmsearch-docs-"))
+if "SHOP_DATA" not in os.environ:
+    os.environ["SHOP_DATA"] = tempfile.mkdtemp(prefix="mmsearch-docs-")
+    atexit.register(shutil.rmtree, os.environ["SHOP_DATA"], ignore_errors=True)
 
 from example_shop import settings as shop  # noqa: E402
 

@@ -15,7 +15,7 @@ from mmsearch_app.rerankers.llvm import VisionReranker
 from tests.docs.blocks import ROOT, pages
 
 APP = ROOT / "mmsearch_app"
-DOCS = ROOT / "docs"
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)]+))?\)")
 
 
 def read(name: str) -> str:
@@ -117,10 +117,19 @@ def test_messages_are_quoted_as_the_app_writes_them() -> None:
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_relative_links_lead_to_files(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+def test_relative_links_lead_somewhere(page: Path) -> None:
     made = {"openapi.json"}  # beside the page, when the site is built
-    assert [link for link in links if link not in made and not (page.parent / link).exists()] == []
+    for name, anchor in LINK.findall(page.read_text("utf-8")):
+        target = page.parent / name if name else page
+        assert name in made or target.exists(), name
+        if anchor:
+            assert anchor in anchors_of(target), f"{name}#{anchor}"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What a link may name: each heading in lower case, with dashes for spaces."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_readme_is_short() -> None:
