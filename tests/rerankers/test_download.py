@@ -76,7 +76,7 @@ def test_a_processor_that_needs_another_package_names_it(tmp_path: Path) -> None
         "import sys\n"
         "sys.modules['torchvision'] = None\n"
         "from mmsearch_app.rerankers.local import LocalVLM\n"
-        "from mmsearch_app.rerankers.vlm import ModelFailed\n"
+        "from mmsearch_app.inference import ModelFailed\n"
         f"try: LocalVLM(path={str(tmp_path)!r}, device='cpu').warm_up()\n"
         "except ModelFailed as error: print(error)"
     )
