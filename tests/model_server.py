@@ -17,6 +17,8 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from PIL import Image
 
+from tests.waiting import until
+
 Body: TypeAlias = dict[str, Any]
 Misdeed: TypeAlias = Callable[["Answer"], None]
 
@@ -28,6 +30,8 @@ class ModelServer(ABC):
     path: ClassVar[str]
     base_url: str = ""
     delay: float = 0.0
+    crowd: int = 0
+    """Requests wait until so many have come at the same time."""
     script: deque[Misdeed | None] = field(default_factory=deque)
     requests: list[Body] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
@@ -62,6 +66,7 @@ class Answer(BaseHTTPRequestHandler):
             served.busy += 1
             served.busiest = max(served.busiest, served.busy)
         try:
+            until(lambda: served.busiest >= served.crowd)
             time.sleep(served.delay)
             if misdeed:
                 misdeed(self)

@@ -30,12 +30,19 @@ QUIET = (
 )
 
 
+BROWSER_MS = 120_000
+"""How long the browser may take for one step; the machine may be busy."""
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     # Playwright's event loop runs in the test's thread, where Django would refuse the ORM.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=BROWSER_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=QUIET.split(), timeout=BROWSER_MS
+        )
         yield browser
         browser.close()
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
@@ -50,7 +57,7 @@ def page(chromium: Browser, live_server: Any, admin_client: Client) -> Iterator[
     context.add_cookies(
         [{"name": django_settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}]
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(BROWSER_MS)
     page = context.new_page()
     page.on("console", lambda message: complaints.append(f"{message.text} {message.location}"))
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch_app.indexes.base import Generation, Index, IndexUnavailable
+from mmsearch_app.indexes.base import Generation, Index
 from mmsearch_app.indexes.memory import MemoryIndex
 from mmsearch_app.indexes.milvus import MilvusIndex
 from tests.indexes.kit import record
 from tests.indexes.milvus_server import find_obstacle, serve
+from tests.waiting import until
 
 PATIENT = {"consistency": "Strong", "timeout": 300.0}
 """A machine may be busy."""
@@ -30,7 +30,7 @@ class LiteServer:
 
     def __init__(self, data: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+            self._port = port = probe.getsockname()[1]
         self.uri = f"http://127.0.0.1:{port}"
         self._command = [sys.executable, "-m", "milvus_lite", "server", "--host", "127.0.0.1"]
         self._command += ["--port", str(port), "--data-dir", str(data)]
@@ -40,7 +40,7 @@ class LiteServer:
         self.process = subprocess.Popen(
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_for(self.uri)
+        until(lambda: is_open(self._port))
 
     def stop(self) -> None:
         # Only SIGINT makes the server close its files.
@@ -48,17 +48,9 @@ class LiteServer:
         self.process.wait(timeout=120)
 
 
-def wait_for(uri: str, *, seconds: float = 300) -> None:
-    index = MilvusIndex(uri=uri, timeout=2)
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            index.describe()
-            return index.close()
-        except IndexUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")

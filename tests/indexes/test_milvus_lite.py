@@ -20,7 +20,7 @@ OPEN = """
 import sys
 from mmsearch_app.indexes.milvus import MilvusIndex
 from tests.indexes.kit import record, records
-index = MilvusIndex(uri=sys.argv[1], timeout=5)
+index = MilvusIndex(uri=sys.argv[1], timeout=300)
 """
 
 LIST = OPEN + "print(*index.ids(generation=sys.argv[2]))"

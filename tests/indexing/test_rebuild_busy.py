@@ -156,7 +156,7 @@ def test_an_image_deleted_during_its_fill_does_not_come_back(
             target=lambda: in_threads(lambda: hold(image, locked, delete=True))
         )
         shopper.start()
-        assert locked.wait(10)
+        assert locked.wait(120)
         real(*entries, **options)
         shopper.join()
         work()  # a worker removes it from the live generation
@@ -175,7 +175,7 @@ def test_the_rebuild_waits_idle_for_a_transaction_that_locks_an_entry(shop: Cata
     before, locked = embedder.documents, threading.Event()
 
     def rebuild_then() -> None:
-        assert locked.wait(10)
+        assert locked.wait(120)
         rebuild_index()
 
     in_threads(

@@ -63,6 +63,10 @@ def shop(db: None, sell: Callable[..., Product]) -> dict[str, Product]:
     return products
 
 
+BROWSER_MS = 120_000
+"""How long a browser may take for one step; the machine may be busy."""
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The installed Chromium, headless and without its own network requests."""
@@ -72,8 +76,11 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("Chromium is not installed")
     # Playwright's event loop runs in the test's thread, where Django would refuse the ORM.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    sync_api.expect.set_options(timeout=BROWSER_MS)
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=QUIET.split())
+        browser = playwright.chromium.launch(
+            executable_path=program, args=QUIET.split(), timeout=BROWSER_MS
+        )
         yield browser
         browser.close()
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
@@ -82,7 +89,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context()
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(BROWSER_MS)
     yield context.new_page()
     context.close()
 

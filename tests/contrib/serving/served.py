@@ -36,7 +36,8 @@ def running(embedder: Any, **limits: Any) -> Iterator[str]:
     """Run the server during the block; yields its address."""
     import uvicorn
 
-    batcher = Batcher(embedder, most=limits.pop("most", 16), seconds=limits.pop("seconds", 120.0))
+    most, seconds = limits.pop("most", 16), limits.pop("seconds", 120.0)
+    batcher = limits.pop("batcher", None) or Batcher(embedder, most=most, seconds=seconds)
     application = make_application(ModelService(batcher=batcher, name="tiny", **limits))
     server = uvicorn.Server(
         uvicorn.Config(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,14 @@ import numpy as np
 import pytest
 from django.test import override_settings
 
+from mmsearch_app.embedders.batching import Batcher
 from mmsearch_app.inference.content import Content
 from mmsearch_app.inference.endpoint import ServerError
 from mmsearch_app.testing import IN_MEMORY, TestingEmbedder
 from tests.contrib.serving.served import KEY, KINDS, client, httpx, post, running
 from tests.embedders import kit
 from tests.pictures import as_sent
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("family", kit.FAMILIES)
@@ -98,46 +99,52 @@ def test_only_health_needs_no_key() -> None:
 
 
 class Slow(TestingEmbedder):
-    """Like a model, it takes as long for many contents as for one."""
+    """Its first run lasts until the condition is true."""
 
-    def __init__(self, *, seconds: float = 0.05) -> None:
+    def __init__(self, until_true: Callable[[], object]) -> None:
         super().__init__()
-        self.seconds = seconds
+        self.until_true = until_true
         self.runs: list[int] = []
 
     def embed_queries(self, contents: Sequence[Content]) -> Any:
         self.runs.append(len(contents))
-        time.sleep(self.seconds)
+        if len(self.runs) == 1:
+            until(self.until_true)
         return super().embed_queries(contents)
 
 
 def test_requests_at_the_same_time_are_embedded_together() -> None:
-    slow = Slow()
+    slow = Slow(lambda: len(batcher._waiting) == 31)
+    batcher = Batcher(slow, most=16, seconds=120.0)
     texts = [f"word{number}" for number in range(32)]
-    with running(slow) as address, ThreadPoolExecutor(32) as pool:
+    with running(slow, batcher=batcher) as address, ThreadPoolExecutor(32) as pool:
         served = client(address, query_timeout=120.0)
         found = list(pool.map(lambda text: served.embed_queries([Content(text=text)])[0], texts))
     expected = TestingEmbedder().embed_queries([Content(text=text) for text in texts])
     assert kit.gap(found, expected) < 1e-6
-    assert sum(slow.runs) == 32
-    assert len(slow.runs) < 16
+    assert slow.runs == [1, 16, 15]
 
 
 def test_too_many_requests_are_told_to_retry() -> None:
-    slow = Slow(seconds=0.3)
+    asked: list[Future[Any]] = []
+    slow = Slow(lambda: len([future for future in asked if future.done()]) == 4)
     with running(slow, max_requests=2) as address, ThreadPoolExecutor(6) as pool:
         body = {"model": "tiny", "input": "a"}
-        answers = list(pool.map(lambda _: post(address, body), range(6)))
+        asked += [pool.submit(post, address, body) for _ in range(6)]
+        answers = [future.result() for future in asked]
     refused = [answer for answer in answers if answer.status_code == 503]
-    assert 1 <= len(refused) <= 4
+    assert len(refused) == 4
     assert all(answer.headers["Retry-After"] == "1" for answer in refused)
     assert refused[0].json()["error"]["type"] == "server_error"
 
 
 def test_a_request_that_waits_too_long_is_told_to_retry() -> None:
-    with running(Slow(seconds=0.5), seconds=0.05) as address, ThreadPoolExecutor(3) as pool:
+    asked: list[Future[Any]] = []
+    slow = Slow(lambda: any(future.done() for future in asked))
+    with running(slow, seconds=0.05) as address, ThreadPoolExecutor(3) as pool:
         body = {"model": "tiny", "input": "a"}
-        answers = list(pool.map(lambda _: post(address, body), range(3)))
+        asked += [pool.submit(post, address, body) for _ in range(3)]
+        answers = [future.result() for future in asked]
     assert sorted({answer.status_code for answer in answers}) == [200, 503]
 
 

@@ -133,7 +133,7 @@ def test_warming_up_embeds_each_kind_of_content(server: EmbeddingServer) -> None
 
 
 def test_calls_overlap_up_to_the_limit(server: EmbeddingServer) -> None:
-    server.delay = 0.2
+    server.crowd, server.delay = 4, 0.05
     client(server, concurrency=4).embed_documents([Content(text=str(n)) for n in range(12)])
     assert server.busiest == 4
 

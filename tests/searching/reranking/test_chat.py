@@ -146,7 +146,7 @@ def test_several_prompts_are_sent_concurrently_and_answered_in_order(
     connect: Callable[..., ChatVLM],
 ) -> None:
     with chatting(lambda body: words(body)) as served:
-        served.delay = 0.1
+        served.crowd, served.delay = 4, 0.05
         prompts = [Prompt(parts=(f"number {n}",)) for n in range(8)]
         replies = connect(base_url=served.base_url).generate(prompts, max_tokens=8)
         assert replies == [f"number {n}" for n in range(8)]
