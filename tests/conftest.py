@@ -102,6 +102,18 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn a module that is skipped as a whole into a failure if every test must run."""
+    report = yield
+    if report.skipped and REQUIRE_ALL:
+        report.outcome = "failed"
+        report.longrepr = f"MMSEARCH_REQUIRE_ALL is set, but this was skipped: {report.longrepr}"
+    return report
+
+
 def _notes(config: pytest.Config) -> list[str]:
     """The tests that were deselected, and the result of the tests on PostgreSQL."""
     notes = [
