@@ -1,4 +1,4 @@
-"""A first embedder: small pretrained parts from ordinary packages, nothing to train or fetch."""
+"""An embedder for trying out: small pretrained models from ordinary packages, no hub."""
 
 from mmsearch_app.embedders.starter.embedder import StarterEmbedder
 from mmsearch_app.embedders.starter.weights import PartMissing

@@ -1,36 +1,103 @@
-"""The blocks of a vector, and how a query's words change those of its picture."""
+"""The blocks of a vector, their weights, and how a query's text changes those of its image."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from mmsearch_app.embedders.starter import weights
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mmsearch_app.embedders.starter.options import StarterOptions
-
     Vector = NDArray[np.float32]
 
-__all__ = ["SIZES", "Blocks", "WordVectors", "ask", "nothing", "unit"]
+__all__ = ["SIZES", "Blocks", "StarterOptions", "WordVectors", "ask", "nothing", "unit"]
 
+_VERSION: Final = 2  # of preprocessing and mixing: raise it when vectors change
 SIZES: Final = {"meaning": 384, "shape": 320, "texture": 112, "colour": 43}
 
 # Measured by benchmarks/starter.py on the example catalogue and checked on photographs.
-PATTERN_SHARE: Final = 0.5  # of pattern words in the meaning; the picture's kind has the rest
-PATTERN_SHAPE: Final = 0.5  # of the shape's weight, where the words name a pattern only
-PATTERN_TEXTURE: Final = 2.5  # of the texture's weight, where they name one that can be drawn
-KIND_TEXTURE: Final = 2.0  # of the texture's weight, where they name another kind of thing
-COLOUR_ALONE: Final = 2.0  # of the colour's weight, where the words name it without a picture
-COLOUR_BESIDE: Final = 3.0  # the same beside a picture, whose shape and texture count too
-UNWANTED: Final = 0.5  # how far below nothing an unwanted colour counts
+PATTERN_SHARE: Final = 0.5  # of pattern words in the meaning; the image's kind has the rest
+PATTERN_SHAPE: Final = 0.5  # times the shape's weight, if the text names a pattern only
+PATTERN_TEXTURE: Final = 2.5  # times the texture's weight, if it names one that can be drawn
+KIND_TEXTURE: Final = 2.0  # times the texture's weight, if it names another kind of thing
+COLOUR_ALONE: Final = 2.0  # times the colour's weight, if a text without an image names it
+COLOUR_BESIDE: Final = 3.0  # the same beside an image, whose shape and texture count too
+UNWANTED: Final = 0.5  # how far below zero an unwanted colour counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarterOptions:
+    """Options of the StarterEmbedder: how much each block counts, and how the models run.
+
+    Raises ValueError if one is wrong.
+    """
+
+    meaning: float = 1.0
+    """Weight of what the product is, in words."""
+    shape: float = 0.7
+    """Weight of the product's form."""
+    texture: float = 0.3
+    """Weight of the product's pattern and material."""
+    colour: float = 0.15
+    """Weight of the product's colours."""
+    title: float = 0.65
+    """Share of a product's title in its meaning; the image has the rest."""
+    batch_size: int = 16
+    """Images, or texts, that go through a model at once."""
+    threads: int | None = None
+    """Threads of torch in the whole process; None leaves them as they are."""
+    device: str = "cpu"
+    """Where torch computes: "cpu", "cuda", "cuda:1", "mps"."""
+
+    def __post_init__(self) -> None:
+        self._check("meaning", 0.01, 100, "a weight")
+        self._check("shape", 0, 100, "a weight")
+        self._check("texture", 0, 100, "a weight")
+        self._check("colour", 0, 100, "a weight")
+        self._check("title", 0, 1, "a share")
+        self._check("batch_size", 1, 4096, "a whole number")
+        if self.threads is not None:
+            self._check("threads", 1, 1024, "a whole number or None")
+        if not isinstance(self.device, str):
+            msg = f"device must be a name such as 'cpu' or 'cuda', not {self.device!r}."
+            raise ValueError(msg)
+
+    def _check(self, name: str, least: float, most: float, what: str) -> None:
+        value = getattr(self, name)
+        kinds = (int,) if what.startswith("a whole") else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+            msg = f"{name} must be {what} from {least} to {most}, not {value!r}."
+            raise ValueError(msg)
+
+    @classmethod
+    def read(cls, given: Mapping[str, object]) -> StarterOptions:
+        """Return the options given by name. Raises ValueError that lists the right names."""
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            msg = f"StarterEmbedder has no option {unknown[0]!r}; it has {', '.join(known)}."
+            raise ValueError(msg)
+        return cls(**given)  # type: ignore[arg-type]
+
+    def fingerprint(self, *, dimension: int) -> str:
+        """Return what identifies vectors: models, files, preprocessing, weights, dimension."""
+        parts = [part.sha256 for part in weights.PINNED]
+        mix = [self.meaning, self.shape, self.texture, self.colour, self.title]
+        content = json.dumps([_VERSION, parts, [float(x) for x in mix], dimension])
+        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+        return f"starter-{_VERSION}/efficientnet-lite0+all-minilm-l6-v2/{dimension}/{digest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocks:
-    """One picture, product or query. A block's length is its weight: 1, 0 if nothing is known."""
+    """The blocks of an image, product or query. A block's length is its weight, 0 if unknown."""
 
     meaning: Vector
     shape: Vector
@@ -38,10 +105,10 @@ class Blocks:
     colour: Vector
 
     def join(self, options: StarterOptions) -> Vector:
-        """One vector of length 1.
+        """Return one vector of length 1.
 
-        Blocks are scaled by the roots of their weights, so that the product of two such vectors
-        has each block's cosine in it with the weight itself.
+        Blocks are scaled by the roots of their weights, so that the inner product of two vectors
+        contains each block's cosine times its weight.
         """
         parts = [getattr(self, name) * getattr(options, name) ** 0.5 for name in SIZES]
         return unit(np.concatenate(parts))
@@ -49,36 +116,36 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordVectors:
-    """What a query's words say; None where they do not speak of it."""
+    """What a query's text says; None if it does not mention that."""
 
     kind: Vector | None = None
-    """The meaning of the words that name a kind of thing, with their patterns."""
+    """Meaning of the words that name a kind of thing, with their patterns."""
     pattern: Vector | None = None
-    """The meaning of the words that name a pattern."""
+    """Meaning of the words that name a pattern."""
     texture: Vector | None = None
-    """The texture of that pattern, where it can be drawn."""
+    """Texture of that pattern, if it can be drawn."""
     colour: Vector | None = None
     unwanted: Vector | None = None
 
 
 def unit(vector: Vector) -> Vector:
-    """The vector at length 1; a zero stays zero."""
+    """Scale a vector to length 1; a zero vector stays zero."""
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
 
 
 def nothing() -> Blocks:
-    """Blocks of which nothing is known."""
+    """Return blocks of which nothing is known: zeros."""
     return Blocks(**{name: np.zeros(size, np.float32) for name, size in SIZES.items()})
 
 
-def ask(words: WordVectors, picture: Blocks | None) -> Blocks:
-    """Keep from the picture what the words do not mention, take from them what they do.
+def ask(words: WordVectors, image: Blocks | None) -> Blocks:
+    """Compose a query: what the text mentions, and from the image the rest.
 
-    Another kind of thing: its meaning, no shape, and the picture's texture and colour. Another
-    pattern: a meaning between the two, and its texture if that can be drawn, else none. Another
-    colour: that, and all the rest. Without a picture, `words.kind` is given.
+    If the text names a kind of thing: its meaning, no shape, the image's texture and colour. A
+    pattern: a meaning between the two, and its texture if that can be drawn, else none. A
+    colour: that colour, and everything else of the image. Without an image, `words.kind` is given.
     """
-    asked = picture or nothing()
+    asked = image or nothing()
     if words.kind is not None:
         texture = KIND_TEXTURE * asked.texture
         asked = replace(asked, meaning=words.kind, shape=nothing().shape, texture=texture)
@@ -88,7 +155,7 @@ def ask(words: WordVectors, picture: Blocks | None) -> Blocks:
     if words.pattern is not None:
         drawn = nothing().texture if words.texture is None else PATTERN_TEXTURE * words.texture
         asked = replace(asked, texture=drawn)
-    return _recolour(asked, words, COLOUR_BESIDE if picture else COLOUR_ALONE)
+    return _recolour(asked, words, COLOUR_BESIDE if image else COLOUR_ALONE)
 
 
 def _recolour(asked: Blocks, words: WordVectors, weight: float) -> Blocks:

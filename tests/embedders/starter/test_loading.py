@@ -58,7 +58,7 @@ def test_a_missing_library_says_what_to_install(monkeypatch: Any) -> None:
     for name in [
         name for name in sys.modules if name.startswith("mmsearch_app.embedders.starter.")
     ]:
-        if name.rpartition(".")[2] in {"models", "sentences", "vision"}:
+        if name.rpartition(".")[2] in {"models", "networks", "vision"}:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     monkeypatch.setitem(sys.modules, "torch", None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmsearch_app.embedders.starter.embedder import StarterEmbedder
-from mmsearch_app.embedders.starter.shopwords import put_plainly
+from mmsearch_app.embedders.starter.wording import put_plainly
 from tests.embedders.starter.parts import needs_weights
 
 

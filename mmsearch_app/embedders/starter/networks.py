@@ -1,13 +1,17 @@
-"""EfficientNet-Lite0, laid out as its published weights: class, shape and texture of a picture.
+"""The two networks, with the layers of their published weights. Imports torch.
 
-Tan and Le, "EfficientNet" (ICML 2019), without squeeze-and-excitation and with ReLU6, as
-the Lite variants of TensorFlow's `tpu/models/official/efficientnet/lite` have it.
+EfficientNet-Lite0: Tan and Le, "EfficientNet" (ICML 2019), without squeeze-and-excitation and with
+ReLU6, like the Lite variants of TensorFlow's `tpu/models/official/efficientnet/lite`.
+
+MiniLM-L6: Devlin et al., "BERT" (NAACL 2019); Wang et al., "MiniLM" (NeurIPS 2020). Written out,
+because importing a model library takes longer than everything else at start.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["EfficientNetLite0"]
+__all__ = ["WIDTH", "EfficientNetLite0", "MiniLM"]
 
 # repeats, kernel, stride, expansion, output channels
 STAGES = (
@@ -29,11 +33,28 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-TEXTURE = 10  # the block that tells patterns apart best, whatever bears them
+TEXTURE = 10  # the block whose features tell patterns apart best, on any object
+
+WIDTH, INNER, LAYERS, HEADS = 384, 1536, 6, 12
+VOCABULARY, POSITIONS, EPSILON = 30522, 512, 1e-12
+UNUSED = ("pooler.", "embeddings.position_ids")
+NAMES = (
+    ("embeddings.word_embeddings", "words"),
+    ("embeddings.position_embeddings", "positions"),
+    ("embeddings.token_type_embeddings", "types"),
+    ("embeddings.LayerNorm", "norm"),
+    ("encoder.layer", "layers"),
+    ("attention.self.", ""),
+    ("attention.output.dense", "attended"),
+    ("attention.output.LayerNorm", "attended_norm"),
+    ("intermediate.dense", "widen"),
+    ("output.dense", "narrow"),
+    ("output.LayerNorm", "narrow_norm"),
+)
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below."""
+    """A convolution padded like TensorFlow's SAME: the odd pixel goes right and below."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1):
         before, odd = divmod(kernel - stride, 2)
@@ -54,8 +75,7 @@ class SameConv(nn.Conv2d):
         return super().forward(x)
 
 
-def scale_pixels(channels: int) -> nn.BatchNorm2d:
-    """The batch normalisation of this family of networks."""
+def batch_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3)
 
 
@@ -67,11 +87,11 @@ class InvertedResidual(nn.Module):
         wide = inputs * expansion
         if expansion != 1:
             self.expand_conv = SameConv(inputs, wide, 1)
-            self.bn0 = scale_pixels(wide)
+            self.bn0 = batch_norm(wide)
         self.depthwise_conv = SameConv(wide, wide, kernel, stride=stride, groups=wide)
-        self.bn1 = scale_pixels(wide)
+        self.bn1 = batch_norm(wide)
         self.project_conv = SameConv(wide, outputs, 1)
-        self.bn2 = scale_pixels(outputs)
+        self.bn2 = batch_norm(outputs)
         self.expands = expansion != 1
         self.skips = stride == 1 and inputs == outputs
 
@@ -89,7 +109,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv_stem = SameConv(3, 32, 3, stride=2)
-        self.bn0 = scale_pixels(32)
+        self.bn0 = batch_norm(32)
         self.blocks = nn.ModuleList()
         inputs = 32
         for repeats, kernel, stride, expansion, outputs in STAGES:
@@ -102,7 +122,7 @@ class EfficientNetLite0(nn.Module):
                 )
                 inputs = outputs
         self.conv_head = SameConv(inputs, 1280, 1)
-        self.bn1 = scale_pixels(1280)
+        self.bn1 = batch_norm(1280)
         self.fc = nn.Linear(1280, 1000)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,21 +139,77 @@ class EfficientNetLite0(nn.Module):
         return self.fc(features.mean((2, 3))), x, texture
 
     def load(self, published: Mapping[str, Tensor]) -> None:
-        """Take the published weights, every key matched; raises RuntimeError otherwise."""
+        """Load the published weights. Raises RuntimeError unless all keys match."""
         names = {".".join(p.removeprefix("_") for p in k.split(".")): k for k in published}
         ours = {name: published[key] for name, key in names.items()}
         self.load_state_dict(ours, strict=True, assign=True)
 
     def fuse(self) -> None:
-        """Fold every normalisation into the convolution before it: the same function, faster."""
+        """Fold each normalisation into the convolution before it: the same function, but faster."""
         pairs: list[tuple[nn.Module, str, str]] = [
             (self, "conv_stem", "bn0"),
             (self, "conv_head", "bn1"),
         ]
         for block in self.blocks:
-            pairs += [(block, "expand_conv", "bn0")] if block.expands else []
+            if block.expands:
+                pairs.append((block, "expand_conv", "bn0"))
             pairs += [(block, "depthwise_conv", "bn1"), (block, "project_conv", "bn2")]
         for module, convolution, norm in pairs:
             fused = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
             setattr(module, convolution, fused)
             setattr(module, norm, nn.Identity())
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward network, each with a normalised residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.attended = (nn.Linear(WIDTH, WIDTH) for _ in "qkvo")
+        self.attended_norm = nn.LayerNorm(WIDTH, EPSILON)
+        self.widen, self.narrow = nn.Linear(WIDTH, INNER), nn.Linear(INNER, WIDTH)
+        self.narrow_norm = nn.LayerNorm(WIDTH, EPSILON)
+
+    def forward(self, x: Tensor, allowed: Tensor) -> Tensor:
+        """Map (n, tokens, 384) to the same; `allowed` (n, 1, 1, tokens) is true for real ones."""
+        q, k, v = (
+            f(x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for f in (self.query, self.key, self.value)
+        )
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        x = self.attended_norm(x + self.attended(y.transpose(1, 2).flatten(2)))
+        out: Tensor = self.narrow_norm(x + self.narrow(functional.gelu(self.widen(x))))
+        return out
+
+
+class MiniLM(nn.Module):
+    """The encoder up to the mean of its last states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(VOCABULARY, WIDTH)
+        self.positions = nn.Embedding(POSITIONS, WIDTH)
+        self.types = nn.Embedding(2, WIDTH)
+        self.norm = nn.LayerNorm(WIDTH, EPSILON)
+        self.layers = nn.ModuleList(EncoderLayer() for _ in range(LAYERS))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Embed token ids (n, tokens), 1 in `mask` where they are real; (n, 384), length 1."""
+        places = torch.arange(ids.shape[1], device=ids.device)
+        x = self.norm(self.words(ids) + self.positions(places) + self.types.weight[0])
+        for layer in self.layers:
+            x = layer(x, mask[:, None, None, :].bool())
+        shown = mask.unsqueeze(-1).to(x.dtype)
+        return functional.normalize((x * shown).sum(1) / shown.sum(1))
+
+    def load(self, published: Mapping[str, Tensor]) -> None:
+        """Load the published weights. Raises RuntimeError unless all keys match."""
+        kept = {k: v for k, v in published.items() if not k.startswith(UNUSED)}
+        ours = {_ours(key): value for key, value in kept.items()}
+        self.load_state_dict(ours, strict=True, assign=True)
+
+
+def _ours(key: str) -> str:
+    for theirs, ours in NAMES:
+        key = key.replace(theirs, ours)
+    return key
