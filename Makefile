@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
-UV ?= uv==0.13.9
 PROCESSES ?= 2
+UV ?= uv==0.13.9
 BIN := $(VENV)/bin
+PYTEST := -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PIP := $(BIN)/python -m pip
@@ -24,14 +25,14 @@ demo: $(VENV)/.starter ## set up and run the example shop with a working search
 	$(BIN)/python manage.py demo --port $(PORT)
 
 test: $(VENV)/.dev ## set up and run every test that this machine can run
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
+	$(BIN)/python $(PYTEST)
 
 test-newest: ## the same with the newest release of every dependency, in .venv-newest
 	$(MAKE) VENV=.venv-newest .venv-newest/bin/pip
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
 	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
 		-c constraints.txt -e . --group test
-	.venv-newest/bin/python -m pytest -n $(PROCESSES) --dist loadgroup
+	.venv-newest/bin/python $(PYTEST)
 
 lint: $(VENV)/.dev types ## style, types, templates, spelling, migrations
 	$(BIN)/ruff check .
