@@ -70,8 +70,8 @@ def use(settings: Any) -> Callable[..., None]:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Put the test into a group: pytest-xdist runs a group in one process."""
     if item.config.pluginmanager.hasplugin("xdist"):
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
+        folder, file = item.path.parent.name, item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else file))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
