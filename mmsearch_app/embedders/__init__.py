@@ -3,13 +3,3 @@
 from mmsearch_app.embedders.base import Content, Embedder, check_vectors
 from mmsearch_app.embedders.batching import Batcher
 from mmsearch_app.embedders.presets import PRESETS, Preset, find_preset
-
-__all__ = [
-    "PRESETS",
-    "Batcher",
-    "Content",
-    "Embedder",
-    "Preset",
-    "check_vectors",
-    "find_preset",
-]

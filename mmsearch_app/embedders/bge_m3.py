@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["BGEM3"]
-
 _REVISION = "5617a9f61b028005a4858fdac845db406aefb181"
 HEADS = ("sparse_linear.pt", "colbert_linear.pt")
 """Required, because FlagEmbedding silently replaces a missing one by random weights."""

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["BGEVL"]
-
 _WEIGHTS = "model.safetensors"
 DIMENSIONS = {"base": 512, "large": 768}
 TEXT_LIMIT = 77

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["OpenCLIPEmbedder"]
-
 CONFIG = "open_clip_config.json"
 _FILES = (
     "open_clip_*.safetensors",

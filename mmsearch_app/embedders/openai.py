@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from mmsearch_app.embedders.runtime import Documents
 
-__all__ = ["OpenAICompatibleEmbedder"]
-
 _PREPROCESSING = "openai-1"
 QUALITY = 90
 

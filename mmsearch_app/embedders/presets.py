@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PRESETS", "Preset", "find_preset", "render_table"]
-
 MEGAPAIRS = "[MegaPairs](https://arxiv.org/abs/2412.14475)"
 MAGICLENS = "[MagicLens](https://arxiv.org/abs/2403.19651)"
 

@@ -42,14 +42,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = [
-    "Documents",
-    "HubEmbedder",
-    "Network",
-    "TorchEmbedder",
-    "TorchOptions",
-]
-
 Documents: TypeAlias = Literal["picture", "both"]
 
 PIXEL_THREADS = min(8, os.cpu_count() or 1)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Content", "ModelFailed"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:

@@ -11,8 +11,6 @@ from threading import TIMEOUT_MAX, Lock
 
 from mmsearch_app.inference.content import ModelFailed
 
-__all__ = ["last_moment", "require_time", "turn", "until"]
-
 _deadline: ContextVar[float] = ContextVar("mmsearch_deadline", default=math.inf)
 _end: ContextVar[float] = ContextVar("mmsearch_end", default=math.inf)
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Precision", "choose_device", "choose_dtype"]
-
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 

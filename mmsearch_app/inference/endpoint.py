@@ -21,8 +21,6 @@ from mmsearch_app.inference.options import needing
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Endpoint", "ServerError"]
-
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses worth a retry."""
 FIRST_WAIT = 0.25  # seconds; doubled before each further attempt

@@ -7,8 +7,6 @@ import weakref
 from collections.abc import Callable
 from types import MethodType
 
-__all__ = ["renew_after_fork"]
-
 
 def renew_after_fork(renew: Callable[[], None]) -> None:
     """Call `renew` in every child process forked from now on, before anything else runs there.

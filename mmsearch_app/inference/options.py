@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["needing", "require_at_least", "require_one_of", "require_origin", "require_share"]
-
 
 @contextmanager
 def needing(extra: str) -> Iterator[None]:

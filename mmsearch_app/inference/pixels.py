@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["crop_square", "floor_half", "normalise_pixels", "round_half", "squash", "trim"]
-
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 """Mean and standard deviation per channel of OpenAI's CLIP; EVA-CLIP and MagicLens use them too."""

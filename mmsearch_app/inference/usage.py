@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Usage", "measure_usage"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:

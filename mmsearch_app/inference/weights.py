@@ -14,19 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "InvalidWeights",
-    "MissingWeights",
-    "Release",
-    "check_layout",
-    "digest_files",
-    "fetch",
-    "find_file",
-    "find_gap",
-    "read_checkpoint",
-    "shapes_of",
-]
-
 SAMPLES = 64
 SAMPLE_BYTES = 4096
 _COMMIT = re.compile(r"[0-9a-f]{40}")

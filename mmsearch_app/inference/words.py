@@ -16,16 +16,6 @@ from mmsearch_app.inference.weights import MissingWeights, Release, digest_files
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "TOKENIZER_FILES",
-    "Tokenizer",
-    "WordTokenizer",
-    "find_marks",
-    "load_tokenizer",
-    "tokenizer_files",
-    "tokenizer_release",
-]
-
 TOKENIZER_FILES = (
     "config.json",
     "merges.txt",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MAGICLENS_ARCHITECTURES", "MagicLensArchitecture"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MagicLensArchitecture:

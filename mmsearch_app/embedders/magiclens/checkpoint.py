@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["name_parameter", "read_parameters", "reorient"]
-
 BROKEN = (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError)
 """What pickle and msgpack raise for damaged or hostile files."""
 

@@ -21,8 +21,6 @@ from mmsearch_app.inference import (
     tokenizer_release,
 )
 
-__all__ = ["MagicLens"]
-
 _TOKENIZER = tokenizer_release(
     "openai/clip-vit-base-patch16", "57c216476eefef5ab752ec549e440a49ae4ae5f3"
 )

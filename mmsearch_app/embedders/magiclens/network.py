@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["MagicLensEncoder", "MagicLensNetwork", "load_magiclens"]
-
 _EPS = 1e-6
 LOGIT_CAP = 50.0
 INVERSE_SOFTPLUS_0 = 1.442695041

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["SentenceTransformersEmbedder"]
-
 _FILES = (
     "*.json",
     "*.safetensors",

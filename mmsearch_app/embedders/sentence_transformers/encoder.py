@@ -24,8 +24,6 @@ from mmsearch_app.inference import (
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Encoder", "Pooling", "Role", "load_encoder"]
-
 Role: TypeAlias = Literal["query", "document"]
 Pooling: TypeAlias = Literal["lasttoken", "mean", "cls"]
 

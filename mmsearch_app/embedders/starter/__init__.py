@@ -2,5 +2,3 @@
 
 from mmsearch_app.embedders.starter.embedder import StarterEmbedder
 from mmsearch_app.embedders.starter.weights import PartMissing
-
-__all__ = ["PartMissing", "StarterEmbedder"]

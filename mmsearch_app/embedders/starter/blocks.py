@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-__all__ = ["SIZES", "Blocks", "StarterOptions", "WordVectors", "ask", "nothing", "unit"]
-
 _VERSION: Final = 2  # of preprocessing and mixing: raise it when vectors change
 SIZES: Final = {"meaning": 384, "shape": 320, "texture": 112, "colour": 43}
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from mmsearch_app.embedders.starter.foreground import Sight
 
-__all__ = ["colours_of", "known_names", "name_histogram", "srgb_to_lab"]
-
 _XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
     (0.2126729, 0.7151522, 0.0721750),

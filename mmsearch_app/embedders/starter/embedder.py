@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from mmsearch_app.embedders.starter.models import Models
 
-__all__ = ["StarterEmbedder"]
-
 _SENTENCE: Final = 0.2  # share of the whole sentence, colours and all, in a query of words
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["Sight", "find_object", "frame_object"]
-
 _SIDE = 64  # pixels of the longer side
 NEAR = 7.0  # CIELAB units within which a pixel is still background
 FIT = 12.0  # CIELAB units within which a border pixel shapes the background

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from mmsearch_app.embedders.starter.blocks import StarterOptions
     from mmsearch_app.embedders.starter.foreground import Sight
 
-__all__ = ["Models", "read_names"]
-
 KIND_SHARE: Final = 0.5  # weight of what a class is a kind of, beside its own names
 MOST_TOKENS: Final = 256  # as the sentence encoder was trained
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["WIDTH", "EfficientNetLite0", "MiniLM"]
-
 # repeats, kernel, stride, expansion, output channels
 STAGES = (
     (1, 3, 1, 1, 16),

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from mmsearch_app.embedders.starter.foreground import Sight
 
-__all__ = ["Seen", "Vision"]
-
 _SIDE = 224
 NARROW = 0.9  # an image more oblong than this is classified twice, whole and cropped
 TEMPERATURE = 1.75  # softens the posteriors: less likely classes say what the object is like

@@ -8,8 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CLASSIFIER", "PINNED", "SENTENCES", "TOKENIZER", "PackagedFile", "PartMissing"]
-
 INSTALL: Final = "pip install 'mmsearch[starter]'"
 
 

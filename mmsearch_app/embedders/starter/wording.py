@@ -19,8 +19,6 @@ from typing import Final
 
 from mmsearch_app.embedders.starter.colours import known_names
 
-__all__ = ["DRAWN_PATTERNS", "Wish", "drawn_patterns", "put_plainly", "read_wish"]
-
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BGE_ARCHITECTURES", "BGEArchitecture", "name_released", "unused_layout"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BGEArchitecture:

@@ -20,8 +20,6 @@ from mmsearch_app.inference import (
     tokenizer_release,
 )
 
-__all__ = ["VisualizedBGE"]
-
 _FILES = {"base": "Visualized_base_en_v1.5.pth", "m3": "Visualized_m3.pth"}
 _REVISION = "98db10b10d22620010d06f11733346e1c98c34aa"
 TOKENIZERS = {

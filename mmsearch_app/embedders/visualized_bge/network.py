@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["VisualizedEncoder", "VisualizedNetwork", "load_visualized_bge", "released_bge_layout"]
-
 ENCODERS: dict[str, Any] = {"bert": BertModel, "xlm-roberta": XLMRobertaModel}
 
 

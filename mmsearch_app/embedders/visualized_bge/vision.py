@@ -10,8 +10,6 @@ from torch.nn.functional import linear, scaled_dot_product_attention, silu
 
 from mmsearch_app.embedders.visualized_bge.architecture import BGEArchitecture
 
-__all__ = ["VisionTower", "rotary_tables"]
-
 _EPS = 1e-6
 TRAINED_GRID = 16
 """The grid that rotary positions are scaled to, whatever the tower's grid is."""
