@@ -6,16 +6,14 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from django.core.signals import setting_changed
+from numpy.typing import NDArray
 
 from mmsearch_app.inference import Content
 from mmsearch_app.sources import ImageSource, registry
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["IN_MEMORY", "TestingEmbedder", "index_everything", "registered", "reset"]
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from numpy.typing import NDArray
 
 from mmsearch_app.backends import get_index
 from mmsearch_app.conf import get_settings
@@ -28,10 +30,6 @@ from mmsearch_app.searching import (
     tickets,
 )
 from mmsearch_app.sources import entry_key, find_pictures, registry
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class InspectorForm(forms.Form):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch_app.inference import Content
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["Content", "Embedder", "check_vectors"]
 
@@ -47,8 +46,6 @@ class Embedder(Protocol):
 
 def check_vectors(vectors: NDArray[np.float32], count: int, *, embedder: Embedder) -> None:
     """Raise ValueError unless `vectors` are `count` finite vectors of the embedder's dimension."""
-    import numpy as np
-
     expected, name = (count, embedder.dimension), type(embedder).__name__
     if vectors.shape != expected:
         msg = f"{name} returned an array of shape {vectors.shape}, not {expected}."

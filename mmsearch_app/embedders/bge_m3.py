@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmsearch_app.embedders.runtime import HubEmbedder, TorchOptions, read_dimension
 from mmsearch_app.inference import (
     TOKENIZER_FILES,
@@ -22,9 +25,7 @@ from mmsearch_app.inference import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
     from PIL import Image
 
 _REVISION = "5617a9f61b028005a4858fdac845db406aefb181"

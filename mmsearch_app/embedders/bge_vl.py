@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmsearch_app.embedders.runtime import HubEmbedder, Network, TorchOptions, read_dimension
 from mmsearch_app.inference import (
     TOKENIZER_FILES,
@@ -24,9 +27,7 @@ from mmsearch_app.inference import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
     from PIL import Image
 
 _WEIGHTS = "model.safetensors"

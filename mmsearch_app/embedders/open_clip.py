@@ -9,6 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmsearch_app.embedders.runtime import HubEmbedder, Network, TorchOptions
 from mmsearch_app.inference import (
     Release,
@@ -23,7 +26,6 @@ from mmsearch_app.inference import (
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
     from PIL import Image
 
 CONFIG = "open_clip_config.json"
@@ -134,7 +136,6 @@ class Towers:
         return normalize(self._weight * seen + (1 - self._weight) * said, dim=-1)
 
     def _embed_images(self, images: Sequence[NDArray[Any]]) -> torch.Tensor:
-        import numpy as np
         import torch
 
         first = next(self._model.parameters())

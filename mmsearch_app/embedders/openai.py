@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from mmsearch_app.images import encode_jpeg
@@ -22,9 +24,6 @@ from mmsearch_app.inference import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from mmsearch_app.embedders.runtime import Documents
 
 _PREPROCESSING = "openai-1"
@@ -132,8 +131,6 @@ class OpenAICompatibleEmbedder:
         self._embed(kinds, role="document")
 
     def _embed(self, contents: Sequence[Content], *, role: _Role) -> NDArray[np.float32]:
-        import numpy as np
-
         vectors = np.empty((len(contents), self.dimension), dtype=np.float32)
         if len(contents) == 1:
             vectors[0] = self._embed_one(contents[0], role)
@@ -193,8 +190,6 @@ class OpenAICompatibleEmbedder:
 
     def _read(self, answer: Any) -> NDArray[np.float64]:
         """Return the answer's only vector. Raises ServerError if it is not as promised."""
-        import numpy as np
-
         try:
             (row,) = answer["data"]
             vector = np.asarray(row["embedding"], dtype=np.float64)
@@ -218,8 +213,6 @@ def _message(role: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _unit(vector: NDArray[Any]) -> NDArray[np.float32]:
-    import numpy as np
-
     scaled = vector / np.abs(vector).max()  # so that squares neither underflow nor overflow
     unit: NDArray[np.float32] = (scaled / np.linalg.norm(scaled)).astype(np.float32)
     return unit

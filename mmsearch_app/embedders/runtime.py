@@ -21,6 +21,8 @@ from typing import (
     get_args,
 )
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from mmsearch_app.inference import (
@@ -38,9 +40,7 @@ from mmsearch_app.inference import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
 Documents: TypeAlias = Literal["picture", "both"]
 
@@ -170,8 +170,6 @@ class TorchEmbedder(ABC):
     def _embed(self, contents: Sequence[Content], *, download: bool) -> NDArray[np.float32]:
         with needing("models"):
             import torch
-        import numpy as np
-
         vectors = np.empty((len(contents), self.dimension), dtype=np.float32)
         if not contents:
             return vectors

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch_app.indexes.base import Generation, IndexMissing, Match, Record
 from mmsearch_app.indexes.facets import Facets, matches
@@ -15,8 +16,6 @@ from mmsearch_app.indexes.records import age_of, check_query, check_record, name
 from mmsearch_app.inference import renew_after_fork
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mmsearch_app.indexes.base import Condition
 
 

@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch_app.indexes.facets import make_facets
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mmsearch_app.indexes.base import Record
     from mmsearch_app.indexes.facets import Facets
 

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.embedders import check_vectors
 from mmsearch_app.indexing.documents import Document, Failure, describe_error
@@ -128,8 +130,6 @@ def _embed(contents: Sequence[Content]) -> Vector:
 
     Raises ValueError if the embedder returned something else, and whatever it raises.
     """
-    import numpy as np
-
     embedder = get_embedder()
     vectors = np.asarray(embedder.embed_documents(contents), dtype=np.float32)
     check_vectors(vectors, len(contents), embedder=embedder)

@@ -11,7 +11,9 @@ from functools import partial
 from threading import Semaphore
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 from django.db.models import Model
+from numpy.typing import NDArray
 
 from mmsearch_app import images
 from mmsearch_app.conf import get_settings
@@ -30,9 +32,7 @@ from mmsearch_app.sources import (
 from mmsearch_app.translation import in_english
 
 if TYPE_CHECKING:
-    import numpy as np
     from django.db.models.fields.files import FieldFile
-    from numpy.typing import NDArray
     from PIL.Image import Image
 
     Vector: TypeAlias = NDArray[np.float32]

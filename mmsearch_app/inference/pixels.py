@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -36,8 +36,6 @@ def crop_square(image: Image.Image, size: int, *, begin: Callable[[int], int]) -
     Bicubic and antialiased. The longer side becomes `int(size * long / short)`. Modes other than
     RGB are converted last.
     """
-    import numpy as np
-
     width, height = image.size
     short = min(width, height)
     wide, high = int(size * width / short), int(size * height / short)
@@ -58,8 +56,6 @@ def squash(image: Image.Image, size: int) -> NDArray[np.float32]:
 
     Bilinear and antialiased; the aspect ratio changes (MagicLens, `data_utils.process_img`).
     """
-    import numpy as np
-
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
     return stretch(pixels / (pixels.max() + np.float32(1e-12)), size)
 
@@ -85,7 +81,6 @@ def normalise_pixels(
 
     Bytes are divided by 255. Computes in float32 on the device, then rounds to `dtype`.
     """
-    import numpy as np
     import torch
 
     stacked = torch.from_numpy(np.stack(images)).to(device)

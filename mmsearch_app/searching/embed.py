@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from django.db.models import Model
 from django.utils.translation import gettext
+from numpy.typing import NDArray
 
 from mmsearch_app import images
 from mmsearch_app.backends import get_batcher, get_embedder, get_index
@@ -22,7 +23,6 @@ from mmsearch_app.sources import ImageSource, entry_key, registry
 from mmsearch_app.translation import in_english
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL.Image import Image
 
 log = logging.getLogger(__name__)

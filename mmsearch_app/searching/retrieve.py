@@ -6,10 +6,12 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from django.db.models import Model
 from django.utils.translation import gettext
+from numpy.typing import NDArray
 
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes import Generation, Match
@@ -17,10 +19,6 @@ from mmsearch_app.models import Rebuild
 from mmsearch_app.searching.filters import FilterValue
 from mmsearch_app.searching.query import Hit, SearchUnavailable
 from mmsearch_app.sources import ImageSource, entry_key, registry
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 _MAX_LIMIT = 16_384

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmsearch_app.inference import InvalidWeights, needing
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
 BROKEN = (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError)
 """What pickle and msgpack raise for damaged or hostile files."""
@@ -70,8 +71,6 @@ def read_parameters(path: Path) -> dict[str, NDArray[np.float32]]:
     """
     with needing("models"):
         import msgpack
-    import numpy as np
-
     try:
         with path.open("rb") as file:
             packed = BytesUnpickler(file).load()
@@ -96,7 +95,6 @@ class BytesUnpickler(pickle.Unpickler):
 
 def _read_extension(code: int, data: bytes) -> NDArray[np.float32]:
     import msgpack
-    import numpy as np
 
     if code != NDARRAY:
         msg = f"extension type {code} in the file; only arrays belong there"

@@ -7,7 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 from transformers import CLIPConfig, CLIPModel
@@ -18,8 +20,6 @@ from mmsearch_app.embedders.magiclens.checkpoint import name_parameter, reorient
 from mmsearch_app.inference import WordTokenizer, check_layout, normalise_pixels, shapes_of, squash
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
 _EPS = 1e-6

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmsearch_app.embedders.runtime import HubEmbedder, TorchOptions, split
 from mmsearch_app.embedders.sentence_transformers.encoder import (
     Encoder,
@@ -26,9 +29,7 @@ from mmsearch_app.inference import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
 _FILES = (
     "*.json",
@@ -101,8 +102,6 @@ class SentenceTransformersEmbedder(HubEmbedder):
     def _embed(
         self, contents: Sequence[Content], *, download: bool, role: Role = "query"
     ) -> NDArray[np.float32]:
-        import numpy as np
-
         vectors = np.empty((len(contents), self.dimension), dtype=np.float32)
         if not contents:
             return vectors

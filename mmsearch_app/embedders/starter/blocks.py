@@ -9,12 +9,11 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch_app.embedders.starter import weights
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     Vector = NDArray[np.float32]
 
 _VERSION: Final = 2  # of preprocessing and mixing: raise it when vectors change

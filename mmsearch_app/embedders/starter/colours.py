@@ -17,10 +17,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mmsearch_app.embedders.starter.foreground import Sight
 
 _XYZ = (

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch_app.embedders.starter.blocks import (
     SIZES,
@@ -25,8 +26,6 @@ from mmsearch_app.embedders.starter.wording import Wish, drawn_patterns, read_wi
 from mmsearch_app.inference import Content, renew_after_fork
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mmsearch_app.embedders.starter.models import Models
 
 _SENTENCE: Final = 0.2  # share of the whole sentence, colours and all, in a query of words

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch_app.embedders.starter.colours import srgb_to_lab
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL import Image
 
 _SIDE = 64  # pixels of the longer side

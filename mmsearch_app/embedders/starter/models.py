@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load as load_safetensors
 from tokenizers import Tokenizer
 
@@ -18,7 +19,6 @@ from mmsearch_app.embedders.starter.vision import Seen, Vision
 from mmsearch_app.embedders.starter.wording import put_plainly
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from mmsearch_app.embedders.starter.blocks import StarterOptions

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw
 from torch.nn import functional
 
@@ -17,8 +18,6 @@ from mmsearch_app.embedders.starter.networks import EfficientNetLite0
 from mmsearch_app.embedders.starter.wording import DRAWN_PATTERNS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mmsearch_app.embedders.starter.foreground import Sight
 
 _SIDE = 224

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import AutoConfig, BertModel, XLMRobertaModel
@@ -29,8 +31,6 @@ from mmsearch_app.inference import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
 ENCODERS: dict[str, Any] = {"bert": BertModel, "xlm-roberta": XLMRobertaModel}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch_app.indexes.base import Match
 from mmsearch_app.indexes.milvus.connection import Connection
@@ -16,8 +17,6 @@ from mmsearch_app.indexes.milvus.schema import METRIC, batches, check_options, m
 from mmsearch_app.indexes.records import check_query, check_record
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mmsearch_app.indexes.base import Condition, Generation, Record
 
 MAX_LIMIT = 16_384

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from mmsearch_app.inference import normalise_pixels
@@ -60,7 +61,6 @@ def cut(fitted: Image.Image, *, num_crops: int) -> torch.Tensor:
     The view of the whole is scaled from the normalised image, bicubic and without antialiasing,
     as upstream does.
     """
-    import numpy as np
     import torch
     from torch.nn.functional import interpolate
 
