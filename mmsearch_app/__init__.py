@@ -26,17 +26,11 @@ __all__ = [
 ]
 __version__ = "0.2.0"
 
-_ROOMS = {
-    "Answer": "searching",
-    "Hit": "searching",
+_ROOMS = dict.fromkeys(__all__, "searching") | {
     "ImageSource": "sources",
-    "InvalidQuery": "searching",
-    "Query": "searching",
-    "SearchUnavailable": "searching",
     "mark": "indexing",
     "paused": "indexing",
     "register": "sources",
-    "search": "searching",
     "warm_up": "backends",
 }
 

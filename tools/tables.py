@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmsearch_app.embedders import Preset
+
 import argparse
 import ast
 import os
@@ -47,14 +52,23 @@ def _cells(node: ast.AnnAssign, after: ast.stmt | None) -> tuple[str, str]:
 
 def render_presets() -> str:
     """All presets in two tables: what they are, and what there is to know of them."""
-    from mmsearch_app.embedders.presets import render_table
+    from mmsearch_app.embedders import PRESETS
 
-    rows = [line.strip("| ").split(" | ") for line in render_table().splitlines()]
+    head = "preset|dimension|float32 / bfloat16|CIRCO|CIRR|FashionIQ|licence: weights|extra|remark"
+    rows = [head.split("|"), ["---"] * 9, *map(_preset_cells, PRESETS.values())]
     name, *figures, weights, extra, remark = zip(*rows, strict=True)
     tables = [(name, *figures, extra), (name, weights, remark)]
     return "\n\n".join(
         "\n".join(f"| {' | '.join(row)} |" for row in zip(*table, strict=True)) for table in tables
     )
+
+
+def _preset_cells(preset: Preset) -> list[str]:
+    f = preset.figures
+    figures = ["–"] * 3 if f is None else [str(f.circo), str(f.cirr), str(f.fashioniq)]
+    remark = preset.remark if f is None else f"{preset.remark} Figures: {f.source}."
+    described = [f"{preset.licence}: {preset.weights}", f"`{preset.extra}`", remark]
+    return [f"`{preset.name}`", str(preset.dimension), preset.memory(), *figures, *described]
 
 
 def render_commands() -> str:

@@ -43,16 +43,8 @@ if TYPE_CHECKING:
     from django.forms import Media
 
 _WORK = ("standing", "explanation", "attempts", "due_at", "lease_until", "marked_at", "indexed_at")
-_VERSIONS = (
-    "present",
-    "wanted",
-    "generation",
-    "digest",
-    "content",
-    "signature",
-    "staged",
-    "staged_in",
-)
+_VERSIONS = ["present", "wanted", "generation", "digest", "content", "signature"]
+_VERSIONS += ["staged", "staged_in"]
 
 
 class SourceFilter(admin.SimpleListFilter):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,14 +46,7 @@ class Progress:
     warning: str = ""
 
     def document(self) -> dict[str, Any]:
-        return {
-            "open": self.open,
-            "done": self.done,
-            "total": self.total,
-            "percent": self.percent,
-            "text": self.text,
-            "warning": self.warning,
-        }
+        return asdict(self)
 
 
 def measure_rebuild(row: Rebuild) -> Progress:

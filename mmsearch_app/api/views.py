@@ -6,6 +6,7 @@ A shop that wants other rules subclasses a view, or routes it with other argumen
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import BaseThrottle
+from rest_framework.throttling import BaseThrottle, UserRateThrottle
 from rest_framework.views import APIView
 
 from mmsearch_app.api import problems
@@ -30,9 +31,35 @@ from mmsearch_app.api.serializers import (
     Question,
     RerankStatus,
 )
-from mmsearch_app.api.throttles import SearchThrottle
+from mmsearch_app.conf import get_settings
 from mmsearch_app.health import examine
 from mmsearch_app.searching import Answer, answer, apply_known, is_offered, search, tickets
+
+log = logging.getLogger(__name__)
+
+
+class SearchThrottle(UserRateThrottle):
+    """Apply the setting `THROTTLE_RATE`, read at every request; None means no limit.
+
+    A visitor is the logged-in user or else the IP address. Behind a proxy set DRF's
+    `NUM_PROXIES`: without it the address is whatever `X-Forwarded-For` says, and a client that
+    sends a new one each time is never throttled. The counts are kept in the default cache and
+    are not exact under load: the throttle keeps single visitors from taking too much, while
+    `MAX_CONCURRENT_SEARCHES` protects the model. If the cache is unavailable, all requests are
+    allowed.
+    """
+
+    scope = "mmsearch"
+
+    def get_rate(self) -> str | None:
+        return get_settings().THROTTLE_RATE
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        try:
+            return bool(super().allow_request(request, view))
+        except Exception:  # caches raise anything
+            log.exception("The cache that counts requests is unavailable; the request is allowed")
+            return True
 
 
 @method_decorator(transaction.non_atomic_requests, name="dispatch")

@@ -257,18 +257,3 @@ def find_preset(name: str) -> Preset:
         msg = f"there is no preset {name!r}; the presets are {', '.join(PRESETS)}."
         raise ValueError(msg)
     return PRESETS[name]
-
-
-def render_table() -> str:
-    """Return all presets as a Markdown table, for the documentation."""
-    head = "preset|dimension|float32 / bfloat16|CIRCO|CIRR|FashionIQ|licence: weights|extra|remark"
-    rows = [head.split("|"), ["---"] * 9, *(_cells(preset) for preset in PRESETS.values())]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _cells(preset: Preset) -> list[str]:
-    f = preset.figures
-    figures = ["–"] * 3 if f is None else [str(f.circo), str(f.cirr), str(f.fashioniq)]
-    remark = preset.remark if f is None else f"{preset.remark} Figures: {f.source}."
-    described = [f"{preset.licence}: {preset.weights}", f"`{preset.extra}`", remark]
-    return [f"`{preset.name}`", str(preset.dimension), preset.memory(), *figures, *described]

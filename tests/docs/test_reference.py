@@ -83,8 +83,7 @@ def test_every_metric_is_documented() -> None:
     pytest.importorskip("prometheus_client")
     from prometheus_client import CollectorRegistry
 
-    from mmsearch_app.contrib.prometheus.searches import Searches
-    from mmsearch_app.contrib.prometheus.state import StateCollector
+    from mmsearch_app.contrib.prometheus.metrics import Searches, StateCollector
 
     registry = CollectorRegistry()
     searches = Searches(registry=registry)

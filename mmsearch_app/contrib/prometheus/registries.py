@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from mmsearch_app.contrib.prometheus.searches import Searches
-from mmsearch_app.contrib.prometheus.state import StateCollector
+from mmsearch_app.contrib.prometheus.metrics import Searches, StateCollector
 from mmsearch_app.inference import needing
 from mmsearch_app.signals import searched
 
