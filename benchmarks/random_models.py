@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mmsearch_app.embedders.runtime import TorchEmbedder
-from mmsearch_app.inference.devices import choose_device, choose_dtype
+from mmsearch_app.inference.options import choose_device, choose_dtype
 
 TEXTS = (
     "but in red",

@@ -9,19 +9,6 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Condition",
-    "Generation",
-    "Index",
-    "IndexFault",
-    "IndexMissing",
-    "IndexUnavailable",
-    "Match",
-    "Operator",
-    "Record",
-    "Scalar",
-]
-
 Scalar: TypeAlias = str | int | float | bool
 Operator: TypeAlias = Literal["in", "gt", "gte", "lt", "lte"]
 

@@ -11,8 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch_app.indexes.base import Generation, IndexMissing, Match, Record
-from mmsearch_app.indexes.facets import Facets, matches
-from mmsearch_app.indexes.records import age_of, check_query, check_record, name_generation
+from mmsearch_app.indexes.records import (
+    Facets,
+    age_of,
+    check_query,
+    check_record,
+    matches,
+    name_generation,
+)
 from mmsearch_app.inference import renew_after_fork
 
 if TYPE_CHECKING:

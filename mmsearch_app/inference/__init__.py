@@ -2,10 +2,12 @@
 
 from mmsearch_app.inference.content import Content, ModelFailed
 from mmsearch_app.inference.deadline import last_moment, require_time, turn, until
-from mmsearch_app.inference.devices import Precision, choose_device, choose_dtype
 from mmsearch_app.inference.endpoint import Endpoint, ServerError
 from mmsearch_app.inference.forking import renew_after_fork
 from mmsearch_app.inference.options import (
+    Precision,
+    choose_device,
+    choose_dtype,
     needing,
     require_at_least,
     require_one_of,

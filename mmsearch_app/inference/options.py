@@ -1,10 +1,16 @@
-"""Checks of a part's options. Each raises ValueError that says what would be right."""
+"""Options of a part: checks that say what would be right, and what a name of torch's means."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import torch
+
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 
 @contextmanager
@@ -47,3 +53,19 @@ def require_origin(*, model: str, path: str | os.PathLike[str] | None, example: 
             "`path`, a folder: exactly one of the two."
         )
         raise ValueError(msg)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is the GPU if there is one, else the CPU."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def choose_dtype(name: Precision) -> torch.dtype:
+    import torch
+
+    chosen: torch.dtype = getattr(torch, name)
+    return chosen

@@ -10,8 +10,6 @@ from typing import Protocol, runtime_checkable
 
 from mmsearch_app.inference import Content
 
-__all__ = ["Ranking", "Reranker"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mmsearch_app import search
-from mmsearch_app.contrib.prometheus.metrics import Searches, StateCollector
+from mmsearch_app.contrib.prometheus.registries import Searches, StateCollector
 from mmsearch_app.models import Entry, Rebuild
 from mmsearch_app.searching import tickets
 from mmsearch_app.searching.query import InvalidQuery, SearchUnavailable

@@ -83,7 +83,7 @@ def test_every_metric_is_documented() -> None:
     pytest.importorskip("prometheus_client")
     from prometheus_client import CollectorRegistry
 
-    from mmsearch_app.contrib.prometheus.metrics import Searches, StateCollector
+    from mmsearch_app.contrib.prometheus.registries import Searches, StateCollector
 
     registry = CollectorRegistry()
     searches = Searches(registry=registry)

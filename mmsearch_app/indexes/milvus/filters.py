@@ -12,11 +12,11 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmsearch_app.indexes.facets import bound, name_of, text_of
+from mmsearch_app.indexes.records import bound, name_of, text_of
 
 if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Condition
-    from mmsearch_app.indexes.facets import Facets
+    from mmsearch_app.indexes.records import Facets
 
 
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})

@@ -14,7 +14,7 @@ from mmsearch_app.indexes.records import MAX_BYTES
 
 if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Record
-    from mmsearch_app.indexes.facets import Facets
+    from mmsearch_app.indexes.records import Facets
 
 FINGERPRINT = "mmsearch.fingerprint"
 """Collection property with the fingerprint (Milvus Lite does not store descriptions)."""
