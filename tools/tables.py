@@ -135,9 +135,9 @@ def fill(text: str) -> str:
     for name, render in TABLES.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         if start in text:
-            block = f"{start}\n{render().strip()}\n{end}"
-            pattern = rf"{re.escape(start)}.*?{re.escape(end)}"
-            text = re.sub(pattern, lambda _, b=block: b, text, flags=re.DOTALL)
+            before, _, rest = text.partition(start)
+            after = rest.partition(end)[2]
+            text = f"{before}{start}\n{render().strip()}\n{end}{after}"
     return text
 
 

@@ -65,7 +65,12 @@ def fill_shop() -> None:
 
 def make(model: str, **values: Any) -> Any:
     """A new row of the shop."""
-    return apps.get_model("catalogue", model)._default_manager.create(**values)
+    return find(model)._default_manager.create(**values)
+
+
+def find(model: str) -> Any:
+    """A model of the shop."""
+    return apps.get_model("catalogue", model)
 
 
 def draw(colour: str) -> ContentFile[bytes]:
@@ -79,7 +84,7 @@ class Page:
     """Runs the blocks of one page."""
 
     def __init__(self) -> None:
-        products = apps.get_model("catalogue.Product")._default_manager
+        products = find("Product")._default_manager
         request: Any = RequestFactory().get("/")
         request.user = get_user_model().objects.get()
         self.names: dict[str, Any] = {
@@ -298,7 +303,8 @@ def registered_by(block: Block, names: dict[str, Any]) -> Iterator[list[str]]:
 @contextmanager
 def overriding(name: str, text: str) -> Iterator[None]:
     """Have the template found first, as in a shop's own folder."""
-    [engine] = deepcopy(settings.TEMPLATES)
+    engines: Any = deepcopy(settings.TEMPLATES)
+    [engine] = engines
     engine["APP_DIRS"] = False
     engine["OPTIONS"]["loaders"] = [
         ("django.template.loaders.locmem.Loader", {name: text}),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,8 +99,9 @@ def test_every_metric_is_documented() -> None:
 
 @pytest.mark.parametrize("option", ["preset", "mode"])
 def test_every_way_to_a_reranker_is_documented(option: str) -> None:
+    options: dict[str, Any] = {"model": "some/model", option: "none"}
     with pytest.raises(ValueError, match="must be one of") as refused:
-        VisionReranker(**{"model": "some/model", option: "none"})
+        VisionReranker(**options)
     listed = str(refused.value).partition("one of ")[2].partition(", not")[0]
     text = read("docs/reranking.md")
     assert [name for name in listed.split(", ") if f"`{name}`" not in text] == []
