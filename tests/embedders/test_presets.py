@@ -47,12 +47,12 @@ def test_options_override_those_of_a_preset() -> None:
 @pytest.mark.parametrize("value", ["bge-vl", {"PRESET": "bge-vl"}, {"PRESET": ["starter"]}])
 def test_an_unknown_word_is_refused(value: Any) -> None:
     with chosen(value), pytest.raises(ImproperlyConfigured, match=r"MMSEARCH\['EMBEDDER'\]: "):
-        get_settings()
+        get_embedder()
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
     with chosen("bge-vl"), pytest.raises(ImproperlyConfigured) as caught:
-        get_settings()
+        get_embedder()
     assert "there is no preset 'bge-vl'" in str(caught.value)
     assert all(name in str(caught.value) for name in PRESETS)
 
@@ -72,7 +72,7 @@ def test_a_preset_and_a_backend_at_once_are_refused() -> None:
 
 def test_weights_that_cannot_be_downloaded_need_a_path(tmp_path: Path) -> None:
     with chosen("magiclens-base"), pytest.raises(ImproperlyConfigured) as caught:
-        get_settings()
+        get_embedder()
     assert "needs the option 'path'" in str(caught.value)
     assert "gsutil cp" in str(caught.value)
     with chosen({"PRESET": "magiclens-base", "OPTIONS": {"path": tmp_path}}):
