@@ -54,7 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
 
 
 def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 300
+    until = time.monotonic() + 600
     while time.monotonic() < until and process.poll() is None:
         try:
             httpx.get(address, timeout=10).raise_for_status()
@@ -62,7 +62,7 @@ def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path
             time.sleep(0.2)
         else:
             return
-    pytest.skip(f"transformers serve did not start: {log.read_text()[-500:]}")
+    pytest.fail(f"transformers serve did not start: {log.read_text()[-500:]}")
 
 
 @pytest.fixture
