@@ -34,6 +34,10 @@ pytest-xdist runs several processes, one of them runs such a folder; other folde
 FIRST = ("tests/test_postgres.py", "tests/indexes/", "tests/embedders/", "tests/rerankers/")
 """The slowest tests start first, so that all processes end at about the same time."""
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The models are tiny, and torch's threads would take the cores from the other processes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True)
 def _block_network() -> Iterator[None]:

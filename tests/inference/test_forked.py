@@ -43,7 +43,7 @@ MODEL = SimpleNamespace(supports=lambda _: True, tokenizer=None)
 def test_a_lock_that_a_thread_of_the_parent_holds_is_free(build: Callable[[], Any]) -> None:
     part = build()
     with part._lock:
-        assert works_in_child(lambda: part._lock.acquire(timeout=5))
+        assert works_in_child(lambda: part._lock.acquire(timeout=60))
 
 
 def test_an_endpoint_shares_no_connection_with_its_parent() -> None:
