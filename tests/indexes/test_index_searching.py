@@ -140,7 +140,7 @@ class TestConditions:
             (where("label", "gt", 0), set()),
             (where("colour", "gt", 0), set()),
         ],
-        ids=str,
+        ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
     )
     def test_a_condition_selects_matching_records(
         self, filled: Filled, condition: object, expected: set[str]
