@@ -53,7 +53,7 @@ def cluster() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="mmsearch-postgres-") as folder:
         data, password = Path(folder) / "data", secrets.token_hex()
         as_user = _prepare(Path(folder), password)
-        initdb = [binaries / "initdb", "--pgdata", data, "--username=shop", "--no-sync"]
+        initdb = [str(binaries / "initdb"), "--pgdata", str(data), "--username=shop", "--no-sync"]
         initdb += ["--auth=scram-sha-256", f"--pwfile={folder}/password", "--encoding=UTF8"]
         subprocess.run(
             [*initdb, "--locale=C"], check=True, stdout=subprocess.DEVNULL, cwd="/", **as_user
@@ -64,7 +64,7 @@ def cluster() -> Iterator[str]:
             "listen_addresses=127.0.0.1",
             f"unix_socket_directories={folder}",
         ]
-        command = [binaries / "postgres", "-D", data]
+        command = [str(binaries / "postgres"), "-D", str(data)]
         command += [word for option in [*options, *FAST, *IMPATIENT] for word in ("-c", option)]
         log = subprocess.DEVNULL
         with subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **as_user) as server:
@@ -91,7 +91,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+def _wait_for(url: str, server: subprocess.Popen[Any]) -> None:
     import psycopg
 
     deadline = time.monotonic() + START_SECONDS

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ NASTY = [
 
 def unit(*components: float) -> NDArray[np.float32]:
     vector = np.array(components, dtype=np.float32)
-    return vector / np.linalg.norm(vector)
+    return np.asarray(vector / np.linalg.norm(vector))
 
 
 def units(count: int, *, dimension: int, seed: int = 0) -> NDArray[np.float32]:
@@ -82,7 +83,9 @@ def where(name: str, operator: str, *values: object) -> Condition:
     return Condition(name=name, operator=operator, values=values)  # type: ignore[arg-type]
 
 
-def run_python(code: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+def run_python(
+    code: str, *arguments: str, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
     """Run code in a new process that can import the project and this module."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -98,7 +101,7 @@ def run_python(code: str, *arguments: str, timeout: float = 300) -> subprocess.C
 AHEAD = unit(1, 0, 0, 0)
 
 
-def found(index: Index, generation: Generation, *conditions: object, **options: object) -> set[str]:
+def found(index: Index, generation: Generation, *conditions: Condition, **options: Any) -> set[str]:
     matches = index.search(
         AHEAD, generation=generation.name, limit=100, conditions=conditions, **options
     )

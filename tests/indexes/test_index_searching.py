@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -201,7 +201,8 @@ class TestConditions:
 
     def test_any_name_is_taken_literally(self, index: Index, generation: Generation) -> None:
         names = [text for text in NASTY if text]
-        stored = [record(f"r{n}", **{name: 1}) for n, name in enumerate(names)]
+        filters: list[dict[str, Any]] = [{name: 1} for name in names]
+        stored = [record(f"r{n}", **given) for n, given in enumerate(filters)]
         index.upsert(stored, generation=generation.name)
         for number, name in enumerate(names):
             assert found(index, generation, where(name, "in", 1)) == {f"r{number}"}

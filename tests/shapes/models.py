@@ -64,7 +64,7 @@ class Media(models.Model):
     file = models.FileField(upload_to="media/", blank=True)
 
     def __str__(self) -> str:
-        return self.file.name
+        return self.file.name or ""
 
 
 class Garment(models.Model):

@@ -24,7 +24,7 @@ AXE = "axe-core@4.11.0"
 @pytest.fixture(scope="session")
 def axe(request: pytest.FixtureRequest) -> str:
     """The source of the accessibility checker, downloaded once and not in the repository."""
-    folder = Path(request.config.cache.mkdir("axe"))  # type: ignore[union-attr]
+    folder = Path(request.config.cache.mkdir("axe"))
     source = folder / "package" / "axe.min.js"
     if not source.exists():
         npm = shutil.which("npm")
@@ -47,7 +47,7 @@ PAGES = ("/", "/category/mugs/", "product", "/search/", "/search/?text=red+mug",
 def address(request: pytest.FixtureRequest, shelf: dict[str, Product]) -> str:
     mug = shelf["red mug"]
     named = {"product": mug.get_absolute_url(), "like": f"/search/?like={mug.pk}&text=in+red"}
-    return named.get(request.param, request.param)
+    return str(named.get(request.param, request.param))
 
 
 @pytest.mark.parametrize("width", [320, 390])
