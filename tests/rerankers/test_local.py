@@ -121,5 +121,5 @@ def test_words_with_the_same_first_token_cannot_be_scored(load: Callable[..., An
     "options", [{}, {"model": "a", "path": "b"}, {"model": "a", "batch_size": 0}]
 )
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"Give `model`|must be at least"):
+    with pytest.raises(ValueError, match=r"Give either `model`|must be at least"):
         LocalVLM(**options)
