@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from django.forms import Media
 
 _WORK = ("standing", "explanation", "attempts", "due_at", "lease_until", "marked_at", "indexed_at")
-_VERSIONS = ["present", "wanted", "generation", "digest", "content", "signature"]
-_VERSIONS += ["staged", "staged_in"]
+_VERSIONS = ("present", "wanted", "generation", "digest", "content", "signature")
+_REBUILD = ("staged", "staged_in")
 
 
 class SourceFilter(admin.SimpleListFilter):
@@ -78,7 +78,7 @@ class EntryAdmin(EntryPages):
     fieldsets: ClassVar = [
         (None, {"fields": ["large_picture", "subject", "product", "filter_values"]}),
         (gettext_lazy("Work"), {"fields": _WORK}),
-        (gettext_lazy("Versions"), {"fields": _VERSIONS, "classes": ["collapse"]}),
+        (gettext_lazy("Versions"), {"fields": (*_VERSIONS, *_REBUILD), "classes": ["collapse"]}),
     ]
 
     @property

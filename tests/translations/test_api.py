@@ -17,7 +17,7 @@ from tests.translations.conftest import Speak
 from tests.translations.parts import Polyglot
 
 ASK = "/api/mmsearch/v1/search/"
-TOO_OLD = "Diese Suche ist zu alt; bitte suchen Sie noch einmal."
+TOO_OLD = "Diese Suche ist abgelaufen; bitte suchen Sie noch einmal."
 
 
 def ask(client: Client, **question: Any) -> Any:
