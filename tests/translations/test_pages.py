@@ -86,7 +86,7 @@ def test_the_widgets(speak: Speak, shop: dict[str, Any], place: str) -> None:
 
 def test_the_link_to_the_late_order(speak: Speak, mugs: Any) -> None:
     page = speak("de").get(f"{SEARCH}?text=red+mug").text
-    assert 'data-done="Die Produkte stehen jetzt in einer besseren Reihenfolge."' in page
+    assert 'data-done="Die besten Treffer stehen jetzt oben."' in page
     assert find_leftovers(page, "de") == set()
 
 
