@@ -6,7 +6,7 @@ PORT ?= 8000
 PROCESSES ?= 2
 UV ?= uv==0.13.9
 BIN := $(VENV)/bin
-PYTEST := -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+PYTEST := -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PIP := $(BIN)/python -m pip

@@ -28,9 +28,6 @@ UNINSTALLED = {
 """Modules that the extra `dev` does not install; tests that need one carry its name as a marker."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 NOTES = pytest.StashKey[dict[str, None]]()
-TOGETHER = ("indexes", "starter")
-"""Folders whose tests share something slow to start: a Milvus server, or real weights. If
-pytest-xdist runs several processes, one of them runs such a folder; other folders go by file."""
 FIRST = ("tests/test_postgres.py", "tests/indexes/", "tests/embedders/", "tests/rerankers/")
 """The slowest tests start first, so that all processes end at about the same time."""
 
@@ -69,13 +66,6 @@ def use(settings: Any) -> Callable[..., None]:
         settings.MMSEARCH = {**IN_MEMORY, **settings.MMSEARCH, **keys}
 
     return change
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Put the test into a group: pytest-xdist runs a group in one process."""
-    if item.config.pluginmanager.hasplugin("xdist"):
-        folder, file = item.path.parent.name, item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else file))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -61,14 +61,14 @@ def lite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiteServer
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lite_server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = LiteServer(tmp_path_factory.mktemp("served"))
     yield server.uri
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real Milvus server that only this machine can reach."""
     if obstacle := find_obstacle():
@@ -77,7 +77,7 @@ def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield uri
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def uri_of(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], str | Path]:
@@ -109,7 +109,7 @@ def opened(uri: str | Path, **options: object) -> Iterator[MilvusIndex]:
     index.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kept(uri_of: Callable[[str], str | Path]) -> Iterator[Callable[[str, str], Index]]:
     """One index per purpose and engine, because a server takes 3 s to load a collection."""
     made: dict[tuple[str, str], Index] = {}

@@ -78,7 +78,7 @@ def is_open(port: int) -> bool:
 
 def test_a_public_server_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MMSEARCH_SERVE_KEY", raising=False)
-    with pytest.raises(CommandError, match="set MMSEARCH_SERVE_KEY to a long random word"):
+    with pytest.raises(CommandError, match="set MMSEARCH_SERVE_KEY to a long random token"):
         call_command("mmsearch_serve", "--host", "192.0.2.1", stdout=io.StringIO())
 
 

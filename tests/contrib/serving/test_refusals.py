@@ -73,13 +73,13 @@ def test_words_that_look_like_a_url_are_plain_text(address: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("data:image/png;base64,AAA", "not base64"),
+        ("data:image/png;base64,AAA", "not valid base64"),
         ("data:image/png;base64,AAAA", "no JPEG, PNG, WebP or AVIF"),
         ("data:image/png;base64,", "empty"),
         ("data:text/plain;base64,AAAA", "must be a data URI"),
         ("data:image/svg+xml;base64,PHN2Zz4=", "no JPEG, PNG, WebP or AVIF"),
         (uri(Image.new("RGB", (9, 9)), "GIF"), "no JPEG, PNG, WebP or AVIF"),
-        (uri(PICTURE)[:200], "damaged|not base64"),
+        (uri(PICTURE)[:200], "damaged|not valid base64"),
         (None, "must be a data URI"),
     ],
 )
