@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.core.files.base import ContentFile
 from django.db import connection
@@ -17,6 +18,11 @@ from PIL import Image
 from example_shop.models import Category, Product, ProductImage
 from mmsearch_app.models import Entry
 from mmsearch_app.testing import index_everything
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
 
 LEDGER = "/admin/mmsearch_app/entry/"
 PRODUCTS = "/admin/example_shop/product/"

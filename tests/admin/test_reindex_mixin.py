@@ -14,7 +14,7 @@ from example_shop.models import Category, Product, ProductImage
 from mmsearch_app.admin.mixin import ReindexMixin
 from mmsearch_app.indexing.receivers import mark
 from mmsearch_app.models import Entry, State
-from tests.admin.conftest import PRODUCTS
+from tests.admin.conftest import PRODUCTS, ModelAdmin
 from tests.shapes.models import Attachment, Garment, Media, Poster
 
 from .conftest import entries_of, entry_of, messages_of
@@ -82,7 +82,7 @@ def test_selecting_across_pages_marks_thousands_in_few_queries(
         ProductImage(product=product, original="one.png") for product in Product.objects.all()
     )
     with django_assert_max_num_queries(120):
-        response = reindex(boss, PRODUCTS, Product.objects.first().pk, everything=True)
+        response = reindex(boss, PRODUCTS, Product.objects.earliest("pk").pk, everything=True)
     assert "3000 pictures are marked" in messages_of(response)
     assert Entry.objects.filter(state=State.PENDING).count() == 3000
 
@@ -171,7 +171,7 @@ class Archiving:
         pass
 
     def get_actions(self, request: Any) -> dict[str, Any]:
-        actions = super().get_actions(request)  # type: ignore[misc]
+        actions: dict[str, Any] = super().get_actions(request)  # type: ignore[misc]
         return actions | {"archive": (type(self).archive, "archive", "Archive")}
 
 
@@ -179,7 +179,7 @@ class Archiving:
 def test_it_keeps_the_actions_of_other_mixins_and_of_the_page(
     bases: tuple[type, ...], rf: RequestFactory, admin_user: Any
 ) -> None:
-    class Page(*bases, admin.ModelAdmin):  # type: ignore[misc]
+    class Page(*bases, ModelAdmin):  # type: ignore[misc]
         actions = ("own",)
 
         def own(self, request: Any, queryset: Any) -> None:
@@ -193,7 +193,7 @@ def test_it_keeps_the_actions_of_other_mixins_and_of_the_page(
 
 
 def test_a_page_without_actions_gets_none(rf: RequestFactory, admin_user: Any) -> None:
-    class Page(ReindexMixin, admin.ModelAdmin):
+    class Page(ReindexMixin, ModelAdmin):
         actions = None
 
     request = rf.get("/")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.admin.sites import AdminSite
 from django.db.models import F
 from django.test import Client
@@ -16,7 +15,7 @@ from mmsearch_app.indexing.receivers import mark
 from mmsearch_app.models import Entry, State
 from mmsearch_app.sources.base import ImageSource
 from mmsearch_app.testing import registered
-from tests.admin.conftest import PRODUCTS
+from tests.admin.conftest import PRODUCTS, ModelAdmin
 from tests.shapes.models import Garment, Media, Poster
 
 from .conftest import count_queries, entries_of, entry_of, messages_of
@@ -61,24 +60,24 @@ def test_the_column_keeps_working_beside_editable_cells(boss: Client, shop: list
 
 
 def test_the_column_works_on_a_page_of_one_row(db: None, shop: list[Product]) -> None:
-    class Page(ReindexMixin, admin.ModelAdmin):
+    class Page(ReindexMixin, ModelAdmin):
         """Calls the column for a single object, outside a changelist."""
 
-    shown = Page(ProductImage, AdminSite()).search_state(shop[0].images.first())
+    shown = Page(ProductImage, AdminSite()).search_state(shop[0].images.all()[0])
     assert "indexed" in shown
 
 
 def test_the_column_supports_uuid_keys(db: None) -> None:
     poster = Poster.objects.create(name="sea")
 
-    class Page(ReindexMixin, admin.ModelAdmin):
+    class Page(ReindexMixin, ModelAdmin):
         pass
 
     assert "waiting" in Page(Poster, AdminSite()).search_state(poster)
 
 
 def test_a_row_that_is_not_in_the_ledger_has_a_dash(db: None) -> None:
-    class Page(ReindexMixin, admin.ModelAdmin):
+    class Page(ReindexMixin, ModelAdmin):
         pass
 
     product = Product.objects.create(sku="x", slug="x", title="x")

@@ -140,7 +140,7 @@ def test_an_unavailable_queue_raises_nothing_and_is_logged_once(
     for _ in range(3):
         queue.wake()
         queue.flag.clear()
-        queue._rests_until = 0.0
+        queue._silent_until = 0.0
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "nobody listens" in caplog.text
 

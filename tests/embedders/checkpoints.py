@@ -10,7 +10,7 @@ WORDS = (
     "like this one and more photo of the in see query document represent for search"
 )
 PROMPTS = {"query": "represent for search: ", "document": ""}
-TOWER = {
+TOWER: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_hidden_layers": 2,
@@ -129,12 +129,13 @@ def write_idefics3(folder: Path, *, side: int = 32, limit: int = 512) -> Path:
         "max_position_embeddings": limit,
         "pad_token_id": 1,
     }
+    more: dict[str, Any] = {"pad_token_id": 1}  # which only its base class declares
     config = Idefics3Config(
         text_config=text,
         vision_config=TOWER | {"image_size": side, "patch_size": 8},
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        pad_token_id=1,
         scale_factor=2,
+        **more,
     )
     Idefics3ForConditionalGeneration(config).save_pretrained(folder)
     pictures = Idefics3ImageProcessorPil(

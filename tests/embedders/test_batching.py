@@ -69,8 +69,12 @@ class Crowd:
         for text in texts:
             count = len(self.batcher._waiting)
             asked.append(self.ask(text))
-            until(lambda count=count: len(self.batcher._waiting) == count + 1)
+            self.wait_for(count + 1)
         return asked
+
+    def wait_for(self, count: int) -> None:
+        """Return when as many queries wait."""
+        until(lambda: len(self.batcher._waiting) == count)
 
 
 def expected(*texts: str) -> Any:

@@ -83,7 +83,7 @@ def test_an_image_is_stored_under_the_suffix_of_its_format(
 ) -> None:
     (own / "evil.html").write_bytes(draw("blue", kind=kind))
     assert run(str(own))[0] == 0
-    assert ProductImage.objects.get().original.name.endswith(f".{suffix}")
+    assert str(ProductImage.objects.get().original).endswith(f".{suffix}")
 
 
 def test_hidden_and_system_files_are_skipped(own: Path) -> None:

@@ -1,8 +1,17 @@
 """`open_image` with the limits that a shop has by default."""
 
-from functools import partial
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
 
 from mmsearch_app import images
 from mmsearch_app.conf import Settings
+from mmsearch_app.images.open import Source
 
-open_image = partial(images.open_image, **Settings().upload_caps)
+CAPS = Settings().upload_caps
+
+
+def open_image(source: Source | Image.Image, **options: Any) -> Image.Image:
+    return images.open_image(source, **(CAPS | options))

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,8 @@ def uri_of(
 def make_milvus(uri: str | Path, **options: object) -> MilvusIndex:
     """An index with a new collection, where a search finds what was just written."""
     collection = f"test_{uuid.uuid4().hex}"
-    return MilvusIndex(**{"uri": uri, "collection": collection, **PATIENT, **options})
+    given: dict[str, Any] = {"uri": uri, "collection": collection, **PATIENT, **options}
+    return MilvusIndex(**given)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from mmsearch_app.indexes.base import Generation, Index
+from mmsearch_app.indexes.base import Condition, Generation, Index
 from tests.indexes.kit import AHEAD, NASTY, found, record, unit, units, where
 
 Filled: TypeAlias = tuple[Index, Generation]
@@ -143,7 +143,7 @@ class TestConditions:
         ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
     )
     def test_a_condition_selects_matching_records(
-        self, filled: Filled, condition: object, expected: set[str]
+        self, filled: Filled, condition: Condition, expected: set[str]
     ) -> None:
         assert found(*filled, condition) == expected
 
@@ -173,7 +173,7 @@ class TestConditions:
         ],
         ids=str,
     )
-    def test_an_invalid_condition_is_refused(self, filled: Filled, condition: object) -> None:
+    def test_an_invalid_condition_is_refused(self, filled: Filled, condition: Condition) -> None:
         with pytest.raises(ValueError, match=r"number|name"):
             found(*filled, condition)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from mmsearch_app.indexes.base import Generation, Index, Record
 from mmsearch_app.indexes.milvus import MilvusIndex
 from tests.indexes.kit import AHEAD, NASTY, found, record, records, unit, where
+
+NAMELESS: dict[str, Any] = {"": 1}
 
 
 class TestWriting:
@@ -53,7 +56,7 @@ class TestWriting:
             record("bad", np.array([math.inf, 0, 0, 1], dtype=np.float32)),
             record("bad", np.zeros(4, dtype=np.float32)),
             record("bad", np.array([0, 0, 0, 2], dtype=np.float32)),
-            record("bad", np.ones((1, 4), dtype=np.float32) / 2),
+            record("bad", np.full((1, 4), 0.5, dtype=np.float32)),
             record(""),
             record("é" * 257),
             record("bad", product="x" * 513),
@@ -61,7 +64,7 @@ class TestWriting:
             record("bad", price=None),
             record("bad", tags=["x", object()]),
             record("bad", words=["x" * 70_000]),
-            record("bad", **{"": 1}),
+            record("bad", **NAMELESS),
         ],
         ids=[
             "dimension",

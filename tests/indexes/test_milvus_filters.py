@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mmsearch_app.indexes.base import Condition
 from mmsearch_app.indexes.milvus import MilvusIndex
 from mmsearch_app.indexes.milvus.schema import FINGERPRINT, make_index, make_schema
 from mmsearch_app.indexes.records import name_generation
@@ -44,7 +46,7 @@ def add_older_generation(index: MilvusIndex) -> None:
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize(("condition", "expected"), FILTERS)
 def test_old_and_new_files_are_filtered_alike(
-    index: MilvusIndex, condition: object, expected: set[str], *, older: bool
+    index: MilvusIndex, condition: Condition, expected: set[str], *, older: bool
 ) -> None:
     if older:
         add_older_generation(index)
@@ -81,7 +83,8 @@ def test_a_record_with_the_maximum_of_values_is_found_in_a_file(index: MilvusInd
 def test_names_that_look_like_columns_or_wildcards_stay_apart(index: MilvusIndex) -> None:
     generation = index.create(fingerprint="model@1", dimension=4)
     names = ["id", "terms", "source", "least:price", "%", "_", *filter(None, NASTY)]
-    stock = [record(f"r{n}", **{name: n}) for n, name in enumerate(names)]
+    filters: list[dict[str, Any]] = [{name: n} for n, name in enumerate(names)]
+    stock = [record(f"r{n}", **given) for n, given in enumerate(filters)]
     index.upsert(stock, generation=generation.name)
     for n, name in enumerate(names):
         assert found(index, generation, where(name, "in", n)) == {f"r{n}"}

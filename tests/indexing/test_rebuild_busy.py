@@ -44,7 +44,7 @@ def test_a_row_that_loses_its_image_after_the_fill_leaves_the_new_generation(
     rebuilder = Rebuilder(request_rebuild())
     for _ in range(3):
         rebuilder.step()
-    image.original.storage.delete(image.original.name)
+    image.original.storage.delete(str(image.original))
     image.save()
     work()
     finish(rebuilder)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 def test_a_file_replaced_under_the_same_name_is_found_by_reading_files(
     sell: Sell, embedder: CountingEmbedder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    image = sell(pictures=2).images.first()
+    image = sell(pictures=2).images.all()[0]
     work()
     digest = entry(image).digest
     with open(image.original.path, "wb") as file:
@@ -50,8 +50,8 @@ def test_a_deep_reconcile_finds_records_missing_from_the_index(sell: Sell) -> No
 def test_a_deep_reconcile_deletes_records_without_an_entry(sell: Sell) -> None:
     sell(pictures=3)
     work()
-    Entry.objects.filter(object_pk=ProductImage.objects.first().pk).delete()
-    delete_raw(ProductImage.objects.first().pk)
+    Entry.objects.filter(object_pk=ProductImage.objects.all()[0].pk).delete()
+    delete_raw(ProductImage.objects.all()[0].pk)
     assert reconcile(deep=True) == Drift(strays=1)
     assert len(held()) == 2
 
@@ -61,7 +61,7 @@ def test_a_deep_reconcile_finds_records_of_a_dropped_generation(
 ) -> None:
     sell(pictures=2)
     work()
-    Entry.objects.filter(pk=Entry.objects.first().pk).update(generation="an-older-one")
+    Entry.objects.filter(pk=Entry.objects.earliest("pk").pk).update(generation="an-older-one")
     assert reconcile(deep=True) == Drift(lost=1)
 
 
@@ -96,7 +96,7 @@ def test_a_record_with_a_pending_delete_is_left_to_a_worker(sell: Sell) -> None:
     """A worker checks the row first, since another may be writing the record again."""
     sell(pictures=2)
     work()
-    first = Entry.objects.order_by("pk").first()
+    first = Entry.objects.earliest("pk")
     Entry.objects.filter(pk=first.pk).update(present=False, state=State.REMOVED)
     assert reconcile(deep=True) == Drift(changed=1)
     Entry.objects.filter(pk=first.pk).update(present=False, state=State.REMOVED, due_at=None)

@@ -23,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
 ]
+UNUSED: Any = None
 MODEL = SimpleNamespace(supports=lambda _: True, tokenizer=None)
 
 
@@ -31,7 +32,7 @@ MODEL = SimpleNamespace(supports=lambda _: True, tokenizer=None)
     [
         pytest.param(BGEVL, id="torch embedder"),
         pytest.param(StarterEmbedder, id="starter"),
-        pytest.param(lambda: Towers(None, Any, Any, dimension=1, weight=1), id="open clip"),
+        pytest.param(lambda: Towers(UNUSED, UNUSED, UNUSED, dimension=1, weight=1), id="open clip"),
         pytest.param(
             lambda: Encoder(MODEL, prompts={}, image_weight=1), id="sentence transformers"
         ),

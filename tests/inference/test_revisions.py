@@ -21,7 +21,7 @@ from mmsearch_app.testing import IN_MEMORY
 from tests.embedders.kit import CLIP
 
 OLD, NEW = "a" * 40, "b" * 40
-MINE = {"model": "shop/clip", "revision": "main"}
+MINE: dict[str, Any] = {"model": "shop/clip", "revision": "main"}
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def write_llava(folder: Path) -> Path:
         text_config=TEXT | {"model_type": "llama", "vocab_size": len(tokenizer)},
         vision_config=TOWER
         | {"model_type": "clip_vision_model", "image_size": 32, "patch_size": 8},
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_seq_length=16,
     )
     LlavaForConditionalGeneration(config).save_pretrained(folder)

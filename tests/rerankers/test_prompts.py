@@ -134,8 +134,11 @@ def test_the_model_may_choose_its_language() -> None:
 
 
 def test_the_caption_of_the_query_image_is_quoted_in_the_question() -> None:
-    model = Scripted(lambda prompt: "A brown bag." if len(prompt.parts) == 2 and
-                     prompt.parts[1].startswith("Describe") else "{}")  # fmt: skip
+    def describe(prompt: Prompt) -> str:
+        asked = len(prompt.parts) == 2 and str(prompt.parts[1]).startswith("Describe")
+        return "A brown bag." if asked else "{}"
+
+    model = Scripted(describe)
 
     ranking = VisionReranker(model=model, mode="listwise").rerank(QUERIES["both"], products(2))
 

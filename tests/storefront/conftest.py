@@ -53,7 +53,7 @@ def sell() -> Callable[..., Product]:
 @pytest.fixture
 def shop(db: None, sell: Callable[..., Product]) -> dict[str, Product]:
     """Mugs and shirts in three colours, priced 10 to 15, by title."""
-    products = {}
+    products: dict[str, Product] = {}
     for kind in ("mug", "shirt"):
         for colour in COLOURS:
             title = f"{colour} {kind}"
@@ -96,7 +96,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def shelf(transactional_db: None, sell: Callable[..., Product]) -> dict[str, Product]:
-    products = {}
+    products: dict[str, Product] = {}
     for kind in ("mug", "shirt"):
         for colour in ("red", "green", "blue"):
             title = f"{colour} {kind}"

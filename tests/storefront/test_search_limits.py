@@ -85,7 +85,7 @@ def test_a_product_without_an_image_is_searched_by_its_title(client: Client, sho
     bare.categories.add(Category.objects.get(slug="mugs"))
     image = ProductImage(product=bare)
     image.original.save("bare.png", ContentFile(b"not a picture"))
-    response = client.get(SEARCH, {"like": bare.pk, "text": "mug"})
+    response = client.get(SEARCH, {"like": str(bare.pk), "text": "mug"})
     assert response.status_code == 200
     assert titles(response)[0] in {"green mug", "green shirt"}
     assert client.get(SEARCH, {"like": bare.pk}).status_code == 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.template.response import TemplateResponse
 from django.test import Client
 from django.urls import resolve, reverse
 
@@ -71,7 +72,7 @@ def test_every_card_links_to_similar_products(client: Client, shop: Shop) -> Non
 def test_suggestions_are_shown_for_an_image_and_keep_the_filters(
     client: Client, shop: Shop
 ) -> None:
-    key = shop["red mug"].pk
+    key = str(shop["red mug"].pk)
     response = client.get(SEARCH, {"like": key, "price__lte": "14"})
     links = {chip.label: chip.url for chip in response.context["chips"]}
     assert links["in black"] == f"{SEARCH}?like={key}&price__lte=14&text=in+black"
@@ -79,7 +80,7 @@ def test_suggestions_are_shown_for_an_image_and_keep_the_filters(
 
 
 def test_the_current_suggestion_is_marked_and_can_be_removed(client: Client, shop: Shop) -> None:
-    key = shop["red mug"].pk
+    key = str(shop["red mug"].pk)
     response = client.get(SEARCH, {"like": key, "text": "striped"})
     (chip,) = [chip for chip in response.context["chips"] if chip.active]
     assert (chip.label, chip.url) == ("striped", f"{SEARCH}?like={key}")
@@ -94,6 +95,7 @@ def test_cheaper_means_below_the_price_of_the_product(client: Client, shop: Shop
 def test_a_shop_has_suggestions_of_its_own(shop: Shop, rf: Any) -> None:
     view = SearchView.as_view(suggestions=["in tweed"])
     response = view(rf.get(SEARCH, {"like": shop["red mug"].pk}))
+    assert isinstance(response, TemplateResponse)
     assert "in tweed</a>" in response.rendered_content
 
 

@@ -124,7 +124,9 @@ def test_nothing_is_inline_or_from_another_host(shop: Shop, request_: Any) -> No
 
 
 def test_the_style_sheet_affects_nothing_outside_the_app() -> None:
-    source = Path(finders.find("mmsearch/mmsearch.css")).read_text()
+    sheet = finders.find("mmsearch/mmsearch.css")
+    assert sheet is not None
+    source = Path(sheet).read_text()
     css = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
     for block in re.findall(r"([^{}]+)\{", css):
         if not block.strip().startswith("@"):

@@ -35,7 +35,8 @@ def test_a_rebuild_under_way(editor: Client, shop: Any) -> None:
 
 
 def test_an_entry(editor: Client, shop: Any) -> None:
-    html = editor.get(f"{LEDGER}{Entry.objects.first().pk}/change/").text
+    entry = Entry.objects.earliest("pk")
+    html = editor.get(f"{LEDGER}{entry.pk}/change/").text
     assert find_leftovers(html, "de") == set()
     assert "reserviert bis" in html.lower()
 

@@ -29,7 +29,7 @@ CACHE = "cache" if "cache" in _ARGUMENTS else "past_key_values"
 TOWER = "model.vision_embed_tokens.img_processor."
 
 
-class Phi3Vision(Phi3ForCausalLM):  # type: ignore[no-untyped-call]
+class Phi3Vision(Phi3ForCausalLM):
     """A causal language model whose inputs come from `Phi3VisionProcessor`. Thread-safe.
 
     `generate` is that of transformers: with a cache, greedy or sampled, with logits processors

@@ -55,7 +55,8 @@ def running(embedder: Any, **limits: Any) -> Iterator[str]:
 
 
 def client(address: str, **options: Any) -> OpenAICompatibleEmbedder:
-    given = {"base_url": f"{address}/v1", "model": "tiny", "dimension": TestingEmbedder.dimension}
+    given: dict[str, Any] = {"base_url": f"{address}/v1", "model": "tiny"}
+    given["dimension"] = TestingEmbedder.dimension
     return OpenAICompatibleEmbedder(**(given | options))
 
 

@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mmsearch_app.embedders.base import Embedder
 from mmsearch_app.embedders.openai import OpenAICompatibleEmbedder
+from mmsearch_app.embedders.runtime import HubEmbedder
 from mmsearch_app.inference.content import Content
 from tests.model_server import Body, Misdeed, ModelServer, open_picture, serve
 
@@ -17,7 +17,7 @@ KEY = "sk-3ub7K-not-to-be-seen"
 @dataclass(kw_only=True)
 class EmbeddingServer(ModelServer):
     path: ClassVar[str] = "/v1/embeddings"
-    model: Embedder
+    model: HubEmbedder
 
     def answer(self, body: Body) -> Body:
         if "input" in body:
@@ -45,7 +45,7 @@ def read_conversation(messages: list[dict[str, Any]]) -> Content:
     return Content(image=image, text=text)
 
 
-def serving(model: Embedder) -> AbstractContextManager[EmbeddingServer]:
+def serving(model: HubEmbedder) -> AbstractContextManager[EmbeddingServer]:
     return serve(EmbeddingServer(model=model))
 
 

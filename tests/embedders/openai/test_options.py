@@ -119,7 +119,7 @@ def test_a_fingerprint_depends_on_model_and_options_but_not_on_the_address() -> 
         {"longest_side": 512},
         {"documents": "both"},
     ]
-    given = {"base_url": "http://m/v1", "model": "m", "dimension": 16}
+    given: dict[str, Any] = {"base_url": "http://m/v1", "model": "m", "dimension": 16}
     found = [OpenAICompatibleEmbedder(**(given | o)).fingerprint for o in options]
     assert len(set(found)) == len(options)
     moved = OpenAICompatibleEmbedder(**(given | {"base_url": "https://n/v1"}))

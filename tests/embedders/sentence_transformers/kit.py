@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from mmsearch_app.embedders.base import Embedder
+from mmsearch_app.embedders.sentence_transformers.embedder import SentenceTransformersEmbedder
 from mmsearch_app.inference.content import Content
 from tests.pictures import PICTURE
 
@@ -23,7 +23,7 @@ MIXED = [
 ]
 
 
-def one(embedder: Embedder, **content: Any) -> Any:
+def one(embedder: SentenceTransformersEmbedder, **content: Any) -> Any:
     return embedder.embed_queries([Content(**content)])[0]
 
 

@@ -87,7 +87,7 @@ def test_a_query_never_downloads(cache: Path, monkeypatch: pytest.MonkeyPatch) -
     asked: list[bool] = []
     download = huggingface_hub.snapshot_download
 
-    def recorded(*args: Any, **options: Any) -> str:
+    def recorded(*args: Any, **options: Any) -> Any:
         asked.append(not options["local_files_only"])
         return download(*args, **options)
 

@@ -85,7 +85,8 @@ def test_a_path_is_plain_text(embedder: SentenceTransformersEmbedder, tmp_path: 
 
 def test_a_data_uri_is_plain_text(embedder: SentenceTransformersEmbedder) -> None:
     uri = "data:image/png;base64,iVBORw0KGgo="
-    np.testing.assert_allclose(np.linalg.norm(one(embedder, image=RED, text=uri)), 1, atol=1e-6)
+    length = float(np.linalg.norm(one(embedder, image=RED, text=uri)))
+    np.testing.assert_allclose(length, 1, atol=1e-6)
 
 
 def test_lone_surrogates_are_plain_text(embedder: SentenceTransformersEmbedder) -> None:

@@ -89,5 +89,6 @@ def test_a_wrong_option_is_refused_with_the_right_ones(options: Any, told: str) 
 def test_the_fingerprint_changes_only_with_options_that_change_vectors() -> None:
     usual = StarterEmbedder().fingerprint
     assert StarterEmbedder(batch_size=1, threads=2).fingerprint == usual
-    changed = [{"meaning": 2}, {"shape": 1}, {"texture": 1}, {"colour": 1}, {"title": 0.5}]
-    assert len({usual, *(StarterEmbedder(**o).fingerprint for o in changed)}) == 6
+    changed = {"meaning": 2, "shape": 1, "texture": 1, "colour": 1, "title": 0.5}
+    prints = {StarterEmbedder(**{name: value}).fingerprint for name, value in changed.items()}
+    assert len({usual, *prints}) == 6

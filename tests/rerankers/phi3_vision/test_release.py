@@ -39,7 +39,7 @@ def split(folder: Path) -> None:
 
     tensors = load_file(folder / "model.safetensors")
     keys = sorted(tensors)
-    places = {}
+    places: dict[str, str] = {}
     for number, part in ((1, keys[::2]), (2, keys[1::2])):
         name = f"model-0000{number}-of-00002.safetensors"
         save_file({key: tensors[key] for key in part}, folder / name, metadata={"format": "pt"})

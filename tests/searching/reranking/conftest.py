@@ -108,6 +108,7 @@ def server() -> Iterator[ChatServer]:
 @pytest.fixture
 def connect(server: ChatServer) -> Callable[..., ChatVLM]:
     def make(**options: Any) -> ChatVLM:
-        return ChatVLM(**{"base_url": server.base_url, "model": "m", "timeout": 60.0} | options)
+        given: dict[str, Any] = {"base_url": server.base_url, "model": "m", "timeout": 60.0}
+        return ChatVLM(**(given | options))
 
     return make

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-Site = Callable[[str], Any]
+Site = Callable[..., Any]
 ASKED = "/search/?text=red+mug"
 
 
@@ -36,7 +36,7 @@ def waiting(moody: type[Moody], site: Site) -> Site:
     moody.gate.clear()
 
     def visit(path: str = ASKED) -> Page:
-        page = site(path)
+        page: Page = site(path)
         expect(status(page)).to_contain_text("Looking for the best matches")
         return page
 
