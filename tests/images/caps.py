@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from mmsearch_app import images
 from mmsearch_app.conf import Settings
-from mmsearch_app.images.open import Source
+
+if TYPE_CHECKING:
+    from mmsearch_app.images.open import Source
 
 CAPS = Settings().upload_caps
 
