@@ -157,12 +157,7 @@ def queries(jpegs: Sequence[bytes]) -> dict[str, list[Content]]:
 
 
 def print_visitors(
-    embedder: TorchEmbedder,
-    kind: str,
-    contents: Sequence[Content],
-    *,
-    visitors: int,
-    turns: int,
+    embedder: TorchEmbedder, kind: str, contents: Sequence[Content], *, visitors: int, turns: int
 ) -> None:
     """Print queries per second for concurrent visitors, and the median milliseconds of a query."""
     joined = Batcher(embedder, most=16, seconds=600)

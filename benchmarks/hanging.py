@@ -61,11 +61,7 @@ def choose(deadline: float) -> dict[str, Any]:
     """The value of MMSEARCH with the hanging reranker."""
     from mmsearch_app.testing import IN_MEMORY
 
-    return {
-        **IN_MEMORY,
-        "RERANKER": {"BACKEND": f"{__name__}.Hanging"},
-        "RERANK_TIMEOUT": deadline,
-    }
+    return {**IN_MEMORY, "RERANKER": {"BACKEND": f"{__name__}.Hanging"}, "RERANK_TIMEOUT": deadline}
 
 
 def fill() -> None:

@@ -100,9 +100,7 @@ def train_tokenizer(texts: Sequence[str]) -> Any:
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        additional_special_tokens=list(MARKS),
-        **NAMES,
+        tokenizer_object=tokenizer, additional_special_tokens=list(MARKS), **NAMES
     )
 
 

@@ -70,10 +70,7 @@ html_theme_options = {
         "color-sidebar-link-text": "var(--color-foreground-primary)",
         "color-sidebar-link-text--top-level": "var(--color-foreground-primary)",
     },
-    "dark_css_variables": {
-        "color-brand-primary": "#ff9d85",
-        "color-brand-content": "#ff9d85",
-    },
+    "dark_css_variables": {"color-brand-primary": "#ff9d85", "color-brand-content": "#ff9d85"},
 }
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -102,9 +102,7 @@ def _database(url: str) -> dict[str, Any]:
     }
 
 
-DATABASES = {
-    "default": {**_database(os.environ.get("DATABASE_URL", "")), "ATOMIC_REQUESTS": True},
-}
+DATABASES = {"default": {**_database(os.environ.get("DATABASE_URL", "")), "ATOMIC_REQUESTS": True}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -52,8 +52,7 @@ def test_django_runs_the_checks(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting",
-    [{"NOPE": 1}, {"EMBEDDER": {"BACKEND": "no.where"}}, {"LIMIT": 0}],
+    "setting", [{"NOPE": 1}, {"EMBEDDER": {"BACKEND": "no.where"}}, {"LIMIT": 0}]
 )
 def test_e001_a_setting_that_cannot_be_used(settings: Any, setting: dict[str, Any]) -> None:
     settings.MMSEARCH = {**IN_MEMORY, **setting}

@@ -154,10 +154,7 @@ def test_wrong_options_are_named_with_their_key() -> None:
 
 
 def test_options_reach_the_part() -> None:
-    part = {
-        "BACKEND": "mmsearch_app.testing.TestingEmbedder",
-        "OPTIONS": {"fingerprint": "mine"},
-    }
+    part = {"BACKEND": "mmsearch_app.testing.TestingEmbedder", "OPTIONS": {"fingerprint": "mine"}}
     with override_settings(MMSEARCH={**IN_MEMORY, "EMBEDDER": part}):
         assert get_embedder().fingerprint == "mine"
 

@@ -36,7 +36,7 @@ class AnyOf(serializers.ListField):
     """One value, or a list of which any may match. The search checks them against the shop."""
 
     default_error_messages = {  # noqa: RUF012 - DRF's own way
-        "scalar": gettext_lazy("Give a text, a number or a boolean, or a list of them."),
+        "scalar": gettext_lazy("Give a text, a number or a boolean, or a list of them.")
     }
 
     def to_internal_value(self, data: Any) -> list[Any]:

@@ -59,11 +59,7 @@ class InvalidImage(ValueError):
 
 
 def open_image(
-    source: Source | Image.Image,
-    *,
-    max_bytes: int,
-    max_pixels: int,
-    longest_side: int = 1024,
+    source: Source | Image.Image, *, max_bytes: int, max_pixels: int, longest_side: int = 1024
 ) -> Image.Image:
     """Return the image as RGB, upright, flattened on white, without metadata.
 

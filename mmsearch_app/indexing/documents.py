@@ -21,14 +21,7 @@ from mmsearch_app.indexes import Record, Scalar
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.inference import Content
 from mmsearch_app.models import Entry, State
-from mmsearch_app.sources import (
-    ImageSource,
-    entry_key,
-    from_primary,
-    registry,
-    scalar,
-    signature,
-)
+from mmsearch_app.sources import ImageSource, entry_key, from_primary, registry, scalar, signature
 from mmsearch_app.translation import in_english
 
 if TYPE_CHECKING:

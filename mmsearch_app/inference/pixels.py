@@ -72,10 +72,7 @@ def stretch(pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def normalise_pixels(
-    images: Sequence[NDArray[np.uint8 | np.float32]],
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
+    images: Sequence[NDArray[np.uint8 | np.float32]], *, device: torch.device, dtype: torch.dtype
 ) -> torch.Tensor:
     """Stack images to (n, 3, size, size), scaled to 0 to 1 and normalised by `MEAN` and `STD`.
 

@@ -164,10 +164,7 @@ def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def check_layout(
-    found: Mapping[str, tuple[int, ...]],
-    expected: Mapping[str, tuple[int, ...]],
-    *,
-    origin: object,
+    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], *, origin: object
 ) -> None:
     """Raise InvalidWeights unless the keys and shapes are exactly the expected ones."""
     problems = [f"{key} is missing" for key in sorted(expected.keys() - found.keys())]

@@ -178,12 +178,7 @@ class ChatVLM:
         return messages.has_scores(self._ask(prompt, 1, _LOGPROBS, end=self._end(last_moment())))
 
     def _ask(
-        self,
-        prompt: Prompt,
-        max_tokens: int,
-        more: Mapping[str, Any] | None = None,
-        *,
-        end: float,
+        self, prompt: Prompt, max_tokens: int, more: Mapping[str, Any] | None = None, *, end: float
     ) -> Any:
         """The server's answer, by `end`, a time of `time.monotonic`. Raises ModelFailed."""
         if len(prompt.images) > self.max_images:

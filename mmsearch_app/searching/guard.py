@@ -231,9 +231,7 @@ def get_guard() -> Guard[Ranking]:
     """Return the guard through which all threads of this process call the reranker."""
     settings = get_settings()
     return Guard(
-        places=settings.RERANK_CONCURRENCY,
-        queue=settings.RERANK_QUEUE,
-        pause=settings.RERANK_PAUSE,
+        places=settings.RERANK_CONCURRENCY, queue=settings.RERANK_QUEUE, pause=settings.RERANK_PAUSE
     )
 
 

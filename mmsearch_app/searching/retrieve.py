@@ -65,11 +65,7 @@ def searchable() -> Generation:
 
 
 def retrieve(
-    vector: NDArray[np.float32],
-    *,
-    generation: Generation,
-    need: int,
-    scope: Scope,
+    vector: NDArray[np.float32], *, generation: Generation, need: int, scope: Scope
 ) -> list[Hit]:
     """Return up to `need` products, best first, each by its best image that may be shown.
 

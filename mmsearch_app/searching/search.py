@@ -108,9 +108,7 @@ def _scope(query: Query) -> Scope:
     if query.like is None:
         return scope
     return replace(
-        scope,
-        exclude_products=registry.keys_of(query.like),
-        exclude_digests=digests_of(query.like),
+        scope, exclude_products=registry.keys_of(query.like), exclude_digests=digests_of(query.like)
     )
 
 

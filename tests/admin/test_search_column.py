@@ -44,11 +44,7 @@ def test_the_number_of_queries_of_the_column_does_not_grow_with_rows(
 
 
 def test_the_column_keeps_working_beside_editable_cells(boss: Client, shop: list[Product]) -> None:
-    data: dict[str, Any] = {
-        "form-TOTAL_FORMS": 3,
-        "form-INITIAL_FORMS": 3,
-        "_save": "Save",
-    }
+    data: dict[str, Any] = {"form-TOTAL_FORMS": 3, "form-INITIAL_FORMS": 3, "_save": "Save"}
     for place, product in enumerate(Product.objects.all()):
         data[f"form-{place}-id"] = product.pk
         if place:

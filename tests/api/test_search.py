@@ -119,9 +119,7 @@ def test_answers_are_not_cached_by_shared_caches(ask: Ask, catalogue: Any) -> No
 
 def test_the_number_of_queries_does_not_grow_with_the_answer(ask: Ask, catalogue: Any) -> None:
     ask(text="red")
-    with CaptureQueriesContext(
-        connection,
-    ) as few:
+    with CaptureQueriesContext(connection) as few:
         assert len(titles(ask(text="red", limit=1))) == 1
     with CaptureQueriesContext(connection) as many:
         assert len(titles(ask(text="red", limit=9))) == 9

@@ -66,9 +66,7 @@ def test_the_tasks_have_names_for_beat_and_need_no_autodiscovery(shop: Shop) -> 
     assert names == "['mmsearch.drain', 'mmsearch.reconcile']\n"
 
 
-def test_an_unreachable_broker_breaks_no_save_and_is_logged_once(
-    shop_with: ShopWith,
-) -> None:
+def test_an_unreachable_broker_breaks_no_save_and_is_logged_once(shop_with: ShopWith) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     shop = shop_with(APP, SHOP_BROKER=f"amqp://127.0.0.1:{port}//", SHOP_TIMEOUT="0.1")

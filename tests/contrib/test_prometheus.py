@@ -204,9 +204,7 @@ def test_several_processes_are_summed_and_the_state_is_reported_once(
     assert told.count('mmsearch_entries{state="indexed"} 2.0') == 1
 
 
-def test_without_the_library_the_error_says_what_to_install(
-    shop_with: Callable[..., Shop],
-) -> None:
+def test_without_the_library_the_error_says_what_to_install(shop_with: Callable[..., Shop]) -> None:
     code = "import sys, django\nsys.modules['prometheus_client'] = None\ndjango.setup()"
     shop = shop_with("mmsearch_app.contrib.prometheus")
     assert "pip install 'mmsearch[prometheus]'" in shop.fail(code)

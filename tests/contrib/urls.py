@@ -8,9 +8,6 @@ from mmsearch_app.contrib.prometheus.registries import build_registry
 
 urlpatterns = [
     path("", include("example_shop.urls")),
-    path(
-        "health/",
-        HealthCheckView.as_view(checks=["mmsearch_app.contrib.health.ProductSearch"]),
-    ),
+    path("health/", HealthCheckView.as_view(checks=["mmsearch_app.contrib.health.ProductSearch"])),
     path("metrics/", PrometheusDjangoView.as_view(registry=build_registry())),
 ]

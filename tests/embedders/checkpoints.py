@@ -139,9 +139,7 @@ def write_idefics3(folder: Path, *, side: int = 32, limit: int = 512) -> Path:
     )
     Idefics3ForConditionalGeneration(config).save_pretrained(folder)
     pictures = Idefics3ImageProcessorPil(
-        size={"longest_edge": side},
-        max_image_size={"longest_edge": side},
-        do_image_splitting=False,
+        size={"longest_edge": side}, max_image_size={"longest_edge": side}, do_image_splitting=False
     )
     Idefics3Processor(
         image_processor=pictures,

@@ -27,11 +27,7 @@ def test_the_measures_are_those_of_the_papers() -> None:
 
 
 def test_a_composed_question_is_also_asked_by_each_half(shop: Catalogue) -> None:
-    question = {
-        "like": shop["red mug"].pk,
-        "text": "shirt",
-        "relevant": [shop["red shirt"].pk],
-    }
+    question = {"like": shop["red mug"].pk, "text": "shirt", "relevant": [shop["red shirt"].pk]}
     table = evaluate([Judged.from_json(question)], k=3)
     assert list(table) == ["composed", "composed, words only", "composed, picture only"]
     assert table["composed"]["recall@1"] == 1

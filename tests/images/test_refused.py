@@ -79,9 +79,7 @@ def test_the_pixel_cap_is_exact() -> None:
     assert code_of(data, max_pixels=4_999) == "too_many_pixels"
 
 
-def test_a_limit_above_pillows_neither_warns_nor_raises(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_limit_above_pillows_neither_warns_nor_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -88,9 +88,7 @@ class TestSearching:
             index.search(AHEAD, generation=generation.name, limit=limit)
 
     @pytest.mark.parametrize(
-        "query",
-        [[1, 0, 0], [0, 0, 0, 0], [math.nan, 0, 0, 0]],
-        ids=["dimension", "zero", "nan"],
+        "query", [[1, 0, 0], [0, 0, 0, 0], [math.nan, 0, 0, 0]], ids=["dimension", "zero", "nan"]
     )
     def test_a_zero_vector_is_refused(
         self, index: Index, generation: Generation, query: list[float]

@@ -145,9 +145,7 @@ def test_the_command_can_leave_the_work_to_a_worker(shop: Catalogue) -> None:
     assert live() == before
 
 
-def test_reindexing_one_source_embeds_only_its_images_again(
-    shop: Catalogue,
-) -> None:
+def test_reindexing_one_source_embeds_only_its_images_again(shop: Catalogue) -> None:
     from tests.shapes.models import Poster
 
     embedder: Any = get_embedder()

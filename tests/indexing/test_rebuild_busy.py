@@ -178,10 +178,7 @@ def test_the_rebuild_waits_idle_for_a_transaction_that_locks_an_entry(shop: Cata
         assert locked.wait(120)
         rebuild_index()
 
-    in_threads(
-        lambda: hold(shop["red mug"].images.get(), locked, delete=False),
-        rebuild_then,
-    )
+    in_threads(lambda: hold(shop["red mug"].images.get(), locked, delete=False), rebuild_then)
     assert embedder.documents - before <= 6 + 2
     work()
     assert len(held()) == 6

@@ -30,9 +30,7 @@ def switch_once(embedder: EmbedderWithMoods, switch: Callable[[], object]) -> No
     embedder.before = act
 
 
-def test_a_running_batch_whose_generation_is_dropped_goes_to_the_new_one(
-    shop: Catalogue,
-) -> None:
+def test_a_running_batch_whose_generation_is_dropped_goes_to_the_new_one(shop: Catalogue) -> None:
     embedder: Any = get_embedder()
     shop["red mug"].title = "zebra"
     shop["red mug"].save()
@@ -43,9 +41,7 @@ def test_a_running_batch_whose_generation_is_dropped_goes_to_the_new_one(
     assert reconcile(deep=True) == Drift()
 
 
-def test_a_batch_that_the_old_model_wrote_after_the_switch_is_done_again(
-    shop: Catalogue,
-) -> None:
+def test_a_batch_that_the_old_model_wrote_after_the_switch_is_done_again(shop: Catalogue) -> None:
     old: Any = get_embedder()
 
     def switch() -> None:

@@ -49,9 +49,7 @@ def test_a_rollback_leaves_no_entry(sell: Sell) -> None:
 
 def test_a_save_makes_one_extra_query(sell: Sell) -> None:
     image = sell().images.get()
-    with CaptureQueriesContext(
-        connection,
-    ) as with_search:
+    with CaptureQueriesContext(connection) as with_search:
         image.save()
     with deaf(ProductImage), CaptureQueriesContext(connection) as without:
         image.save()

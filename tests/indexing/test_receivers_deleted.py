@@ -113,9 +113,7 @@ def test_a_key_assigned_as_text_is_normalised(db: None, write: Any) -> None:
     assert Entry.objects.count() == 1
 
 
-def test_a_product_whose_key_is_text_is_excluded_from_its_similar_products(
-    db: None,
-) -> None:
+def test_a_product_whose_key_is_text_is_excluded_from_its_similar_products(db: None) -> None:
     first = Poster.objects.create(name="red one", picture=picture_file())
     Poster.objects.create(name="red two", picture=picture_file(side=48))
     work()

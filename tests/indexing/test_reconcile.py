@@ -91,10 +91,7 @@ def test_due_entries_are_not_marked_again(sell: Sell) -> None:
 
 
 def test_failed_entries_are_left_alone_until_they_change(sell: Sell, use: Any) -> None:
-    use(
-        MAX_ATTEMPTS=1,
-        EMBEDDER={"BACKEND": "tests.shop.EmbedderWithMoods"},
-    )
+    use(MAX_ATTEMPTS=1, EMBEDDER={"BACKEND": "tests.shop.EmbedderWithMoods"})
     image = add_picture(sell(pictures=0), "black")
     work()
     assert entry(image).state == State.FAILED

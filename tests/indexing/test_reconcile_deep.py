@@ -56,9 +56,7 @@ def test_a_deep_reconcile_deletes_records_without_an_entry(sell: Sell) -> None:
     assert len(held()) == 2
 
 
-def test_a_deep_reconcile_finds_records_of_a_dropped_generation(
-    sell: Sell,
-) -> None:
+def test_a_deep_reconcile_finds_records_of_a_dropped_generation(sell: Sell) -> None:
     sell(pictures=2)
     work()
     Entry.objects.filter(pk=Entry.objects.earliest("pk").pk).update(generation="an-older-one")

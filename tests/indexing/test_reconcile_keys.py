@@ -12,16 +12,7 @@ from mmsearch_app.indexing.rebuild import rebuild_index
 from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Entry, State
 from tests.shapes.models import Poster
-from tests.shop import (
-    IMAGES,
-    EmbedderWithMoods,
-    Sell,
-    add_picture,
-    entry,
-    held,
-    picture_file,
-    work,
-)
+from tests.shop import IMAGES, EmbedderWithMoods, Sell, add_picture, entry, held, picture_file, work
 
 pytestmark = pytest.mark.django_db
 

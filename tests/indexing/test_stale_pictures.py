@@ -140,9 +140,7 @@ def test_a_product_is_found_even_if_the_user_may_not_see_one_of_its_images(
     assert [hit.image for hit in ask()] == [blue]
 
 
-def test_an_image_moved_to_another_product_leaves_the_old_product_findable(
-    sell: Sell,
-) -> None:
+def test_an_image_moved_to_another_product_leaves_the_old_product_findable(sell: Sell) -> None:
     red, blue = offer(sell, "mug", 1, 0.25)
     (half,) = offer(sell, "cup", 0.5)
     work()

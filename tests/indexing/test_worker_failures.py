@@ -165,9 +165,7 @@ class Titled(ImageSource):
     title = "headline"
 
 
-def test_a_property_that_raises_does_not_stop_other_rows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_property_that_raises_does_not_stop_other_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     def headline(self: Poster) -> str:
         if self.name == "bad":
             raise ZeroDivisionError("division by zero")

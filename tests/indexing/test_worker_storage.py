@@ -14,16 +14,7 @@ from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
 from tests.indexing.rebuilding import live
 from tests.shapes.models import Poster
-from tests.shop import (
-    Catalogue,
-    Sell,
-    add_picture,
-    entry,
-    held,
-    make_due,
-    picture_file,
-    work,
-)
+from tests.shop import Catalogue, Sell, add_picture, entry, held, make_due, picture_file, work
 
 pytestmark = pytest.mark.django_db
 

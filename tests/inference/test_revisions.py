@@ -56,8 +56,7 @@ def make(kind: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind",
-    ["bge-vl", "bge-m3", "visualized", "open-clip", "sentence-transformers", "reranker"],
+    "kind", ["bge-vl", "bge-m3", "visualized", "open-clip", "sentence-transformers", "reranker"]
 )
 def test_machines_with_different_commits_of_a_branch_have_different_fingerprints(
     cache: Path, kind: str

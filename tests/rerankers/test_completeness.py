@@ -77,9 +77,7 @@ def test_every_kind_of_query_is_answered(load: Callable[..., Any], mode: str, na
     assert bool(ranking.caption) == (QUERIES[name].image is not None)
 
 
-def test_candidates_without_any_image_are_ranked_by_their_titles(
-    load: Callable[..., Any],
-) -> None:
+def test_candidates_without_any_image_are_ranked_by_their_titles(load: Callable[..., Any]) -> None:
     reranker = VisionReranker(model=load("idefics3"))
     candidates = [type(item)(text=item.text) for item in products(4)]
 

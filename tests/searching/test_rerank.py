@@ -97,9 +97,7 @@ def test_the_model_sees_the_question_and_every_candidates_image_and_title(
     assert all(c.image is not None and "red mug" in (c.text or "") for c in candidates)
 
 
-def test_a_candidate_without_a_readable_image_is_shown_by_its_title(
-    reranker: Backwards,
-) -> None:
+def test_a_candidate_without_a_readable_image_is_shown_by_its_title(reranker: Backwards) -> None:
     import os
 
     from example_shop.models import ProductImage

@@ -116,9 +116,7 @@ def test_words_alone_go_straight_to_a_link(site: Callable[[str], Page], live_ser
     expect(first_title(page)).to_have_text("red mug")
 
 
-def test_changing_words_on_the_results_page_keeps_the_image(
-    site: Callable[[str], Page],
-) -> None:
+def test_changing_words_on_the_results_page_keeps_the_image(site: Callable[[str], Page]) -> None:
     page = site("/")
     drop(page, "drop", draw("green"))
     page.get_by_role("button", name="Search").click()

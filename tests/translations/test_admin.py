@@ -63,10 +63,7 @@ def test_errors_of_the_ledger_are_shown_in_the_editors_language(
     [
         ("", ""),
         ("The file is missing: a/b: c.png", "Die Datei fehlt: a/b: c.png"),
-        (
-            "This file is too large: at most 64 MB.",
-            "Diese Datei ist zu groß: höchstens 64 MB.",
-        ),
+        ("This file is too large: at most 64 MB.", "Diese Datei ist zu groß: höchstens 64 MB."),
         ("OSError: 100 % wrong (%s)", "OSError: 100 % wrong (%s)"),
     ],
 )

@@ -15,10 +15,7 @@ from example_shop.catalogue.patterns import Cloth
 
 from .parts import seam, sew, trim
 
-_STAGES = (
-    (STUDIO, Pose(zoom=1.04, dx=18, dy=36)),
-    (COOL_STUDIO, Pose(zoom=1.08, dy=24, turn=-3)),
-)
+_STAGES = ((STUDIO, Pose(zoom=1.04, dx=18, dy=36)), (COOL_STUDIO, Pose(zoom=1.08, dy=24, turn=-3)))
 _SHADOWS = ((322, 424, 228, 15), (320, 470, 196, 16))
 
 

@@ -19,14 +19,7 @@ from mmsearch_app.embedders.sentence_transformers.encoder import (
     Role,
     load_encoder,
 )
-from mmsearch_app.inference import (
-    Content,
-    Release,
-    fetch,
-    find_gap,
-    require_origin,
-    require_share,
-)
+from mmsearch_app.inference import Content, Release, fetch, find_gap, require_origin, require_share
 
 if TYPE_CHECKING:
     import torch

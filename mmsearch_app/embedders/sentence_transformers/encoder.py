@@ -53,11 +53,7 @@ class Encoder:
         self._lock = Lock()
 
     def encode(
-        self,
-        images: Sequence[Image.Image] | None,
-        texts: Sequence[str] | None,
-        *,
-        role: Role,
+        self, images: Sequence[Image.Image] | None, texts: Sequence[str] | None, *, role: Role
     ) -> torch.Tensor:
         """Return one row per input, float32, on the model's device; not normalised.
 
@@ -75,11 +71,7 @@ class Encoder:
         return self._image_weight * seen + (1 - self._image_weight) * said
 
     def _run(
-        self,
-        images: Sequence[Image.Image] | None,
-        texts: Sequence[str] | None,
-        *,
-        role: Role,
+        self, images: Sequence[Image.Image] | None, texts: Sequence[str] | None, *, role: Role
     ) -> torch.Tensor:
         # Inputs are dicts, because the library would open a plain string that looks like an
         # address or a path. The image comes first: the order of the keys changes the vector.

@@ -93,11 +93,7 @@ BGE_ARCHITECTURES = {
     ),
 }
 
-RENAMED = {
-    "text.": "bge_",
-    "vision.": "model_visual.visual.",
-    "projection.": "visual_proj.",
-}
+RENAMED = {"text.": "bge_", "vision.": "model_visual.visual.", "projection.": "visual_proj."}
 
 
 def name_released(key: str) -> str:

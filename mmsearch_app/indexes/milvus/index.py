@@ -144,10 +144,7 @@ class MilvusIndex:
         wanted = limit * SPARE
         while len(best) < limit:
             expression = select(
-                conditions,
-                flat=flat,
-                without=[*exclude_products, *best],
-                without_ids=exclude_ids,
+                conditions, flat=flat, without=[*exclude_products, *best], without_ids=exclude_ids
             )
             asked = min(wanted, MAX_LIMIT)
             hits = self._hits(unit, generation, expression, limit=asked)

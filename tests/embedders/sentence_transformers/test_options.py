@@ -85,9 +85,7 @@ def test_prompts_can_be_replaced(models: Path) -> None:
     )
 
 
-def test_a_wrong_dimension_is_an_error_that_names_the_right_one(
-    models: Path,
-) -> None:
+def test_a_wrong_dimension_is_an_error_that_names_the_right_one(models: Path) -> None:
     wrong = SentenceTransformersEmbedder(path=models / "clip", dimension=512)
     with pytest.raises(ValueError, match=r"have 16 dimensions: set dimension=16\."):
         wrong.embed_queries([Content(text="red")])

@@ -79,9 +79,7 @@ def test_a_very_long_image_is_cut_before_it_is_resized(
 # Text models
 
 
-def test_a_text_model_embeds_the_title_of_an_image(
-    words: SentenceTransformersEmbedder,
-) -> None:
+def test_a_text_model_embeds_the_title_of_an_image(words: SentenceTransformersEmbedder) -> None:
     with_picture, without = words.embed_documents(
         [Content(image=RED, text="red shoe"), Content(text="red shoe")]
     )
@@ -95,9 +93,7 @@ def test_an_image_without_a_title_does_not_stop_a_worker(
     np.testing.assert_allclose(blank, empty, atol=1e-6)
 
 
-def test_a_text_model_refuses_an_image_query(
-    words: SentenceTransformersEmbedder,
-) -> None:
+def test_a_text_model_refuses_an_image_query(words: SentenceTransformersEmbedder) -> None:
     words.warm_up()
     with pytest.raises(ValueError, match="embeds texts only"):
         one(words, image=RED)

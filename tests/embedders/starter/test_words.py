@@ -29,9 +29,7 @@ def test_shop_words_are_replaced_by_plain_words(text: str, plain: str) -> None:
 
 
 @needs_weights
-def test_the_table_has_only_words_that_the_encoder_gets_wrong(
-    embedder: StarterEmbedder,
-) -> None:
+def test_the_table_has_only_words_that_the_encoder_gets_wrong(embedder: StarterEmbedder) -> None:
     text = files("mmsearch_app.embedders.starter").joinpath("data/shop_words.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
     assert embedder._models is not None

@@ -48,11 +48,7 @@ def test_a_chat_server_ranks_a_search(mugs: Mugs, use: Use) -> None:
 
 @pytest.mark.parametrize(
     ("reply", "repairs"),
-    [
-        (grade(1, 2, 3), 3),
-        (grade(1, 2, 3, 4, 5, 6, 7), 1),
-        (grade(1, 2, 3, 4, 5, 66), 1),
-    ],
+    [(grade(1, 2, 3), 3), (grade(1, 2, 3, 4, 5, 6, 7), 1), (grade(1, 2, 3, 4, 5, 66), 1)],
 )
 def test_repairs_are_counted_in_the_answer(mugs: Mugs, use: Use, reply: str, repairs: int) -> None:
     with chatting(say(reply)) as server:

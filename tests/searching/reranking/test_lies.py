@@ -69,9 +69,7 @@ def test_grades_are_repaired_and_counted(reply: str, order: str, repairs: int) -
 
 
 @pytest.mark.parametrize(
-    ("reply", "order", "repairs"),
-    [row[1:] for row in RANKINGS],
-    ids=[row[0] for row in RANKINGS],
+    ("reply", "order", "repairs"), [row[1:] for row in RANKINGS], ids=[row[0] for row in RANKINGS]
 )
 def test_a_list_is_repaired_and_counted(reply: str, order: str, repairs: int) -> None:
     found = ask(reply, mode="listwise")
