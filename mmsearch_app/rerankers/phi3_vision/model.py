@@ -126,7 +126,7 @@ class Phi3Vision(Phi3ForCausalLM):
         logits: Tensor = self(**inputs, logits_to_keep=1, use_cache=False).logits
         return logits[:, -1].float()
 
-    def prepare_inputs_for_generation(
+    def prepare_inputs_for_generation(  # type: ignore[override]
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
@@ -145,7 +145,7 @@ class Phi3Vision(Phi3ForCausalLM):
         if begun and self._outgrows(input_ids, attention_mask, added):
             stale = {CACHE, "next_sequence_length", "cache_position"} & kwargs.keys()
             kwargs |= dict.fromkeys(stale)
-        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[no-untyped-call]
             input_ids, attention_mask=attention_mask, **kwargs
         )
         inputs.pop("inputs_embeds", None)  # transformers 4 names it, and `forward` makes its own
