@@ -41,7 +41,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
         for build in (get_embedder, get_index, get_reranker):
             build()
     except ImproperlyConfigured as error:
-        hint = "Correct this value of MMSEARCH; the README lists its keys."
+        hint = "Correct this value of MMSEARCH; see the documentation's page of settings."
         return [Error(str(error), hint=hint, id="mmsearch_app.E001")]
     return [*_check_cache(), *_check_thread()]
 
