@@ -11,7 +11,7 @@ import pytest
 
 from mmsearch_app.indexing import ledger, loop, notify
 from mmsearch_app.indexing.loop import WorkerLoop
-from tests.searching.reranking.test_forked import works_in_child
+from tests.forking import works_in_child
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),

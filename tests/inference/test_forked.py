@@ -17,7 +17,7 @@ from mmsearch_app.embedders.starter import StarterEmbedder
 from mmsearch_app.inference.endpoint import Endpoint
 from mmsearch_app.inference.words import WordTokenizer
 from mmsearch_app.testing import TestingEmbedder
-from tests.searching.reranking.test_forked import works_in_child
+from tests.forking import works_in_child
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),

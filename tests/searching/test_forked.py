@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from mmsearch_app import search
-from tests.searching.reranking.test_forked import works_in_child
+from tests.forking import works_in_child
 from tests.shop import Catalogue
 from tests.shop_kit import work_again
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from mmsearch_app import backends
 from mmsearch_app.rerankers.chat import Abilities, ChatVLM
 from mmsearch_app.rerankers.local import LocalVLM
 from mmsearch_app.searching.guard import Guard, get_guard
+from tests.forking import works_in_child
 from tests.searching.reranking.guarding import fill, run
 from tests.waiting import until
 
@@ -21,25 +21,6 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
 ]
-
-
-def works_in_child(work: Callable[[], bool]) -> bool:
-    """Whether the function returns true in a forked child that ends in time."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if work() else 1)
-        finally:
-            os._exit(2)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status == 0
-        time.sleep(0.01)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return False
 
 
 def test_a_guard_starts_empty_after_a_fork(gate: threading.Event, start: Any) -> None:
