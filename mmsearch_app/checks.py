@@ -169,7 +169,7 @@ def _leads_somewhere(model: Any, dotted: str) -> bool:
 
 
 def _check_dependencies(source: ImageSource) -> Iterator[CheckMessage]:
-    for label, path in source.depends_on.items():
+    for label, path in source.dependencies:
         if wrong := _find_fault(source.model, label, path):
             yield Error(
                 f"{source!r}: depends_on[{label!r}] = {path!r}: {wrong}",

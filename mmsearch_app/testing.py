@@ -13,7 +13,7 @@ from django.core.signals import setting_changed
 from numpy.typing import NDArray
 
 from mmsearch_app.inference import Content
-from mmsearch_app.sources import ImageSource, registry
+from mmsearch_app.sources import ImageSource, forget_logged, registry
 
 __all__ = ["IN_MEMORY", "TestingEmbedder", "index_everything", "registered", "reset"]
 
@@ -100,3 +100,4 @@ def reset() -> None:
     An index in memory loses its content. `override_settings(MMSEARCH=…)` does this by itself.
     """
     setting_changed.send(sender=None, setting="MMSEARCH", value=None, enter=False)
+    forget_logged()

@@ -10,7 +10,7 @@ import numpy as np
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
-from django.http import QueryDict
+from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from numpy.typing import NDArray
@@ -65,12 +65,12 @@ class InspectorForm(forms.Form):
         for name in ("text", "without", "filters"):
             self.fields[name].widget.attrs["class"] = "vTextField"
 
-    def build_query(self, *, user: Any) -> Query:
+    def build_query(self, request: HttpRequest) -> Query:
         """Build the query. Raises InvalidQuery."""
         given = self.cleaned_data
         image = given["image"]
         if not image and given["query"]:
-            image = tickets.redeem(given["query"], user=user).image
+            image = tickets.redeem(given["query"]).image
         return build_query(
             text=given["text"],
             image=image or None,
@@ -78,7 +78,8 @@ class InspectorForm(forms.Form):
             without=given["without"],
             filters=dict(QueryDict(given["filters"]).lists()),
             limit=given["limit"],
-            user=user,
+            user=request.user,
+            request=request,
         )
 
     def clean_compare(self) -> Model | None:

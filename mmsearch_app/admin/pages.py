@@ -151,7 +151,7 @@ class EntryPages(_ModelAdmin):
         if form.is_bound and form.is_valid():
             try:
                 inspection = run_inspection(
-                    form.build_query(user=request.user), product=form.cleaned_data["compare"]
+                    form.build_query(request), product=form.cleaned_data["compare"]
                 )
             except tickets.TicketError as error:
                 asked.pop("query")

@@ -107,7 +107,7 @@ class SearchAPIView(PublicView):
         """
         asked = _read(request)
         wanted = asked.pop("rerank")
-        found = search(**asked, rerank=False, user=request.user)
+        found = search(**asked, rerank=False, user=request.user, request=request)
         token = tickets.issue(found)
         if not wanted:
             return self.respond(found, token=token, rerank="off")
@@ -126,7 +126,7 @@ class PageView(PublicView):
         asked = PageQuestion(data=request.query_params)
         asked.is_valid(raise_exception=True)
         offset = asked.validated_data["offset"]
-        query = tickets.redeem(token, user=request.user)
+        query = tickets.redeem(token, user=request.user, request=request)
         found = apply_known(answer(replace(query, offset=offset, rerank=False)))
         return self.respond(found, token=token, rerank=_status(found))
 
@@ -142,7 +142,7 @@ class RerankView(PublicView):
         the status is then "failed", a note says why, and the next request tries again. 503 with
         `Retry-After` if the reranker's queue is full.
         """
-        found = tickets.rerank_late(token, user=request.user)
+        found = tickets.rerank_late(token, user=request.user, request=request)
         status = _status(found)
         return self.respond(found, token=token, rerank="failed" if status == "pending" else status)
 

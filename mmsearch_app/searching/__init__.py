@@ -7,6 +7,6 @@ from mmsearch_app.searching.filters import MAX_VALUE_LENGTH, MAX_VALUES, FilterS
 from mmsearch_app.searching.guard import Busy, Guard, get_guard
 from mmsearch_app.searching.query import Answer, Hit, InvalidQuery, Query, SearchUnavailable
 from mmsearch_app.searching.rerank import apply_known, is_offered
-from mmsearch_app.searching.retrieve import searchable, title_of, url_of
+from mmsearch_app.searching.retrieve import searchable
 from mmsearch_app.searching.search import answer, search
 from mmsearch_app.searching.tickets import Expired, Forged

@@ -18,7 +18,7 @@ from mmsearch_app import images
 from mmsearch_app.conf import get_settings
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import InvalidQuery, Query
-from mmsearch_app.sources import registry
+from mmsearch_app.sources import registry, visible_rows
 
 
 def build_query(
@@ -32,19 +32,21 @@ def build_query(
     rerank: bool = True,
     user: Any = None,
     offset: int = 0,
+    request: Any = None,
 ) -> Query:
     """Check the arguments of `search` and open the image. Raises InvalidQuery."""
     settings = get_settings()
     query = Query(
         text=_words("text", text),
         image=_image(image),
-        like=_product(like, user),
+        like=_product(like, user, request),
         without=_words("without", without),
         filters=_filters(filters),
         limit=_number("limit", limit, default=settings.LIMIT, least=1, most=settings.MAX_LIMIT),
         offset=_number("offset", offset, default=0, least=0, most=settings.MAX_OFFSET),
         rerank=rerank,
         user=user,
+        request=request,
     )
     if not query.text and query.image is None and query.like is None:
         msg = gettext("Give a picture, words, or a product to start from.")
@@ -106,7 +108,7 @@ def _number(name: str, value: int | None, *, default: int, least: int, most: int
     return number
 
 
-def _product(like: Any, user: Any) -> Model | None:
+def _product(like: Any, user: Any, request: Any) -> Model | None:
     """Return the product that `like` is or names, or None if it is empty.
 
     A product found by its key must have an image that `user` may see. Raises InvalidQuery.
@@ -116,7 +118,7 @@ def _product(like: Any, user: Any) -> Model | None:
     if isinstance(like, Model):
         if registry.keys_of(like):
             return like
-    elif found := next((p for p in find_products(like) if _is_visible(p, user)), None):
+    elif found := next((p for p in find_products(like) if _is_visible(p, user, request)), None):
         return found
     msg = gettext("There is no product %(product)r with a picture to start from.")
     raise InvalidQuery(msg % {"product": like}, field="like")
@@ -143,6 +145,8 @@ def _by_key(model: type[Model], key: Any) -> Model | None:
         return None
 
 
-def _is_visible(product: Model, user: Any) -> bool:
+def _is_visible(product: Model, user: Any, request: Any) -> bool:
     shown = registry.showing(product)
-    return any(source.visible_to(rows, user).exists() for source, rows in shown)
+    return any(
+        visible_rows(source, rows, user=user, request=request).exists() for source, rows in shown
+    )

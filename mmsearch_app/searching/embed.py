@@ -18,8 +18,7 @@ from mmsearch_app.embedders import check_vectors
 from mmsearch_app.indexes import Generation
 from mmsearch_app.inference import Content
 from mmsearch_app.searching.query import InvalidQuery, Query, SearchUnavailable
-from mmsearch_app.searching.retrieve import title_of
-from mmsearch_app.sources import ImageSource, entry_key, registry
+from mmsearch_app.sources import ImageSource, entry_key, registry, title_of
 from mmsearch_app.translation import in_english
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def query_content(query: Query) -> Content:
     if not query.text:
         msg = gettext("This product has no picture to start from; give words or a picture.")
         raise InvalidQuery(msg, field="like")
-    return Content(text=f"{title_of(query.like, _rows(query.like))} {query.text}")
+    return Content(text=f"{_title(query.like)} {query.text}")
 
 
 def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
@@ -93,6 +92,13 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 def _rows(product: Model) -> Iterator[tuple[ImageSource, Model]]:
     for source, rows in registry.showing(product):
         yield from ((source, row) for row in rows)
+
+
+def _title(product: Model) -> str:
+    """Return the first title that the product's rows have, else the product's name."""
+    rows = [*_rows(product)]
+    titles = (title_of(source, row, product) for source, row in rows)
+    return next(titles, "") or str(product)
 
 
 def _stored_vector(product: Model, generation: Generation) -> NDArray[np.float32] | None:

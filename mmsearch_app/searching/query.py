@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -53,8 +53,15 @@ class Query:
     offset: int = 0
     rerank: bool = True
     user: Any = None
+    request: Any = field(default=None, repr=False, compare=False)
+    """The visitor's request, for the sources' `visible_to`; it is never cached or pickled."""
     vector: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """The query's embedding, if it is known already."""
+
+    def __getstate__(self) -> list[Any]:
+        """Return what is pickled: every value but the request."""
+        names = [one.name for one in fields(self)]
+        return [None if name == "request" else getattr(self, name) for name in names]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +78,11 @@ class Hit:
     """Why it was found: plain text written by a model; escape it."""
     title: str = ""
     url: str = ""
-    """Address of the product's page: its `get_absolute_url()`, or ""."""
+    """Address of the product's page, as its source's `get_url` returns it, or ""."""
     image_url: str = ""
+    """Address of the picture, as its source's `get_image_url` returns it, or ""."""
+    image_srcset: str = ""
+    """The same picture in several sizes, as its source's `get_image_srcset` returns it, or ""."""
     source: str = ""
     """Name of the source that `image` is a row of."""
 

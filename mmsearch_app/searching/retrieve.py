@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +18,19 @@ from mmsearch_app.indexes import Generation, Match
 from mmsearch_app.models import Rebuild
 from mmsearch_app.searching.filters import FilterValue
 from mmsearch_app.searching.query import Hit, SearchUnavailable
-from mmsearch_app.sources import ImageSource, entry_key, registry
+from mmsearch_app.sources import (
+    ImageSource,
+    entry_key,
+    file_of,
+    image_srcset_of,
+    image_url_of,
+    load_rows,
+    product_of,
+    registry,
+    title_of,
+    url_of,
+    visible_rows,
+)
 
 log = logging.getLogger(__name__)
 _MAX_LIMIT = 16_384
@@ -35,6 +47,7 @@ class Scope:
 
     filters: Sequence[FilterValue] = ()
     user: Any = None
+    request: Any = None
     exclude_products: Sequence[str] = ()
     exclude_digests: frozenset[str] = frozenset()
     """Images of the reference product: they are not shown under another product either."""
@@ -161,33 +174,23 @@ def _rows(source: ImageSource, pks: Sequence[str], scope: Scope) -> list[Model]:
     for wanted in scope.filters:
         rows = wanted.narrow(source, rows)
     rows = rows.filter(pk__in=source.valid_keys(pks))
-    return list(source.visible_to(rows, scope.user))
+    seen = visible_rows(source, rows, user=scope.user, request=scope.request)
+    return load_rows(source, seen)
 
 
 def _hit(source: ImageSource, row: Model, *, score: float) -> tuple[str, Hit] | None:
     """Return the product's key and the hit, or None if the row has no product or image now."""
-    product, file = source.get_product(row), source.get_file(row)
-    if product is None or file is None:
+    product = product_of(source, row)
+    if product is None or file_of(source, row) is None:
         return None
     hit = Hit(
         product=product,
         image=row,
         score=score,
-        title=title_of(product, [(source, row)]),
-        url=url_of(product),
-        image_url=file.url,
+        title=title_of(source, row, product),
+        url=url_of(source, product),
+        image_url=image_url_of(source, row),
+        image_srcset=image_srcset_of(source, row),
         source=source.name,
     )
     return source.product_key(product), hit
-
-
-def title_of(product: Model, rows: Iterable[tuple[ImageSource, Model]]) -> str:
-    """Return the first title that the product's rows have, else the product's name."""
-    titles = (source.get_title(row) for source, row in rows)
-    return next(filter(None, titles), "") or str(product)
-
-
-def url_of(product: Model) -> str:
-    """Return the address of the product's page, or "" if it has no `get_absolute_url`."""
-    find = getattr(product, "get_absolute_url", None)
-    return str(find()) if find else ""

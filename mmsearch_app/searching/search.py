@@ -41,13 +41,15 @@ def search(
     rerank: bool = True,  # noqa: FBT001, FBT002 - fixed by the public contract
     user: Any = None,
     offset: int = 0,
+    *,
+    request: Any = None,
 ) -> Answer:
     """Find products by an image, words, or both.
 
     `image` is a PIL image, bytes or a binary file. `like` is a product or its primary key: its
     own image is searched for, and the product is left out of the results. `without` says what
     is not wanted. `filters` are those of the sources, such as `{"category": 3,
-    "price__lte": 20}`.
+    "price__lte": 20}`. `user` and `request` are the visitor's, for the sources' `visible_to`.
 
     Raises InvalidQuery with a message for the visitor, and SearchUnavailable if the index or
     the model is unavailable.
@@ -104,7 +106,7 @@ def _find(query: Query, clock: Clock) -> Answer:
 
 
 def _scope(query: Query) -> Scope:
-    scope = Scope(filters=parse(query.filters), user=query.user)
+    scope = Scope(filters=parse(query.filters), user=query.user, request=query.request)
     if query.like is None:
         return scope
     return replace(

@@ -48,7 +48,7 @@ class _Kept:
     """A query and its matches as the cache keeps them: plain data, no models."""
 
     query: Query
-    """The query without its user, its product and its image."""
+    """The query without its user, its request, its product and its image."""
     like: tuple[str, str] | None
     """Model label and primary key of the product."""
     picture: bytes | None
@@ -80,7 +80,7 @@ def issue(answer: Answer) -> str:
         msg = "Only an answer that carries its query can be kept."
         raise ValueError(msg)
     kept = _Kept(
-        query=replace(query, user=None, like=None, image=None, rerank=True),
+        query=replace(query, user=None, request=None, like=None, image=None, rerank=True),
         like=(query.like._meta.label, key_of(query.like.pk)) if query.like else None,
         picture=cache.canonical_jpeg(query.image) if query.image else None,
         fingerprint=get_embedder().fingerprint,
@@ -92,29 +92,30 @@ def issue(answer: Answer) -> str:
     return signing.dumps(name, salt=_SALT)
 
 
-def redeem(token: str, *, user: Any = None) -> Query:
+def redeem(token: str, *, user: Any = None, request: Any = None) -> Query:
     """Return the query behind a token, with its image opened. Raises Expired or Forged."""
-    return _query(_read(_name(token)), user)
+    return _query(_read(_name(token)), user, request)
 
 
-def rerank_late(token: str, *, user: Any = None) -> Answer:
+def rerank_late(token: str, *, user: Any = None, request: Any = None) -> Answer:
     """Return the answer behind a token in the reranker's order, and send the signal `searched`.
 
     The order is made once per language and kept. Without a reranker, or if it fails, the hits
     are in the order of the index and a note says why. Raises Expired or Forged, and Busy if the
     reranker's queue is full.
     """
-    return with_signal("late", lambda: _rerank_late(token, user))
+    return with_signal("late", lambda: _rerank_late(token, user, request))
 
 
-def _rerank_late(token: str, user: Any) -> Answer:
+def _rerank_late(token: str, user: Any, request: Any) -> Answer:
     clock = Clock()
     with clock("total"):
         name = _name(token)
         kept = _read(name)
-        query = _query(kept, user)
+        query = _query(kept, user, request)
         with clock("hydrate"):
-            hits = hydrate(kept.matches, Scope(filters=parse(query.filters), user=user))
+            scope = Scope(filters=parse(query.filters), user=user, request=request)
+            hits = hydrate(kept.matches, scope)
         found = Answer(hits=tuple(hits), query=query, more=kept.more)
         reranker = get_reranker()
         if reranker is not None:
@@ -162,7 +163,7 @@ def _match(hit: Hit) -> Match:
     )
 
 
-def _query(kept: _Kept, user: Any) -> Query:
+def _query(kept: _Kept, user: Any, request: Any) -> Query:
     like = None
     if kept.like:
         label, pk = kept.like
@@ -176,7 +177,7 @@ def _query(kept: _Kept, user: Any) -> Query:
     if kept.picture:
         image = images.open_image(kept.picture, **get_settings().upload_caps)
         image = cache.remember_jpeg(image, kept.picture)
-    return replace(kept.query, user=user, like=like, image=image, vector=vector)
+    return replace(kept.query, user=user, request=request, like=like, image=image, vector=vector)
 
 
 def _name(token: str) -> str:

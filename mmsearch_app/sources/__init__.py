@@ -8,6 +8,21 @@ from mmsearch_app.sources.base import (
     from_primary,
     is_kind_of,
 )
+from mmsearch_app.sources.display import (
+    file_of,
+    file_url_of,
+    filters_of,
+    forget_logged,
+    image_srcset_of,
+    image_url_of,
+    label_of,
+    load_rows,
+    product_of,
+    stand_in_of,
+    title_of,
+    url_of,
+    visible_rows,
+)
 from mmsearch_app.sources.paths import Path
 from mmsearch_app.sources.registry import find_model, register, registry
 from mmsearch_app.sources.values import entry_key, key_field, key_of, scalar, signature

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
 
 _M = TypeVar("_M", bound=Model)
+ADDRESSES = ("get_absolute_url", "url")
+"""What a product's class may have that says the address of its page; the first counts."""
 
 
 def from_primary(rows: QuerySet[_M]) -> QuerySet[_M]:
@@ -42,9 +44,9 @@ class ImageSource:
     """Path of words that describe the product; they are embedded with the image."""
     filters: ClassVar[Mapping[str, str]] = {}
     """Path of the value or values of each filter, by the filter's name."""
-    depends_on: ClassVar[Mapping[str, str]] = {}
-    """Path from another model to this source's rows, by the other model's label: a save or
-    delete there marks those rows."""
+    depends_on: ClassVar[Mapping[str, str | Sequence[str]]] = {}
+    """Path or paths from another model to this source's rows, by the other model's label: a save
+    or delete there marks those rows."""
 
     def __init__(self, model: type[Model]) -> None:
         self.model = model
@@ -57,9 +59,39 @@ class ImageSource:
         """Return the rows that may be indexed and shown; used for indexing and every result."""
         return self.model._default_manager.all()
 
-    def visible_to(self, queryset: QuerySet[Any], user: Any) -> QuerySet[Any]:
-        """Narrow what a search by `user` may show. Default: everything."""
+    def visible_to(self, queryset: QuerySet[Any], user: Any, request: Any = None) -> QuerySet[Any]:
+        """Narrow what a search by `user` may show. Default: everything.
+
+        `request` is None where a search has none, as in a script; it tells the site or channel.
+        An override may leave it out. If this raises, the source shows nothing.
+        """
         return queryset
+
+    # What a product shows
+
+    def get_url(self, product: Model) -> str:
+        """Return the address of the product's page: its `get_absolute_url()`, its `url`, or ""."""
+        # A plain getattr with a default would hide the AttributeError of a faulty property.
+        own, kind = vars(product), type(product)
+        name = next((name for name in ADDRESSES if name in own or hasattr(kind, name)), None)
+        found = getattr(product, name) if name else ""
+        return str((found() if callable(found) else found) or "")
+
+    def get_image_url(self, row: Model) -> str:
+        """Return the address of the row's picture for cards: a thumbnail in most shops.
+
+        Default: the address of the file itself.
+        """
+        file = self.get_file(row)
+        return file.url if file else ""
+
+    def get_image_srcset(self, row: Model) -> str:
+        """Return the `srcset` of the row's picture for cards, or ""."""
+        return ""
+
+    def get_stand_in(self, product: Model) -> Model | None:
+        """Return another product whose pictures stand for this one, such as a variant's parent."""
+        return None
 
     # What a row says
 
@@ -81,6 +113,15 @@ class ImageSource:
         return {name: list(paths.read(row, path)) for name, path in self.filters.items()}
 
     # How rows are found
+
+    @cached_property
+    def dependencies(self) -> list[tuple[str, str]]:
+        """The label of a model and a path from it to this source's rows, for each path."""
+        return [
+            (label, path)
+            for label, given in self.depends_on.items()
+            for path in ([given] if isinstance(given, str) else given)
+        ]
 
     @cached_property
     def paths(self) -> dict[str, paths.Path]:

@@ -65,7 +65,7 @@ class Registry:
         """
         found = []
         for source in self:
-            for label, path in source.depends_on.items():
+            for label, path in source.dependencies:
                 with suppress(LookupError):
                     if is_kind_of(model, parent := find_model(label)):
                         found.append((source, parent, path))

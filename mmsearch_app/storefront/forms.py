@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -15,8 +15,8 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, specs, title_of, url_of
-from mmsearch_app.sources import registry
+from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, specs
+from mmsearch_app.sources import file_of, image_url_of, registry, title_of, url_of
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -158,11 +158,15 @@ def refer(form: SearchForm, query: Query | None) -> Reference | None:
 
 def _portray(product: Model, without: str) -> Reference:
     """Show the product by its first image, in the order of its sources; one query per source."""
-    url = url_of(product)
+    shown = Reference(image_url="", title=str(product), without_url=without)
     for source, rows in registry.showing(product):
         row = rows.first()
-        file = source.get_file(row) if row is not None else None
-        if row is not None and file is not None:
-            title = title_of(product, [(source, row)])
-            return Reference(image_url=file.url, title=title, url=url, without_url=without)
-    return Reference(image_url="", title=str(product), url=url, without_url=without)
+        if row is not None and file_of(source, row) is not None:
+            return replace(
+                shown,
+                image_url=image_url_of(source, row),
+                title=title_of(source, row, product),
+                url=url_of(source, product),
+            )
+        shown = replace(shown, url=shown.url or url_of(source, product))
+    return shown

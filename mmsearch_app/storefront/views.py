@@ -120,7 +120,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         given, user = form.cleaned_data, getattr(self.request, "user", None)
         image, like, kept = given["image"], given["like"], None
         if image is None and given["query"]:
-            kept = tickets.redeem(given["query"], user=user)
+            kept = tickets.redeem(given["query"], user=user, request=self.request)
             image = kept.image
         query = build_query(
             text=given["text"],
@@ -130,6 +130,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
             filters=form.filters,
             offset=form.offset,
             user=user,
+            request=self.request,
         )
         return _reuse(query, kept)
 
@@ -200,9 +201,9 @@ def _reuse(query: Query, kept: Query | None) -> Query:
 def _improve(token: str, query: Query) -> Answer | None:
     """Return the late order if the token stands for this query, else None. Raises Busy."""
     try:
-        if not _is_same(tickets.redeem(token, user=query.user), query):
+        if not _is_same(tickets.redeem(token, user=query.user, request=query.request), query):
             return None
-        return tickets.rerank_late(token, user=query.user)
+        return tickets.rerank_late(token, user=query.user, request=query.request)
     except tickets.TicketError:
         return None
 
