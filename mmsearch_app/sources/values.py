@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import CharField, Expression, Field, Model, TextField, Value
-from django.db.models.functions import MD5, Cast, Coalesce, Concat
+from django.db.models import CharField, Expression, Field, Func, Model, TextField, Value
+from django.db.models.functions import MD5, Cast, Coalesce
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -48,7 +48,22 @@ def signature(source: ImageSource) -> Expression:
     for lookup in sorted(lookups):
         parts += [Value("\x1f", output_field=text)]
         parts += [Coalesce(Cast(lookup, text), Value("", output_field=text))]
-    return MD5(Concat(*parts, output_field=text), output_field=CharField())
+    return MD5(_Joined(*parts, output_field=text), output_field=CharField())
+
+
+class _Joined(Func):
+    """Texts one after the other, none of them NULL.
+
+    Django's `Concat` nests one call for each text, and SQLite's parser overflows at about thirty.
+    """
+
+    template = "(%(expressions)s)"
+    arg_joiner = " || "
+
+    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(
+            compiler, connection, template="CONCAT(%(expressions)s)", arg_joiner=", ", **context
+        )
 
 
 def key_field(source: ImageSource) -> Field[Any, Any]:

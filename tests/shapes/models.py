@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from copy import copy
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 from django.db import models
 
@@ -86,3 +90,28 @@ class Attachment(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class Specimen(models.Model):
+    """A product with sixty properties, `f0` to `f59`, of every plain type."""
+
+    picture = models.ImageField(upload_to="specimens/", blank=True)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+_PLAIN: list[models.Field[Any, Any]] = [
+    models.CharField(max_length=40, default="rød"),
+    models.TextField(default=""),
+    models.IntegerField(null=True),
+    models.BooleanField(default=True),
+    models.DecimalField(max_digits=8, decimal_places=2, default=Decimal("20.10")),
+    models.FloatField(default=0.1),
+    models.DateField(null=True),
+    models.DateTimeField(default=datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)),
+    models.UUIDField(default=uuid.UUID(int=7)),
+    models.JSONField(default=dict),
+]
+for _number in range(60):
+    Specimen.add_to_class(f"f{_number}", copy(_PLAIN[_number % len(_PLAIN)]))
