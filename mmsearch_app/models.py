@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.db import models, router
 from django.utils.timesince import timesince
@@ -35,6 +35,20 @@ class Primary(models.Manager[_M]):
         return super().get_queryset().using(router.db_for_write(self.model))
 
 
+class ExactCharField(models.CharField):  # type: ignore[type-arg]
+    """Texts that are equal only if every character is, in every database.
+
+    MySQL and MariaDB would otherwise ignore case, accents and trailing spaces.
+    """
+
+    def db_parameters(self, connection: Any) -> dict[str, Any]:
+        parameters: dict[str, Any] = super().db_parameters(connection)
+        if connection.vendor == "mysql":  # a collation's name is no feature
+            maria = connection.mysql_is_mariadb
+            parameters["collation"] = "utf8mb4_nopad_bin" if maria else "utf8mb4_0900_bin"
+        return parameters
+
+
 class Entry(models.Model):
     """One row of a source: which version of it is wanted, and which one the index contains.
 
@@ -42,8 +56,8 @@ class Entry(models.Model):
     every mark, so that a worker notices if the version that it worked on is no longer wanted.
     """
 
-    source = models.CharField(_("source"), max_length=100)
-    object_pk = models.CharField(_("primary key"), max_length=255)
+    source = ExactCharField(_("source"), max_length=100)
+    object_pk = ExactCharField(_("primary key"), max_length=255)
     present = models.BooleanField(_("wanted in the index"), default=True)
     wanted = models.UUIDField(_("wanted"), default=uuid.uuid4, editable=False)
     state = models.CharField(
@@ -64,7 +78,7 @@ class Entry(models.Model):
     """SHA-256 of the file's bytes."""
     content = models.CharField(_("content"), max_length=64, blank=True, default="", editable=False)
     """SHA-256 of all that was embedded: as long as it stays, so does the vector."""
-    signature = models.CharField(
+    signature = ExactCharField(
         _("signature"), max_length=32, blank=True, default="", editable=False
     )
     """MD5 of the row's relevant columns, computed by the database; reconcile compares it."""
@@ -111,17 +125,20 @@ class Rebuild(models.Model):
     done = models.PositiveIntegerField(_("done"), default=0)
     error = models.TextField(_("error"), blank=True, default="")
     open = models.BooleanField(default=True, editable=False)
+    one_open = models.GeneratedField(
+        expression=models.Case(models.When(open=True, then=models.Value(1))),
+        output_field=models.SmallIntegerField(),
+        db_persist=True,
+        unique=True,
+    )
+    """1 while it is open, else NULL, which may occur any number of times: a unique constraint with
+    a condition does not exist in MySQL and MariaDB."""
 
     objects = Primary["Rebuild"]()
 
     class Meta:
         verbose_name = _("rebuild")
         verbose_name_plural = _("rebuilds")
-        constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["open"], condition=models.Q(open=True), name="mmsearch_rebuild_one_open"
-            )
-        ]
 
     def __str__(self) -> str:
         return self.generation or gettext("rebuild %(number)s") % {"number": self.pk}

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, connections, router, transaction
+from django.db import DatabaseError, OperationalError, connections, router, transaction
 from django.db.models import Case, Count, F, Q, QuerySet, When
 from django.utils import timezone
 
@@ -31,6 +34,9 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _CHUNK = 500
+_TRIES = 4
+_CONFLICTS = frozenset([1020, 1205, 1213, "40001", "40P01"])
+"""Error codes of MySQL and MariaDB, and SQL states of PostgreSQL."""
 _MARKED = ["present", "wanted", "state", "due_at", "attempts", "marked_at"]
 _RECORDED = ["state", "error", "digest", "content", "signature", "generation"]
 
@@ -45,19 +51,59 @@ def in_chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
 # Locks
 
 
-def write_free_first(pks: Iterable[int], write: Callable[[list[int]], object]) -> None:
+def write_free_first(
+    pks: Iterable[int], write: Callable[[list[int]], _T], *, among: QuerySet[Entry] | None = None
+) -> list[_T]:
     """Call `write` with the keys of free entries, in one transaction per 500, then of locked ones.
 
     An entry that a transaction of the shop has locked comes last and alone: waiting for it then
-    keeps no other entry locked.
+    keeps no other entry locked. Entries that `among` no longer contains are left out. Returns
+    what the calls returned that were committed.
+    """
+    entries = Entry.objects.all() if among is None else among
+    written: list[_T] = []
+    for chunk in in_chunks(pks):
+
+        def write_free(chunk: list[int] = chunk) -> tuple[list[int], _T]:
+            free = list(_lock(entries.filter(pk__in=chunk)).values_list("pk", flat=True))
+            return free, write(free)
+
+        def write_locked(pk: int) -> _T:
+            waited_for = entries.filter(pk=pk).select_for_update()
+            return write(list(waited_for.values_list("pk", flat=True)))
+
+        free, first = in_transaction(write_free)
+        written.append(first)
+        for pk in sorted(set(chunk).difference(free)):
+            written.append(in_transaction(partial(write_locked, pk)))
+    return written
+
+
+def in_transaction(work: Callable[[], _T]) -> _T:
+    """Run `work` in a transaction, again if the database broke it off in favour of another one.
+
+    Inside of a transaction of the shop it runs once: only the shop can repeat that one.
     """
     using = router.db_for_write(Entry)
-    for chunk in in_chunks(pks):
-        with transaction.atomic(using=using):
-            free = list(_lock(Entry.objects.filter(pk__in=chunk)).values_list("pk", flat=True))
-            write(free)
-        for pk in sorted(set(chunk).difference(free)):
-            write([pk])
+    if connections[using].in_atomic_block:
+        return work()
+    for attempt in count(1):
+        try:
+            with transaction.atomic(using=using):
+                return work()
+        except OperationalError as error:
+            if attempt == _TRIES or not _is_conflict(error):
+                raise
+            log.info("A transaction is repeated: %s", error)
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - a pause, no secret
+    raise AssertionError
+
+
+def _is_conflict(error: OperationalError) -> bool:
+    """Return whether it is a deadlock, a lock that never came free, or a failed serialization."""
+    cause = error.__cause__
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return bool(_CONFLICTS.intersection([code, *error.args[:1]]))
 
 
 def _lock(rows: QuerySet[Entry]) -> QuerySet[Entry]:
@@ -68,14 +114,13 @@ def _lock(rows: QuerySet[Entry]) -> QuerySet[Entry]:
 
 def change(rows: QuerySet[Entry], **values: Any) -> int:
     """Do `rows.update(**values)`, free entries first. Returns how many rows changed."""
-    count = 0
 
-    def update(pks: list[int]) -> None:
-        nonlocal count
-        count += rows.filter(pk__in=pks).update(**values)
+    def update(pks: list[int]) -> int:
+        # By the primary key alone: InnoDB locks every entry of the index by which it searches.
+        return Entry.objects.filter(pk__in=pks).update(**values)
 
-    write_free_first(list(rows.order_by("pk").values_list("pk", flat=True)), update)
-    return count
+    pks = list(rows.order_by("pk").values_list("pk", flat=True))
+    return sum(write_free_first(pks, update, among=rows))
 
 
 # Marks
@@ -102,13 +147,20 @@ def _write(marks: Iterable[tuple[str, str]], *, present: bool = True, force: boo
         Entry(source=source, object_pk=key, present=present, due_at=now, marked_at=now)
         for source, key in sorted(marks)  # one order for all writers, or two may deadlock
     ]
+    updated = [*_MARKED, "content"] if force else _MARKED
     for chunk in in_chunks(entries):
-        Entry.objects.bulk_create(
-            chunk,
-            update_conflicts=True,
-            unique_fields=["source", "object_pk"],
-            update_fields=[*_MARKED, "content"] if force else _MARKED,
-        )
+        in_transaction(partial(_upsert, chunk, updated))
+
+
+def _upsert(entries: list[Entry], updated: list[str]) -> None:
+    features = connections[router.db_for_write(Entry)].features
+    targeted = features.supports_update_conflicts_with_target
+    Entry.objects.bulk_create(
+        entries,
+        update_conflicts=True,
+        unique_fields=["source", "object_pk"] if targeted else None,
+        update_fields=updated,
+    )
 
 
 class _Pause:
@@ -198,12 +250,14 @@ def waiting(*, at: datetime | None = None) -> QuerySet[Entry]:
 
 def claim(limit: int) -> list[Entry]:
     """Take up to `limit` waiting entries under a lease; no two workers get the same one."""
-    using = router.db_for_write(Entry)
-    with transaction.atomic(using=using):
-        now = timezone.now()
-        taken = list(_lock(waiting(at=now).order_by("due_at", "pk"))[:limit])
-        until = now + timedelta(seconds=get_settings().LEASE_SECONDS)
-        Entry.objects.filter(pk__in=[entry.pk for entry in taken]).update(lease_until=until)
+    return in_transaction(partial(_claim, limit))
+
+
+def _claim(limit: int) -> list[Entry]:
+    now = timezone.now()
+    taken = list(_lock(waiting(at=now).order_by("due_at", "pk"))[:limit])
+    until = now + timedelta(seconds=get_settings().LEASE_SECONDS)
+    Entry.objects.filter(pk__in=[entry.pk for entry in taken]).update(lease_until=until)
     return taken
 
 
@@ -232,14 +286,12 @@ def finish(outcomes: Sequence[Outcome], *, still_live: Callable[[], bool] | None
     are queued again.
     """
     by_pk = {outcome.entry.pk: outcome for outcome in outcomes}
-    current: list[Entry] = []
+    stay_due = still_live is not None
 
-    def record(pks: list[int]) -> None:
-        for pk in pks:
-            if _record(by_pk[pk], stay_due=still_live is not None):
-                current.append(by_pk[pk].entry)
+    def record(pks: list[int]) -> list[Entry]:
+        return [by_pk[pk].entry for pk in pks if _record(by_pk[pk], stay_due=stay_due)]
 
-    write_free_first(by_pk, record)
+    current = [entry for entries in write_free_first(by_pk, record) for entry in entries]
     if still_live is not None and current:
         rows = Entry.objects.filter(pk__in=[entry.pk for entry in current])
         if still_live():

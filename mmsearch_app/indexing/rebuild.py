@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NoReturn
 
+from django.db import IntegrityError, router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -46,7 +47,11 @@ class RebuildBlocked(Exception):
 
 def request_rebuild() -> Rebuild:
     """Ask for a rebuild, which a worker does. Returns the open one if there is one already."""
-    return Rebuild.objects.get_or_create(open=True)[0]
+    try:
+        return Rebuild.objects.get_or_create(open=True)[0]
+    except IntegrityError:  # another one's, younger than the snapshot of this transaction
+        with transaction.atomic(using=router.db_for_write(Rebuild)):
+            return Rebuild.objects.select_for_update().get(open=True)
 
 
 def rebuild_index(*, progress: _Progress | None = None, tolerant: bool = False) -> Rebuild:

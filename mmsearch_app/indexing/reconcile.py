@@ -79,7 +79,8 @@ def reconcile(*names: str, deep: bool = False, files: bool = False, given_up: bo
     if deep:
         lost, strays = compare_index()
     cutoff = timezone.now() - _KEEP_REMOVED
-    Entry.objects.filter(state=State.REMOVED, due_at=None, marked_at__lt=cutoff).delete()
+    old = Entry.objects.filter(state=State.REMOVED, due_at=None, marked_at__lt=cutoff)
+    ledger.in_transaction(old.delete)
     notify.after_commit()
     return Drift(changed=changed, gone=gone, lost=lost, strays=strays)
 
@@ -112,9 +113,9 @@ def _vanished(source: ImageSource) -> QuerySet[Entry]:
         fits = When(object_pk__regex=_SHAPES[kind], then=Cast("object_pk", kind()))
         wanted = wanted.annotate(mmsearch_key=Case(fits, default=None))
         rows = rows.filter(pk=OuterRef("mmsearch_key"))
-    elif isinstance(field, CharField):
-        rows = rows.filter(pk=Cast(key, CharField(max_length=field.max_length)))
     else:
+        if isinstance(field, CharField):  # by its index; it may ignore case and trailing spaces
+            rows = rows.filter(pk=Cast(key, CharField(max_length=field.max_length)))
         rows = rows.annotate(mmsearch_key=Cast("pk", CharField())).filter(mmsearch_key=key)
     return wanted.filter(~Exists(rows))
 

@@ -71,7 +71,7 @@ def test_uncommitted_rows_are_not_processed(sell: Sell) -> None:
     assert drain().indexed == 1
 
 
-@pytest.mark.postgres
+@pytest.mark.row_locks
 def test_two_transactions_that_mark_the_same_rows_in_another_order_wait_and_do_not_deadlock() -> (
     None
 ):

@@ -85,7 +85,7 @@ def test_what_a_killed_worker_held_is_free_after_its_lease(use: Any) -> None:
     assert {found.pk for found in ledger.waiting(at=later)} >= taken
 
 
-@pytest.mark.postgres
+@pytest.mark.row_locks
 def test_a_worker_passes_by_what_a_transaction_of_the_shop_holds() -> None:
     mark_many(4)
     with transaction.atomic():
@@ -103,7 +103,7 @@ VERBS: dict[str, Callable[[list[Entry]], Any]] = {
 }
 
 
-@pytest.mark.postgres
+@pytest.mark.row_locks
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_worker_never_deadlocks_with_a_shop_that_saves_in_another_order(verb: str) -> None:
     mark_many(6)

@@ -143,7 +143,7 @@ def hold(image: ProductImage, locked: threading.Event, *, delete: bool) -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.postgres
+@pytest.mark.row_locks
 def test_an_image_deleted_during_its_fill_does_not_come_back(
     shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +168,7 @@ def test_an_image_deleted_during_its_fill_does_not_come_back(
     assert reconcile(deep=True) == Drift()
 
 
-@pytest.mark.postgres
+@pytest.mark.row_locks
 def test_the_rebuild_waits_idle_for_a_transaction_that_locks_an_entry(shop: Catalogue) -> None:
     embedder: Any = get_embedder()
     assert isinstance(embedder, EmbedderWithMoods)
