@@ -4,7 +4,8 @@
 - `SHOP_HOSTS`: host names to serve. If unset, the shop runs in debug mode and serves this machine
   only; if set, it runs in production mode.
 - `SHOP_SECRET_KEY`: Django's secret key; required in production mode.
-- `DATABASE_URL`: `postgres://user:password@host:port/name`; SQLite by default.
+- `DATABASE_URL`: `postgres://user:password@host:port/name`, or `mysql://…` for MySQL and MariaDB;
+  SQLite by default.
 - `MILVUS_URI` and `MILVUS_TOKEN`: a Milvus server; a Milvus Lite file by default.
 """
 
@@ -74,6 +75,8 @@ TEMPLATES = [
     }
 ]
 
+ENGINES = {"postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql"}
+
 
 def _database(url: str) -> dict[str, Any]:
     if not url:
@@ -88,11 +91,11 @@ def _database(url: str) -> dict[str, Any]:
             },
         }
     parts = urlsplit(url)
-    if parts.scheme not in {"postgres", "postgresql"}:
-        msg = "DATABASE_URL must look like postgres://user:password@host:port/name."
+    if parts.scheme not in ENGINES:
+        msg = "DATABASE_URL must look like postgres://user:password@host:port/name or mysql://…"
         raise ImproperlyConfigured(msg)
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{ENGINES[parts.scheme]}",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

@@ -20,7 +20,7 @@ pytest_plugins = ["tests.shop"]
 
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
 """Set if every test must run, as in continuous integration: a skip is then a failure."""
-POSTGRES_SUMMARY = pytest.StashKey[str]()
+SUMMARIES = pytest.StashKey[list[str]]()
 UNINSTALLED = {
     "open_clip": "OpenCLIP (pip install 'mmsearch[open-clip]')",
     "torchvision": "Qwen3-VL (pip install torchvision)",
@@ -28,7 +28,7 @@ UNINSTALLED = {
 """Modules that the extra `dev` does not install; tests that need one carry its name as a marker."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 NOTES = pytest.StashKey[dict[str, None]]()
-FIRST = ("tests/test_postgres.py", "tests/indexes/", "tests/embedders/", "tests/rerankers/")
+FIRST = ("tests/test_servers.py", "tests/indexes/", "tests/embedders/", "tests/rerankers/")
 """The slowest tests start first, so that all processes end at about the same time."""
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -68,12 +68,20 @@ def use(settings: Any) -> Callable[..., None]:
     return change
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--only-database", action="store_true", help="leave out tests that use no database"
+    )
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests for the other database, and for libraries that are not installed."""
     sqlite = django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
     lacking = [name for name in UNINSTALLED if importlib.util.find_spec(name) is None]
-    absent = {"postgres" if sqlite else "sqlite", *lacking}
+    absent = {"row_locks" if sqlite else "sqlite", *lacking}
     left_out = [item for item in items if any(map(item.get_closest_marker, absent))]
+    if config.getoption("only_database"):
+        left_out += [item for item in items if not _uses_database(item)]
     items[:] = [item for item in items if item not in set(left_out)]
     config.hook.pytest_deselected(items=left_out)
     config.stash[LEFT_OUT] = {
@@ -81,6 +89,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     }
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SUMMARIES] = []
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    fixtures = {"db", "transactional_db"}.intersection(getattr(item, "fixturenames", ()))
+    return bool(fixtures) or item.get_closest_marker("django_db") is not None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -109,16 +126,14 @@ def pytest_make_collect_report(
 
 
 def _notes(config: pytest.Config) -> list[str]:
-    """The tests that were deselected, and the result of the tests on PostgreSQL."""
+    """The tests that were deselected, and the results of the tests on other databases."""
     notes = [
         f"Skipped {count} tests of {UNINSTALLED[module]}. They need torchvision, which is not "
         "built for every torch."
         for module, count in config.stash.get(LEFT_OUT, {}).items()
         if count
     ]
-    if summary := config.stash.get(POSTGRES_SUMMARY, ""):
-        notes.append(f"The tests of the core on PostgreSQL: {summary}")
-    return notes
+    return notes + config.stash.get(SUMMARIES, [])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -135,6 +150,6 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Report the tests that were deselected, and the result of the tests on PostgreSQL."""
+    """Report the tests that were deselected, and the results of the tests on other databases."""
     for note in [*config.stash.get(NOTES, {}), *_notes(config)]:
         terminalreporter.write_line(note)

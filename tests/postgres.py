@@ -1,33 +1,24 @@
 """Run the tests of the core on PostgreSQL: `python -m tests.postgres [pytest's arguments]`.
 
-Starts a private server on the loopback, with its data in a temporary folder and a random
-password, and stops it at the end. Debian's package `postgresql` is enough; no server needs to run.
+Starts a private server with a random password. Debian's package `postgresql` is enough; no
+server needs to run.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-CORE = [
-    *(f"tests/{room}" for room in ("sources", "indexing", "searching", "evaluation", "management")),
-    *(f"tests/test_{name}.py" for name in ("backends", "checks", "checks_keys", "conf", "startup")),
-    "--ignore=tests/searching/reranking",
-]
-"""The tests that depend on the database."""
-START_SECONDS = 300
+from tests.servers import ROOT, free_port, private_folder, run_core, running
+
+__all__ = ["ROOT", "cluster", "find_binaries", "find_obstacle"]
+
 FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
 IMPATIENT = ["lock_timeout=120s"]
 """Makes a test that would wait forever for a lock fail instead."""
@@ -40,6 +31,13 @@ def find_binaries() -> Path | None:
     return next((folder for folder in found if (folder / "initdb").exists()), None)
 
 
+def find_obstacle() -> str:
+    """Why no server can be started here, or "" if one can."""
+    if find_binaries() is None:
+        return "PostgreSQL is not installed: apt-get install postgresql"
+    return ""
+
+
 @contextmanager
 def cluster() -> Iterator[str]:
     """Run a server during the block; yields its address for `DATABASE_URL`.
@@ -50,15 +48,14 @@ def cluster() -> Iterator[str]:
     if binaries is None:
         msg = "PostgreSQL is not installed (no initdb found)"
         raise FileNotFoundError(msg)
-    with tempfile.TemporaryDirectory(prefix="mmsearch-postgres-") as folder:
-        data, password = Path(folder) / "data", secrets.token_hex()
-        as_user = _prepare(Path(folder), password)
+    with private_folder("postgres", user="postgres") as (folder, as_user):
+        data, password, port = folder / "data", secrets.token_hex(), free_port()
         initdb = [str(binaries / "initdb"), "--pgdata", str(data), "--username=shop", "--no-sync"]
+        (folder / "password").write_text(password)  # no other user may look into the folder
         initdb += ["--auth=scram-sha-256", f"--pwfile={folder}/password", "--encoding=UTF8"]
         subprocess.run(
             [*initdb, "--locale=C"], check=True, stdout=subprocess.DEVNULL, cwd="/", **as_user
         )
-        port = _free_port()
         options = [
             f"port={port}",
             "listen_addresses=127.0.0.1",
@@ -66,54 +63,16 @@ def cluster() -> Iterator[str]:
         ]
         command = [str(binaries / "postgres"), "-D", str(data)]
         command += [word for option in [*options, *FAST, *IMPATIENT] for word in ("-c", option)]
-        log = subprocess.DEVNULL
-        with subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **as_user) as server:
-            try:
-                url = f"postgres://shop:{password}@127.0.0.1:{port}/postgres"
-                _wait_for(url, server)
-                yield url
-            finally:
-                server.send_signal(signal.SIGINT)
+        address = f"shop:{password}@127.0.0.1:{port}/postgres"
+        with running(command, as_user, connect=lambda: _connect(address), stop=signal.SIGINT):
+            yield f"postgres://{address}"
 
 
-def _prepare(folder: Path, password: str) -> dict[str, Any]:
-    """Write the password file; returns the user to run as, since PostgreSQL refuses root."""
-    (folder / "password").write_text(password)
-    if os.geteuid() != 0:
-        return {}
-    for path in (folder, folder / "password"):
-        shutil.chown(path, "postgres", "postgres")
-    return {"user": "postgres", "group": "postgres", "extra_groups": []}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(url: str, server: subprocess.Popen[Any]) -> None:
+def _connect(address: str) -> object:
     import psycopg
 
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            psycopg.connect(url.replace("postgres://", "postgresql://")).close()
-        except psycopg.OperationalError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run pytest on `CORE` in a process that uses the server; returns its exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped
-    with cluster() as url:
-        environment = {**os.environ, "DATABASE_URL": url}
-        command = [sys.executable, "-m", "pytest", *CORE, *arguments]
-        return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
+    return psycopg.connect(f"postgresql://{address}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_core(cluster, sys.argv[1:]))

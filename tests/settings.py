@@ -4,11 +4,18 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "SHOP_DATA" not in os.environ:
     os.environ["SHOP_DATA"] = tempfile.mkdtemp(prefix="mmsearch-tests-")
     atexit.register(shutil.rmtree, os.environ["SHOP_DATA"], ignore_errors=True)
+
+if find_spec("MySQLdb") is None and find_spec("pymysql"):
+    # mysqlclient is what Django recommends, but is built from source; PyMySQL needs no compiler.
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
 
 from example_shop.settings import *  # noqa: F403
 from example_shop.settings import DATA_DIR, DATABASES, INSTALLED_APPS

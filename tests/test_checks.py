@@ -190,7 +190,7 @@ def test_w004_sqlite_without_immediate_transactions(monkeypatch: pytest.MonkeyPa
     assert ids(checks.check_database(None, databases=["default"])) == ["W004"]
 
 
-@pytest.mark.postgres
+@pytest.mark.row_locks
 def test_postgresql_needs_no_mode() -> None:
     assert checks.check_database(None, databases=["default"]) == []
 
