@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.timezone import localtime, now
+from django.utils.timezone import now, template_localtime
 
 from mmsearch_app.indexing import WorkerLoop, drain
 from mmsearch_app.management.commands._progress import bar, warn_of_memory
@@ -45,5 +45,5 @@ class Command(BaseCommand):
     def _print_postponed(self) -> None:
         left = Entry.objects.filter(due_at__gt=now()).order_by("due_at")
         if first := left.first():
-            when = localtime(first.due_at).isoformat(" ", "seconds")
+            when = template_localtime(first.due_at).isoformat(" ", "seconds")
             self.stdout.write(f"{left.count()} wait for another attempt, the first at {when}.")
