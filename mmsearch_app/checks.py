@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, get_args
 
 from django.apps import AppConfig
@@ -75,7 +76,7 @@ def _check_thread() -> Iterator[CheckMessage]:
 
 
 def check_sources(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """E002 to E005, E007, E008: a source is invalid. W003: there is none. W005: other database."""
+    """E002 to E005, E007 to E009: a source is invalid. W003: there is none."""
     if not len(registry):
         hint = "Write a module mmsearch.py in an app and register an ImageSource there."
         return [Warning("No image source is registered.", hint=hint, id="mmsearch_app.W003")]
@@ -109,6 +110,7 @@ def _check_source(source: ImageSource) -> Iterable[CheckMessage]:
     yield from _check_paths(source)
     yield from _check_names(source)
     yield from _check_dependencies(source)
+    yield from _check_routes(source)
 
 
 def _check_key(source: ImageSource) -> Iterator[CheckMessage]:
@@ -118,13 +120,6 @@ def _check_key(source: ImageSource) -> Iterator[CheckMessage]:
             f"{source!r}: its primary keys may be longer than {_LONGEST_KEY} characters.",
             hint="Set a max_length, or use another primary key: a longer key could not be saved.",
             id="mmsearch_app.E008",
-        )
-    if router.db_for_write(source.model) != router.db_for_write(Entry):
-        yield Warning(
-            f"{source!r}: its rows are in another database than the ledger. A save is marked even "
-            "if it is rolled back, and mmsearch_reconcile cannot compare the two.",
-            hint="Route the models of mmsearch_app to the database of the shop's images.",
-            id="mmsearch_app.W005",
         )
 
 
@@ -188,6 +183,40 @@ def _find_fault(rows: type[Model], label: str, path: str) -> str:
     if end is not None and (is_kind_of(end, rows) or is_kind_of(rows, end)):
         return ""
     return f"this path does not lead to rows of {rows._meta.label}."
+
+
+def _check_routes(source: ImageSource) -> Iterator[CheckMessage]:
+    ledger = router.db_for_write(Entry)
+    routes = {model: _find_databases(model) - {ledger} for model in _find_models(source)}
+    for model, others in routes.items():
+        for other in sorted(others):
+            yield Error(
+                f"{source!r}: {model._meta.label} is written to the database {other!r}, and the "
+                f"ledger of mmsearch_app to {ledger!r}. A mark must be in the transaction of the "
+                "save, and indexing compares the two in one statement.",
+                hint=f"Let DATABASE_ROUTERS send the app mmsearch_app to {other!r} as well, for "
+                f"reads, writes and migrations; then run migrate --database {other}. Reads may go "
+                "to replicas.",
+                id="mmsearch_app.E009",
+            )
+
+
+def _find_models(source: ImageSource) -> list[type[Model]]:
+    """Return the models whose saves mark rows of the source, or whose columns it reads."""
+    found = [source.model, source.product_model]
+    found += [path.field.model for path in source.paths.values() if path.lookup]
+    for label, _ in source.dependencies:
+        with suppress(LookupError):  # E005
+            found.append(find_model(label))
+    return list(dict.fromkeys(found))
+
+
+def _find_databases(model: type[Model]) -> set[str]:
+    """Return where the routers write a new row, with the row as a hint and without one."""
+    found = {router.db_for_write(model)}
+    with suppress(Exception):  # the shop's own __init__ or router
+        found.add(router.db_for_write(model, instance=model()))
+    return found
 
 
 def check_database(
