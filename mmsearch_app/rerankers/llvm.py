@@ -21,7 +21,7 @@ from mmsearch_app.rerankers.modes import MODES, SENTENCE, Mode, judge_in_windows
 from mmsearch_app.rerankers.prompts import words
 from mmsearch_app.rerankers.prompts.collage import LAYOUTS, Layout
 from mmsearch_app.rerankers.prompts.scene import Scene
-from mmsearch_app.rerankers.replies.parsing import Judgement, clean
+from mmsearch_app.rerankers.replies.parsing import Judgement, read_sentence
 from mmsearch_app.rerankers.replies.schemas import LABELS
 from mmsearch_app.rerankers.vlm import Prompt, VisionLanguageModel
 
@@ -107,7 +107,7 @@ class VisionReranker:
         if not self.caption or query.image is None:
             return ""
         prompt = Prompt(parts=(query.image, words.ask_for_caption(language=language)))
-        return clean(self.model.generate([prompt], max_tokens=SENTENCE)[0])
+        return read_sentence(self.model.generate([prompt], max_tokens=SENTENCE)[0])
 
     def _ask(self, scene: Scene, number: int) -> Judgement:
         """The judgement of one round, by the places in the scene. Round 0 is not shuffled."""

@@ -24,6 +24,7 @@ from mmsearch_app.inference import (
 from mmsearch_app.rerankers.replies.constraints import Constraint, Vocabulary
 from mmsearch_app.rerankers.replies.grammar import Grammar
 from mmsearch_app.rerankers.replies.schemas import grades_form
+from mmsearch_app.rerankers.replies.thoughts import find_answer
 from mmsearch_app.rerankers.vlm import Prompt
 
 PACKAGES = ("torchvision", "num2words")
@@ -133,9 +134,9 @@ class LoadedModel:
         )
 
     def _decode(self, ids: Sequence[int], *, exactly: bool) -> str:
-        if not exactly:
-            text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
-            return text
+        if not exactly:  # control tokens are needed to tell thoughts from the answer
+            text: str = self.tokenizer.decode(ids, skip_special_tokens=False)
+            return self._marks.sub("", find_answer(text))
         written = b"".join(self.vocabulary.pieces.get(token, b"") for token in ids)
         return written.decode("utf-8", "replace")
 

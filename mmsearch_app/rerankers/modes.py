@@ -10,7 +10,12 @@ from typing import ClassVar, Protocol
 from mmsearch_app.rerankers.fusion import order_by
 from mmsearch_app.rerankers.prompts import words
 from mmsearch_app.rerankers.prompts.scene import Scene
-from mmsearch_app.rerankers.replies.parsing import Judgement, clean, read_grades, read_ranking
+from mmsearch_app.rerankers.replies.parsing import (
+    Judgement,
+    read_grades,
+    read_ranking,
+    read_sentence,
+)
 from mmsearch_app.rerankers.replies.schemas import HIGHEST, grades_form, ranking_form
 from mmsearch_app.rerankers.vlm import Form, Prompt, PromptPart, VisionLanguageModel
 
@@ -220,7 +225,7 @@ def _explain(model: VisionLanguageModel, scene: Scene, place: int) -> str:
     """One sentence of the model about the candidate that won."""
     shown = scene.show_pair(place, model.capabilities)
     prompt = Prompt(parts=(*shown, words.ask_for_reason(scene, place)))
-    return clean(model.generate([prompt], max_tokens=SENTENCE)[0])
+    return read_sentence(model.generate([prompt], max_tokens=SENTENCE)[0])
 
 
 def _grade(margin: float) -> float:

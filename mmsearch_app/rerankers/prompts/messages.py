@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsearch_app.images import encode_jpeg
 from mmsearch_app.inference import ModelFailed
+from mmsearch_app.rerankers.replies.thoughts import find_answer
 from mmsearch_app.rerankers.vlm import Prompt
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ QUALITIES = (92, 85, 75, 60)
 """JPEG qualities, tried in turn; if even the last is too large, the image is made smaller."""
 _MARK = re.compile(r"<(?!(?:Instruct|Query|Document)>)(?=[|/\w｜])|\[(?=/?[A-Z_]{2,}\])")
 """Leaves three words alone on which Qwen3-VL-Reranker was trained: no tokenizer has them."""
-_THOUGHT = re.compile(r"^.*?</think>", re.S)
 _BEFORE = " \t\n▁Ġ"
 """What may stand before a word in its token."""
 
@@ -68,15 +68,16 @@ def read_text(answer: Any) -> str:
     Raises ModelFailed if the answer contains no text.
     """
     try:
-        content = answer["choices"][0]["message"]["content"]
+        choice = answer["choices"][0]
+        content, cut = choice["message"]["content"], choice.get("finish_reason") == "length"
         if isinstance(content, list):
             content = "".join(part["text"] for part in content if part.get("type") == "text")
     except (TypeError, KeyError, IndexError, AttributeError):
-        content = None
+        content, cut = None, False
     if not isinstance(content, str):
         msg = "The model server's answer contains no text."
         raise ModelFailed(msg)
-    return _THOUGHT.sub("", content).strip()
+    return find_answer(content, cut=cut)
 
 
 def has_scores(answer: Any) -> bool:

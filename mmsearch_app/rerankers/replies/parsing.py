@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from mmsearch_app.rerankers.fusion import order_by
 from mmsearch_app.rerankers.replies.schemas import HIGHEST
+from mmsearch_app.rerankers.replies.thoughts import ATTEMPTS, decode, drop_tokens, find_answer
 
 SHOWN = 280
 """Characters of a reason or caption that are kept."""
 READ = 20_000
-"""Characters of a reply that are read."""
-ATTEMPTS = 64
-"""How many braces are tried as the beginning of an object, and brackets as that of a list."""
+"""Characters of an answer that are read: its last ones."""
+T = TypeVar("T")
+
 DEPTH = 3
 """How deep inside a JSON value grades are looked for."""
 
@@ -38,15 +38,14 @@ _WORD = re.compile(r"\b[AI](?='|\u2019|\s+(?!(?:and|or|then|is|over)\b)[a-z])")
 """An article or pronoun that looks like a label: "A red mug", "I would"."""
 _REASON_OPEN = re.compile(r'"reasons?"\s*:\s*"((?:[^"\\]|\\.)*)', re.I)
 _REASON_PROSE = re.compile(
-    r"\b(?:reasons?|explanation)\b[*_`]{0,4}\s{0,3}[:=-][*_`]{0,4}\s{0,3}(.+)", re.I | re.S
+    r"\b(?:reasons?|explanation)\b[*_`]{0,4}\s{0,3}[:=-][*_`]{0,4}\s{0,3}(?=\S)", re.I
 )
+_SENTENCES = re.compile(r".*[.!?。！？…][\"'”’)*]{0,3}(?=\s|$)", re.S)
+"""The finished sentences of a text that was cut."""
 _RANKING_KEYS = ("ranking", "rankedlist", "order", "list", "ranked")
 _REASON_KEYS = ("reason", "reasons", "explanation", "why")
 _NAME_KEYS = ("id", "label", "letter", "candidate", "name", "item", "option")
 _GRADE_KEYS = ("grade", "score", "rating", "value", "points")
-
-_DECODER = json.JSONDecoder(object_pairs_hook=tuple)
-"""An object becomes a tuple of pairs, so that repeated keys are kept; a list stays a list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +80,24 @@ def clean(words: str, *, limit: int = SHOWN) -> str:
     return kept if len(kept) <= limit else kept[: limit - 1].rstrip() + "…"
 
 
+def read_sentence(reply: str) -> str:
+    """The sentence that a reply should be, as `clean` writes it: no thoughts, no control tokens."""
+    return clean(drop_tokens(find_answer(reply)))
+
+
 def read_ranking(reply: str, labels: str) -> Judgement:
     """Read an order from a reply that should be `{"ranking": ["B", …], "reason": "…"}`.
 
-    Unknown ids are dropped, the first of duplicates counts, and missing candidates follow in
-    the order of the index. Never raises.
+    The last answer that names most candidates counts. Unknown ids are dropped, the first of
+    duplicates counts, and missing candidates follow in the order of the index. Never raises.
     """
-    text = _normalise(reply)
-    found = _find_json(text, "{", _count_listed)
+    text = _read(reply)
+    found, _ = _find_json(text, lambda value: _count_listed(value, labels))
     listed = _ranking_in(found)
-    named = listed or _ids_in_prose(text)
+    named = listed or _ids_in_prose(text, labels)
     places, numbered = _find_places(named, labels)
-    order = tuple(dict.fromkeys(place for place in places if place is not None))
+    answer = places if listed else _last_complete(places, places, len(labels))
+    order = tuple(dict.fromkeys(place for place in answer if place is not None))
     missing = [place for place in range(len(labels)) if place not in set(order)]
     odd = numbered or bool(named and not listed)
     repairs = len(named) - len(order) + len(missing) + odd
@@ -102,74 +107,101 @@ def read_ranking(reply: str, labels: str) -> Judgement:
 def read_grades(reply: str, labels: str) -> Judgement:
     """Read grades from a reply that should be `{"A": 7, …, "reason": "…"}`, and their order.
 
-    Ties keep the order of the index; candidates without a grade come last. Never raises.
+    The last answer with the most candidates counts. Ties keep the order of the index;
+    candidates without a grade come last. Never raises.
     """
-    text = _normalise(reply)
-    found = _find_json(text, "{[", lambda value: _count_graded(value, labels))
-    entries, in_prose = list(_entries(found, labels)), False
-    if not entries:
-        entries = [_Entry(match[1], match[2]) for match in _GRADE.finditer(text)]
-        in_prose = bool(entries)
+    text = _read(reply)
+    found, end = _find_json(text, lambda value: _count_graded(value, labels))
+    entries = list(_entries(found, labels))
+    behind = [_Entry(match[1], match[2]) for match in _GRADE.finditer(text[end:])]
+    in_prose = _count_named(behind, labels) > _count_named(entries, labels)
+    if in_prose:
+        found, entries = None, behind
     places, numbered = _find_places([entry.name for entry in entries], labels)
-    grades, reasons, repairs = _settle(places, entries)
+    answer = _last_complete(list(zip(places, entries, strict=True)), places, len(labels))
+    grades, reasons, repairs = _settle(answer)
+    repairs += len(entries) - len(answer)
     repairs += len(labels) - len(grades) + (numbered or in_prose)
     complete = tuple(grades.get(place) for place in range(len(labels)))
     order = order_by(complete)
-    reason = _reason(found, text) or clean(reasons.get(order[0], "") if order else "")
+    said = reasons.get(order[0], "") if order else ""
+    reason = _reason(found, text) or clean(drop_tokens(said))
     return Judgement(order=order, grades=complete, reason=reason, repairs=repairs)
 
 
-def _normalise(reply: str) -> str:
+def _read(reply: str) -> str:
     """The part of a reply that is read, with full-width letters and digits made plain."""
-    return unicodedata.normalize("NFKC", reply[:READ])
+    return unicodedata.normalize("NFKC", find_answer(reply)[-READ:])
 
 
-def _find_json(text: str, marks: str, count: Callable[[Any], int]) -> Any:
-    """The JSON value that begins with one of the marks and has the highest count.
+def _find_json(text: str, count: Callable[[Any], int]) -> tuple[Any, int]:
+    """The last of the JSON values with the highest count, and where it ends.
 
-    The first of equals; None if every count is 0.
+    A value inside a value that counts is part of it. Values that say more together than the best
+    one says, such as one object per line, are one list. (None, 0) if every count is 0.
     """
-    best, most = None, 0
-    for mark in marks:
-        for value in _decode(text, mark):
-            if (found := count(value)) > most:
-                best, most = value, found
-    return best
-
-
-def _decode(text: str, mark: str) -> Iterator[Any]:
-    place = -1
-    for _ in range(ATTEMPTS):
-        if (place := text.find(mark, place + 1)) < 0:
-            return
-        try:
-            value, _ = _DECODER.raw_decode(text, place)
-        except (ValueError, RecursionError):
+    best, most, best_end = None, 0, 0
+    counted: list[Any] = []
+    outer = 0
+    for begin, end, value in decode(text, "{["):
+        if begin < outer:
             continue
-        yield value
+        found = count(value)
+        if found or isinstance(value, tuple):
+            counted.append(value)
+        if found:
+            outer = end
+        if found and found >= most:
+            best, most, best_end = value, found, end
+    if len(counted) > 1 and count(counted) > most:
+        return counted, outer
+    return best, best_end
 
 
-def _ranking_in(value: Any) -> list[str] | None:
-    """The ids in an object's ranking; None if it has no ranking."""
-    for key, listed in value if isinstance(value, tuple) else ():
+def _ranking_in(value: Any, depth: int = DEPTH) -> list[str] | None:
+    """The ids in an object's ranking, in it or in an object inside; None if it has no ranking."""
+    pairs = value if isinstance(value, tuple) else ()
+    for key, listed in pairs:
         if re.sub(r"\W|_", "", key.lower()) in _RANKING_KEYS and isinstance(listed, list):
-            return [str(item) for item in listed]
-    return None
+            return [str(_look_up(item, _NAME_KEYS) or item) for item in listed]
+    inside = (_ranking_in(inner, depth - 1) for _, inner in reversed(pairs) if depth > 1)
+    return next((listed for listed in inside if listed is not None), None)
 
 
-def _count_listed(value: Any) -> int:
-    """Count an empty ranking as well: the object is the reply."""
+def _count_listed(value: Any, labels: str) -> int:
+    """1 and how many candidates an object's ranking names; an empty one is a reply, too."""
     listed = _ranking_in(value)
-    return 0 if listed is None else 1 + len(listed)
+    if listed is None:
+        return 0
+    return 1 + len(set(_find_places(listed, labels)[0]) - {None})
 
 
-def _ids_in_prose(text: str) -> list[str]:
-    """The ids in the bracket with the most of them, else those before the reason."""
-    brackets = [_ID.findall(inner) for inner in _LIST.findall(text)[:ATTEMPTS]]
-    if best := max(brackets, key=len, default=[]):
-        return [str(name) for name in best]
-    head = _WORD.sub("", _BULLET.sub("", _REASON_PROSE.split(text)[0]))
+def _ids_in_prose(text: str, labels: str) -> list[str]:
+    """The ids in the last of the brackets that name most candidates, else before the reason."""
+    brackets = [_ID.findall(inner) for inner in _LIST.findall(text)[-ATTEMPTS:]]
+    sizes = [len(set(_find_places(names, labels)[0]) - {None}) for names in brackets]
+    if most := max(sizes, default=0):
+        last = len(sizes) - 1 - sizes[::-1].index(most)
+        return [str(name) for name in brackets[last]]
+    head = _WORD.sub("", _BULLET.sub("", _before_reason(text)))
     return [name for name in _ID.findall(head) if name.isupper() or name.isdecimal()]
+
+
+def _last_complete(items: Sequence[T], places: Sequence[int | None], count: int) -> Sequence[T]:
+    """The last run of items about all `count` candidates, each once; all items if there is none.
+
+    A repeated candidate begins the next run: a draft comes before the answer.
+    """
+    runs: list[tuple[int, int]] = []
+    begin, seen = 0, set[int]()
+    for at, place in enumerate(places):
+        if place in seen:
+            begin, seen = at, set()
+        if place is not None:
+            seen.add(place)
+        if len(seen) == count:
+            runs.append((begin, at + 1))
+    return items[slice(*runs[-1])] if runs else items
 
 
 def _find_places(names: Sequence[str], labels: str) -> tuple[list[int | None], bool]:
@@ -230,18 +262,22 @@ def _look_up(value: Any, keys: Sequence[str]) -> Any:
 
 def _count_graded(value: Any, labels: str) -> int:
     """How many candidates a JSON value has an entry for."""
-    places, _ = _find_places([entry.name for entry in _entries(value, labels)], labels)
-    return len({place for place in places if place is not None})
+    return _count_named(list(_entries(value, labels)), labels)
+
+
+def _count_named(entries: Sequence[_Entry], labels: str) -> int:
+    places, _ = _find_places([entry.name for entry in entries], labels)
+    return len(set(places) - {None})
 
 
 def _settle(
-    places: Sequence[int | None], given: Sequence[_Entry]
+    given: Sequence[tuple[int | None, _Entry]],
 ) -> tuple[dict[int, float], dict[int, str], int]:
     """Grades from 0 to 10 and reasons by place, and how many repairs that took."""
     grades: dict[int, float] = {}
     reasons: dict[int, str] = {}
     repairs = 0
-    for place, entry in zip(places, given, strict=True):
+    for place, entry in given:
         grade = _read_number(entry.grade)
         if place is None or place in grades or grade is None:
             repairs += 1
@@ -268,13 +304,30 @@ def _read_number(value: Any) -> float | None:
 
 
 def _reason(found: Any, text: str) -> str:
-    """The reason of the object that was found; if none was, what the text says is a reason."""
-    for key, value in found if isinstance(found, tuple) else ():
-        if key.lower() in _REASON_KEYS and isinstance(value, str):
-            return clean(value)
+    """The reason of the JSON value that was found; if none was, what the text says is a reason."""
     if found is not None:
-        return ""
-    for pattern in (_REASON_OPEN, _REASON_PROSE):
-        if match := pattern.search(text):
-            return clean(match[1].replace('\\"', '"').strip('"} \n`'))
+        return clean(drop_tokens(_reason_in(found)))
+    if cut := list(_REASON_OPEN.finditer(text)):
+        said = _SENTENCES.match(cut[-1][1].replace('\\"', '"'))
+        return clean(drop_tokens(said[0])) if said else ""
+    if heads := list(_REASON_PROSE.finditer(text)):
+        return clean(drop_tokens(text[heads[-1].end() :]).strip('"} \n`'))
     return ""
+
+
+def _reason_in(value: Any, depth: int = DEPTH) -> str:
+    """The reason in a JSON value: its own, or that of an object inside without a candidate."""
+    if depth == 0 or not isinstance(value, list | tuple):
+        return ""
+    pairs = value if isinstance(value, tuple) else ()
+    for key, inner in pairs:
+        if key.lower() in _REASON_KEYS and isinstance(inner, str):
+            return inner
+    parts = [inner for key, inner in pairs if not _ID.fullmatch(key)]
+    parts += [item for item in value if _look_up(item, _NAME_KEYS) is None] if not pairs else []
+    return next(filter(None, (_reason_in(part, depth - 1) for part in reversed(parts))), "")
+
+
+def _before_reason(text: str) -> str:
+    heads = list(_REASON_PROSE.finditer(text))
+    return text[: heads[-1].start()] if heads else text
