@@ -98,7 +98,7 @@ def make_jpeg(seed: int) -> bytes:
 
 
 def decode(data: bytes) -> Image.Image:
-    return open_image(data, max_bytes=1 << 30, max_pixels=1 << 30)
+    return open_image(data, max_bytes=1 << 30, max_pixels=1 << 30, max_decode_bytes=1 << 40)
 
 
 def quickest(calls: Sequence[Callable[[], Any]], device: Any, *, turns: int) -> list[float]:

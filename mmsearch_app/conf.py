@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any
+from typing import Any, TypedDict
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -28,6 +28,15 @@ class Part:
     """Keyword arguments of the class; with a preset, those that differ from it."""
     PRESET: str = ""
     """Name of an embedder preset, or ""."""
+
+
+class ImageCaps(TypedDict):
+    """Limits as keyword arguments of `images.open_image`."""
+
+    max_bytes: int
+    max_pixels: int
+    max_decode_bytes: int
+    max_wait: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +82,15 @@ class Settings:
     """Most bytes of an uploaded image."""
     MAX_IMAGE_PIXELS: int = 40_000_000
     """Most pixels (width times height) of any image, read from its header before decoding."""
+    MAX_DECODE_BYTES: int = 320 * 1024 * 1024
+    """Most memory in which one process decodes images, all threads together. It also limits the
+    formats that are decoded at full size: by default a WebP to 25 megapixels, an AVIF to 26."""
     MAX_SOURCE_BYTES: int = 64 * 1024 * 1024
     """Most bytes of an image in the shop's own storage."""
     MAX_CONCURRENT_SEARCHES: int = 8
     """Searches that run at the same time in one process; further ones get a 503."""
+    MAX_WAIT_SECONDS: float = 5.0
+    """Most seconds that a visitor waits for a turn; who would wait longer gets a 503 at once."""
     QUERY_BATCH: int = 16
     """Most queries of several visitors that one process embeds together."""
     QUERY_SECONDS: float = 30.0
@@ -99,14 +113,22 @@ class Settings:
     """Whether each process that serves the shop also indexes, in a thread."""
 
     @property
-    def upload_caps(self) -> dict[str, int]:
+    def upload_caps(self) -> ImageCaps:
         """Limits for a visitor's image, as keyword arguments of `images.open_image`."""
-        return {"max_bytes": self.MAX_IMAGE_BYTES, "max_pixels": self.MAX_IMAGE_PIXELS}
+        return self._caps(self.MAX_IMAGE_BYTES, self.MAX_WAIT_SECONDS)
 
     @property
-    def stored_caps(self) -> dict[str, int]:
-        """Limits for an image in the shop's own storage, likewise."""
-        return {"max_bytes": self.MAX_SOURCE_BYTES, "max_pixels": self.MAX_IMAGE_PIXELS}
+    def stored_caps(self) -> ImageCaps:
+        """Limits for an image in the shop's own storage, which waits for its turn."""
+        return self._caps(self.MAX_SOURCE_BYTES, None)
+
+    def _caps(self, max_bytes: int, max_wait: float | None) -> ImageCaps:
+        return {
+            "max_bytes": max_bytes,
+            "max_pixels": self.MAX_IMAGE_PIXELS,
+            "max_decode_bytes": self.MAX_DECODE_BYTES,
+            "max_wait": max_wait,
+        }
 
 
 def get_settings() -> Settings:

@@ -8,11 +8,18 @@ from decimal import Decimal
 from django.utils.formats import localize
 from django.utils.translation import gettext, gettext_noop, override
 
-__all__ = ["in_english", "too_large_message", "translate_stored", "write_number"]
+__all__ = [
+    "in_english",
+    "too_large_message",
+    "too_many_pixels_message",
+    "translate_stored",
+    "write_number",
+]
 
 _KNOWN = (
     gettext_noop("The file is missing: %(file)s"),
     gettext_noop("This file is too large: at most %(size)s."),
+    gettext_noop("This picture has too many pixels: as %(kind)s at most %(number)s megapixels."),
 )
 """Messages in the ledger that contain a value."""
 
@@ -26,6 +33,12 @@ def too_large_message(max_bytes: int) -> str:
     """Return the message about a file with more than `max_bytes`, in the active language."""
     size = gettext("%(number)s MB") % {"number": write_number(max_bytes / 2**20, ".3g")}
     return gettext("This file is too large: at most %(size)s.") % {"size": size}
+
+
+def too_many_pixels_message(most: float, kind: str) -> str:
+    """Return the message about an image with more than `most` pixels in the format `kind`."""
+    text = gettext("This picture has too many pixels: as %(kind)s at most %(number)s megapixels.")
+    return text % {"kind": kind, "number": write_number(most / 1e6, ".3g")}
 
 
 def in_english(error: Exception) -> str:

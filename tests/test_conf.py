@@ -198,10 +198,12 @@ def test_changing_the_setting_closes_the_index() -> None:
 
 
 def test_a_visitors_image_and_the_shops_own_have_limits_of_their_own(settings: Any) -> None:
-    keys = {"MAX_IMAGE_BYTES": 10, "MAX_SOURCE_BYTES": 20, "MAX_IMAGE_PIXELS": 30}
-    settings.MMSEARCH = {**settings.MMSEARCH, **keys}
-    assert get_settings().upload_caps == {"max_bytes": 10, "max_pixels": 30}
-    assert get_settings().stored_caps == {"max_bytes": 20, "max_pixels": 30}
+    keys = {"MAX_IMAGE_BYTES": 10, "MAX_SOURCE_BYTES": 20}
+    both = {"MAX_IMAGE_PIXELS": 30, "MAX_DECODE_BYTES": 40}
+    settings.MMSEARCH = {**settings.MMSEARCH, **keys, **both, "MAX_WAIT_SECONDS": 0.5}
+    alike = {"max_pixels": 30, "max_decode_bytes": 40}
+    assert get_settings().upload_caps == {"max_bytes": 10, "max_wait": 0.5, **alike}
+    assert get_settings().stored_caps == {"max_bytes": 20, "max_wait": None, **alike}
 
 
 @pytest.mark.django_db

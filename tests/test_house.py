@@ -24,7 +24,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "conf": set(),
     "models": {"translation"},
     "inference": set(),
-    "images": {"translation"},
+    "images": {"inference", "translation"},
     "embedders": {"inference", "images"},
     "indexes": {"inference"},
     "rerankers": {"inference", "images"},

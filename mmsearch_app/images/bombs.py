@@ -7,6 +7,7 @@ parts that paint nothing; each limit is far above what encoders write.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 _MAX_SCANS = 50
 """Passes of a progressive JPEG. Encoders write about ten; a file of 8 MB may contain 130,000, and
@@ -16,17 +17,20 @@ _MAX_SEGMENTS = 2_000
 _MAX_FILL = 1_000
 """Bytes between two segments of a JPEG's header, which Pillow reads one by one."""
 _MAX_CHUNKS = 50_000
-"""Chunks of a PNG. Encoders write at most one for every 4 KB."""
+"""Chunks of a PNG or WebP. Encoders write at most one for every 4 KB."""
 
 _SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 _END, _SCAN = 0xD9, 0xDA
 
 
 def is_bomb(data: bytes) -> bool:
-    """Return whether a JPEG or PNG has more parts than any image needs."""
+    """Return whether a JPEG, PNG or WebP has more parts than any image needs."""
     if data.startswith(b"\xff\xd8"):
         return _is_jpeg_bomb(data)
-    return data.startswith(b"\x89PNG") and _is_png_bomb(data)
+    if data.startswith(b"\x89PNG"):
+        return _has_many_chunks(data, start=8, length_at=0, around=12, order="big")
+    is_webp = data.startswith(b"RIFF")
+    return is_webp and _has_many_chunks(data, start=12, length_at=4, around=8, order="little")
 
 
 def _is_jpeg_bomb(data: bytes) -> bool:
@@ -45,10 +49,13 @@ def _is_jpeg_bomb(data: bytes) -> bool:
     return not scans and len(data) - place > _MAX_FILL
 
 
-def _is_png_bomb(data: bytes) -> bool:
-    place, chunks = 8, 0
+def _has_many_chunks(
+    data: bytes, *, start: int, length_at: int, around: int, order: Literal["big", "little"]
+) -> bool:
+    place, chunks = start, 0
     while place < len(data):
-        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        length = data[place + length_at : place + length_at + 4]
+        place += around + int.from_bytes(length, order)
         chunks += 1
         if chunks > _MAX_CHUNKS:
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias, cast
 
@@ -16,7 +17,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from mmsearch_app.images.bombs import is_bomb
-from mmsearch_app.translation import too_large_message
+from mmsearch_app.images.cost import decoding_bytes
+from mmsearch_app.images.strip import strip
+from mmsearch_app.inference import Admission, Crowded
+from mmsearch_app.translation import too_large_message, too_many_pixels_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,12 +30,16 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
     Source: TypeAlias = bytes | IO[bytes] | File[bytes]
+    _Memory: TypeAlias = Callable[[Image.Image, tuple[int, int], int], AbstractContextManager[None]]
 
 Code: TypeAlias = Literal["empty", "too_large", "too_many_pixels", "unsupported", "broken"]
 
 _MAX_SIDE = 65_535
 """The longest side that JPEG, WebP and AVIF allow."""
-_BAND_PIXELS = 1 << 22
+_BAND_PIXELS = 1 << 19
+"""Pixels that are converted and reduced at a time."""
+_BAND_BYTES = 16
+"""Memory for each of them: up to four images of four bytes a pixel."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,6 +49,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+_memory = Admission()
+"""The memory in which all threads of this process decode."""
 
 
 class InvalidImage(ValueError):
@@ -59,26 +71,37 @@ class InvalidImage(ValueError):
 
 
 def open_image(
-    source: Source | Image.Image, *, max_bytes: int, max_pixels: int, longest_side: int = 1024
+    source: Source | Image.Image,
+    *,
+    max_bytes: int,
+    max_pixels: int,
+    max_decode_bytes: int,
+    max_wait: float | None = None,
+    longest_side: int = 1024,
 ) -> Image.Image:
     """Return the image as RGB, upright, flattened on white, without metadata.
 
     Neither side is longer than `longest_side`. `source` is the bytes or a binary file, which is
     read from its start, or an image opened elsewhere. JPEG, PNG, WebP and AVIF are recognised by
     content, whatever the name says; an animation is its first frame. Colour profiles are ignored,
-    in indexing and searching alike, so that no hostile profile is parsed.
+    in indexing and searching alike, and so is every other part of the file that makes no pixels,
+    so that a broken or hostile one does no harm.
 
     `max_pixels` is width times height, read from the header before anything is decoded;
-    `max_bytes` does not apply to an `Image`.
+    `max_bytes` does not apply to an `Image`. All threads of the process together decode within
+    `max_decode_bytes` of memory: whoever finds it taken waits.
 
-    Raises InvalidImage for anything wrong with the image; errors of the storage pass through.
+    Raises InvalidImage for anything wrong with the image, also if it alone needs more memory, and
+    Crowded if the memory is not free within `max_wait` seconds (None: wait as long as it takes).
+    Errors of the storage pass through.
     """
+    memory = partial(_occupy, max_decode_bytes=max_decode_bytes, max_wait=max_wait)
     if isinstance(source, Image.Image):
         with _tamed():
-            return _normalise(source, max_pixels, longest_side)
+            return _normalise(source, b"", max_pixels, longest_side, memory)
     data = read_bytes(source, max_bytes=max_bytes)
     with _tamed():
-        return _decode(data, max_pixels, longest_side)
+        return _decode(data, max_pixels, longest_side, memory)
 
 
 def read_bytes(source: Source, *, max_bytes: int) -> bytes:
@@ -133,7 +156,7 @@ def _recognise(data: bytes) -> Callable[[BytesIO], ImageFile] | None:
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return PngImageFile
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return WebPImageFile
+        return _LeanWebP
     if data[4:8] == b"ftyp" and (b"avif" in data[8:64] or b"avis" in data[8:64]):
         return AvifImageFile
     return None
@@ -144,7 +167,7 @@ def _tamed() -> Iterator[None]:
     """Turn every exception of a decoder into InvalidImage."""
     try:
         yield
-    except InvalidImage:
+    except (InvalidImage, Crowded):
         raise
     except Image.DecompressionBombError as error:
         raise _too_many_pixels() from error
@@ -152,32 +175,79 @@ def _tamed() -> Iterator[None]:
         raise InvalidImage(_("This picture is damaged or incomplete."), code="broken") from error
 
 
-def _decode(data: bytes, max_pixels: int, longest_side: int) -> Image.Image:
+class _LeanWebP(WebPImageFile):
+    """Lets go of the decoder, which holds two canvases, before its frame is copied."""
+
+    def _get_next(self) -> tuple[bytes, int, int]:
+        frame = super()._get_next()
+        del self._decoder
+        return frame
+
+
+def _decode(data: bytes, max_pixels: int, longest_side: int, memory: _Memory) -> Image.Image:
     plugin = _recognise(data)
     if plugin is None:
         raise InvalidImage(_("This is no JPEG, PNG, WebP or AVIF picture."), code="unsupported")
     if is_bomb(data):
         raise InvalidImage(_("This picture has too many parts."), code="broken")
+    data = strip(data)
     # The plugin itself, not Image.open, which warns and raises by Pillow's own global limit.
     with plugin(BytesIO(data)) as image:
-        return _normalise(image, max_pixels, longest_side)
+        return _normalise(image, data, max_pixels, longest_side, memory)
 
 
-def _normalise(image: Image.Image, max_pixels: int, longest_side: int) -> Image.Image:
-    width, height = image.size
+def _normalise(
+    image: Image.Image, data: bytes, max_pixels: int, longest_side: int, memory: _Memory
+) -> Image.Image:
+    width, height = full_size = image.size
     if width * height > max_pixels or max(width, height) > _MAX_SIDE:
         raise _too_many_pixels()
     if isinstance(image, JpegImageFile):
         scale = longest_side / max(width, height)
         image.draft("RGB", (int(width * scale) or 1, int(height * scale) or 1))
-    image.load()
-    return _turn_upright(_shrink(image, longest_side), image)
+    needed = decoding_bytes(image, data, full_size) + _shrinking_bytes(image.size, longest_side)
+    with memory(image, full_size, needed):
+        image.load()
+        return _turn_upright(_shrink(image, longest_side), image)
+
+
+@contextmanager
+def _occupy(
+    image: Image.Image,
+    size: tuple[int, int],
+    needed: int,
+    *,
+    max_decode_bytes: int,
+    max_wait: float | None,
+) -> Iterator[None]:
+    """Occupy the memory that an image needs. Raises InvalidImage if that is too much, Crowded."""
+    if needed > max_decode_bytes:
+        pixels = size[0] * size[1] * max_decode_bytes / needed
+        kind = image.format or image.mode
+        raise InvalidImage(lazy(too_many_pixels_message, str)(pixels, kind), code="too_many_pixels")
+    with _memory.admit("decode", units=needed, capacity=max_decode_bytes, most_seconds=max_wait):
+        yield
+
+
+def _reduction(size: tuple[int, int], longest_side: int) -> int:
+    """Return the whole number by which an image is reduced before it is resampled."""
+    return max(1, max(size) // (2 * longest_side))
+
+
+def _shrinking_bytes(size: tuple[int, int], longest_side: int) -> int:
+    """Return the memory that `_shrink` takes beside the image itself."""
+    width, height = size
+    factor = _reduction(size, longest_side)
+    small_width, small_height = -(-width // factor), -(-height // factor)
+    band = min(width * height, _BAND_PIXELS) * _BAND_BYTES
+    resampled = min(longest_side, small_width) * (small_height + longest_side)
+    return band + 4 * (small_width * small_height + resampled)
 
 
 def _shrink(image: Image.Image, longest_side: int) -> Image.Image:
     """Flatten and reduce band by band, so that one full-size copy is in memory, not three."""
     width, height = image.size
-    factor = max(1, max(width, height) // (2 * longest_side))
+    factor = _reduction(image.size, longest_side)
     small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
     rows = max(1, _BAND_PIXELS // (width * factor)) * factor
     for top in range(0, height, rows):

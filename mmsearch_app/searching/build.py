@@ -16,8 +16,9 @@ from PIL import Image
 
 from mmsearch_app import images
 from mmsearch_app.conf import get_settings
+from mmsearch_app.inference import Crowded
 from mmsearch_app.searching.filters import parse
-from mmsearch_app.searching.query import InvalidQuery, Query
+from mmsearch_app.searching.query import InvalidQuery, Query, too_crowded
 from mmsearch_app.sources import registry, visible_rows
 
 
@@ -78,9 +79,17 @@ def _image(value: Any) -> Image.Image | None:
         )
         raise InvalidQuery(msg, field="image")
     try:
-        return images.open_image(value, **get_settings().upload_caps)
+        return open_upload(value)
     except images.InvalidImage as error:
         raise InvalidQuery(str(error), field="image") from error
+
+
+def open_upload(source: Any) -> Image.Image:
+    """Open a visitor's image. Raises InvalidImage, and SearchUnavailable if others are opened."""
+    try:
+        return images.open_image(source, **get_settings().upload_caps)
+    except Crowded as error:
+        raise too_crowded(error) from error
 
 
 def _is_image(value: Any) -> bool:

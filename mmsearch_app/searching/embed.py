@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from mmsearch_app import images
 from mmsearch_app.backends import get_batcher, get_embedder, get_index
-from mmsearch_app.conf import get_settings
+from mmsearch_app.conf import ImageCaps, get_settings
 from mmsearch_app.embedders import check_vectors
 from mmsearch_app.indexes import Generation
-from mmsearch_app.inference import Content
-from mmsearch_app.searching.query import InvalidQuery, Query, SearchUnavailable
+from mmsearch_app.inference import Content, Crowded
+from mmsearch_app.searching.query import InvalidQuery, Query, SearchUnavailable, too_crowded
 from mmsearch_app.sources import ImageSource, entry_key, registry, title_of
 from mmsearch_app.translation import in_english
 
@@ -38,7 +38,7 @@ def query_vector(query: Query, generation: Generation) -> NDArray[np.float32]:
     if query.vector is not None:
         return query.vector
     vector = None
-    if query.like is not None and query.image is None and not query.text:
+    if query.like is not None and _is_stored(query):
         vector = _stored_vector(query.like, generation)
     contents = [query_content(query)] if vector is None else []
     if query.without:
@@ -49,6 +49,16 @@ def query_vector(query: Query, generation: Generation) -> NDArray[np.float32]:
     if query.without:
         vector = vector - get_settings().WITHOUT_WEIGHT * embedded[-1]
     return _unit(vector)
+
+
+def needs_model(query: Query) -> bool:
+    """Return whether a model has to run, unless the index lacks the product's vectors."""
+    return query.vector is None and (bool(query.without) or not _is_stored(query))
+
+
+def _is_stored(query: Query) -> bool:
+    """Return whether the query's vector, apart from unwanted words, may be in the index."""
+    return query.like is not None and query.image is None and not query.text
 
 
 def query_content(query: Query) -> Content:
@@ -118,12 +128,19 @@ def _own_image(product: Model) -> Image | None:
 
 
 def read_image(source: ImageSource, row: Model) -> Image | None:
-    """Return the row's image for a model; None if there is none or it cannot be read."""
+    """Return the row's image for a model; None if there is none or it cannot be read.
+
+    Raises Busy if too many other images are being decoded.
+    """
     file = source.get_file(row)
     if file is None:
         return None
+    settings = get_settings()
+    caps: ImageCaps = {**settings.stored_caps, "max_wait": settings.MAX_WAIT_SECONDS}
     try:
-        return images.open_image(file, **get_settings().stored_caps)
+        return images.open_image(file, **caps)
+    except Crowded as error:
+        raise too_crowded(error) from error
     except Exception as error:  # storages raise anything
         log.warning("The image %s of %r cannot be read: %s", file, row, in_english(error))
         return None

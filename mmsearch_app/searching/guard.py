@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 
 from mmsearch_app.conf import get_settings
 from mmsearch_app.inference import renew_after_fork, until
-from mmsearch_app.searching.query import SearchUnavailable
+from mmsearch_app.searching.query import Busy
 
 if TYPE_CHECKING:
     from mmsearch_app.rerankers import Ranking
@@ -24,12 +24,6 @@ FAILURES = 3
 """Failures in a row that open the circuit."""
 
 _T = TypeVar("_T")
-
-
-class Busy(SearchUnavailable):
-    """All places and the whole queue are taken."""
-
-    retry_after = 5
 
 
 class TooSlow(TimeoutError):

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from django.utils.translation import gettext
 from numpy.typing import NDArray
+
+from mmsearch_app.inference import Crowded
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -29,7 +32,24 @@ class SearchUnavailable(Exception):
     """The query is valid, but the index or the model is unavailable or busy."""
 
     retry_after = 10
-    """Seconds to wait before trying again."""
+    """Whole seconds to wait before trying again."""
+
+    def __init__(self, message: str = "", *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+
+class Busy(SearchUnavailable):
+    """All places are taken, and the wait would be too long."""
+
+    retry_after = 5
+
+
+def too_crowded(error: Crowded) -> Busy:
+    """Return the error for the visitor."""
+    msg = gettext("Too many searches at the same time; please try again in a moment.")
+    return Busy(msg, retry_after=error.retry_after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from mmsearch_app.inference import Content
 from mmsearch_app.rerankers import Ranking, Reranker, clean, fuse, fuse_scores, trust
 from mmsearch_app.searching import cache
 from mmsearch_app.searching.embed import query_content, read_image
-from mmsearch_app.searching.guard import Busy, Resting, TooSlow, get_guard
-from mmsearch_app.searching.query import Answer, Hit, Query
+from mmsearch_app.searching.guard import Resting, TooSlow, get_guard
+from mmsearch_app.searching.query import Answer, Busy, Hit, Query
 from mmsearch_app.sources import registry
 from mmsearch_app.translation import write_number
 

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cache
 from typing import Any, Literal
 
 from django.utils.translation import gettext
 
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import IndexFault, IndexMissing
-from mmsearch_app.inference import renew_after_fork
+from mmsearch_app.inference import Admission, Crowded
 from mmsearch_app.searching.build import build_query
 from mmsearch_app.searching.cache import digests_of
-from mmsearch_app.searching.embed import query_vector
+from mmsearch_app.searching.embed import needs_model, query_vector
 from mmsearch_app.searching.filters import parse
-from mmsearch_app.searching.query import Answer, Query, SearchUnavailable
+from mmsearch_app.searching.query import Answer, Query, SearchUnavailable, too_crowded
 from mmsearch_app.searching.rerank import rerank as rerank_answer
 from mmsearch_app.searching.retrieve import Scope, retrieve, searchable
 from mmsearch_app.signals import searched
 from mmsearch_app.sources import registry
 
 log = logging.getLogger(__name__)
-_QUEUE_SECONDS = 2.0
-"""How long a search waits for a place before the visitor is asked to try again."""
+_places = Admission()
+"""The places in which this process searches."""
 
 
 def search(
@@ -52,7 +50,7 @@ def search(
     "price__lte": 20}`. `user` and `request` are the visitor's, for the sources' `visible_to`.
 
     Raises InvalidQuery with a message for the visitor, and SearchUnavailable if the index or
-    the model is unavailable.
+    the model is unavailable or busy: its `retry_after` says in how many seconds to try again.
     """
     return answer(build_query(**locals()))
 
@@ -68,7 +66,7 @@ def answer(query: Query) -> Answer:
 def _answer(query: Query) -> Answer:
     clock = Clock()
     with clock("total"):
-        with _place():
+        with _place(query):
             found = _ask_index(query, clock)
         if query.rerank and not query.offset:
             # Outside the place: a slow reranker must not keep others from searching.
@@ -114,28 +112,35 @@ def _scope(query: Query) -> Scope:
     )
 
 
+def check_admission() -> None:
+    """Raise Busy if a search would wait too long now: before a view does anything for it."""
+    settings = get_settings()
+    try:
+        _places.check(
+            capacity=settings.MAX_CONCURRENT_SEARCHES, most_seconds=settings.MAX_WAIT_SECONDS
+        )
+    except Crowded as error:
+        raise too_crowded(error) from error
+
+
 @contextmanager
-def _place() -> Iterator[None]:
+def _place(query: Query) -> Iterator[None]:
     """Occupy one of `MAX_CONCURRENT_SEARCHES` places.
 
-    Raises SearchUnavailable if none becomes free within two seconds.
+    Raises Busy at once if the wait would be longer than `MAX_WAIT_SECONDS`.
     """
-    places = _places(max(1, get_settings().MAX_CONCURRENT_SEARCHES))
-    if not places.acquire(timeout=_QUEUE_SECONDS):
-        msg = gettext("Too many searches at the same time; please try again in a moment.")
-        raise SearchUnavailable(msg)
-    try:
+    settings = get_settings()
+    place = _places.admit(
+        "model" if needs_model(query) else "index",
+        capacity=settings.MAX_CONCURRENT_SEARCHES,
+        most_seconds=settings.MAX_WAIT_SECONDS,
+    )
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(place)
+        except Crowded as error:
+            raise too_crowded(error) from error
         yield
-    finally:
-        places.release()
-
-
-@cache
-def _places(count: int) -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(count)
-
-
-renew_after_fork(_places.cache_clear)
 
 
 class Clock:

@@ -16,11 +16,10 @@ from django.apps import apps
 from django.core import signing
 from django.utils.translation import get_language, gettext
 
-from mmsearch_app import images
 from mmsearch_app.backends import get_embedder, get_reranker
-from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import Match
 from mmsearch_app.searching import cache
+from mmsearch_app.searching.build import open_upload
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import Answer, Hit, InvalidQuery, Query
 from mmsearch_app.searching.rerank import rerank, reranker_fingerprint
@@ -175,7 +174,7 @@ def _query(kept: _Kept, user: Any, request: Any) -> Query:
     vector = kept.query.vector if same_model else None
     image = None
     if kept.picture:
-        image = images.open_image(kept.picture, **get_settings().upload_caps)
+        image = open_upload(kept.picture)
         image = cache.remember_jpeg(image, kept.picture)
     return replace(kept.query, user=user, request=request, like=like, image=image, vector=vector)
 

@@ -16,4 +16,5 @@ CAPS = Settings().upload_caps
 
 
 def open_image(source: Source | Image.Image, **options: Any) -> Image.Image:
-    return images.open_image(source, **(CAPS | options))
+    caps: dict[str, Any] = {**CAPS, **options}
+    return images.open_image(source, **caps)

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 
-from mmsearch_app import search
+from mmsearch_app import Query, search
 from tests.forking import works_in_child
 from tests.shop import Catalogue
 from tests.shop_kit import work_again
@@ -25,5 +25,5 @@ def test_a_child_can_search_while_its_parent_takes_all_places(
 ) -> None:
     use(MAX_CONCURRENT_SEARCHES=1)
     work_again()
-    with import_module("mmsearch_app.searching.search")._place():
+    with import_module("mmsearch_app.searching.search")._place(Query(text="mug")):
         assert works_in_child(lambda: len(search("mug").hits) == 6)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsearch_app import search
+from mmsearch_app import Query, search
 from mmsearch_app.searching.query import SearchUnavailable
 from tests.shop import Catalogue, EmbedderWithMoods, Sell, work
 from tests.shop_kit import ANY, work_again
@@ -81,16 +81,15 @@ def test_a_model_that_breaks_its_contract_gives_an_error_and_a_log_entry(
 
 
 def test_more_searches_than_slots_are_told_to_retry_later(
-    shop: Catalogue, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    shop: Catalogue, use: Callable[..., None]
 ) -> None:
     module = import_module("mmsearch_app.searching.search")
-    monkeypatch.setattr(module, "_QUEUE_SECONDS", 0.05)
-    use(MAX_CONCURRENT_SEARCHES=3)
+    use(MAX_CONCURRENT_SEARCHES=3, MAX_WAIT_SECONDS=0.05)
     work_again()
     inside, done = threading.Barrier(4), threading.Event()
 
     def occupy() -> None:
-        with module._place():
+        with module._place(Query(text="mug")):
             inside.wait(120)
             done.wait(120)
 

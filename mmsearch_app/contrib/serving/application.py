@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from mmsearch_app.contrib.serving.bodies import Encoding, Refusal, read_body
 from mmsearch_app.embedders import Batcher
+from mmsearch_app.inference import Crowded
 
 BODY_SECONDS = 30.0
 """Seconds within which the whole body must arrive."""
@@ -127,7 +128,10 @@ class _Routes:
         service = self.service
         batcher = service.batcher
         names = (service.model, service.name)
-        asked = read_body(data, models=names, dimension=batcher.embedder.dimension)
+        try:
+            asked = read_body(data, models=names, dimension=batcher.embedder.dimension)
+        except Crowded:  # other requests' images take all the memory
+            raise _busy() from None
         parts = [
             asked.contents[start : start + batcher.most]
             for start in range(0, len(asked.contents), batcher.most)
