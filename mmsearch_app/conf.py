@@ -101,12 +101,20 @@ class Settings:
     BATCH_SIZE: int = 32
     """Images that are embedded and written together."""
     LEASE_SECONDS: int = 600
-    """Seconds until another worker may take the batch of a worker that died."""
+    """Seconds until another worker may take the batch of a worker that died. A worker renews its
+    lease as long as it gets on."""
+    MODEL_SECONDS: float = 900.0
+    """Seconds that one call of the embedder may take in a worker, including the download of a
+    model; then its batch is given back, and `mmsearch_worker` ends."""
+    STORAGE_SECONDS: float = 60.0
+    """Seconds that the storage may take for one image in a worker; then the storage counts as
+    not answering."""
     MAX_ATTEMPTS: int = 8
     """Attempts at an image before it is given up; `mmsearch_reconcile` tries it again a day
     later."""
     RETRY_SECONDS: int = 10
-    """Seconds to wait after the first failure; doubled after each further one, up to an hour."""
+    """Seconds to wait after the first failure; doubled after each further one, up to an hour. Each
+    wait is up to a quarter longer or shorter, so that not everything comes back at once."""
     POLL_SECONDS: float = 2.0
     """Seconds after which an idle worker looks for work."""
     WORKER_THREAD: bool = False

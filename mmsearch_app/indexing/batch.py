@@ -11,6 +11,7 @@ import numpy as np
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.embedders import check_vectors
 from mmsearch_app.indexing.documents import Document, Failure, describe_error
+from mmsearch_app.indexing.lanes import note_progress
 from mmsearch_app.inference import Content
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def _embed(contents: Sequence[Content]) -> Vector:
     Raises ValueError if the embedder returned something else, and whatever it raises.
     """
     embedder = get_embedder()
+    note_progress()
     vectors = np.asarray(embedder.embed_documents(contents), dtype=np.float32)
     check_vectors(vectors, len(contents), embedder=embedder)
     lengths = np.linalg.norm(vectors, axis=1)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from threading import Semaphore
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -16,8 +13,8 @@ from django.db.models import Model
 from numpy.typing import NDArray
 
 from mmsearch_app import images
-from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import Record, Scalar
+from mmsearch_app.indexing.files import Reading, StoredFile, hash_content, read_files
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.inference import Content
 from mmsearch_app.models import Entry, State
@@ -25,16 +22,10 @@ from mmsearch_app.sources import ImageSource, entry_key, from_primary, registry,
 from mmsearch_app.translation import in_english
 
 if TYPE_CHECKING:
-    from django.db.models.fields.files import FieldFile
-    from PIL.Image import Image
-
     Vector: TypeAlias = NDArray[np.float32]
 
 log = logging.getLogger(__name__)
 
-_READERS = 4
-_DECODERS = 2
-"""An image of 40 megapixels takes 160 MB until it has been scaled down."""
 _PROBES = 3
 
 Failure: TypeAlias = tuple[Entry, str]
@@ -64,6 +55,10 @@ class Document:
         """Whether the stored vector is still right."""
         return self.content.image is None
 
+    def without_pixels(self) -> Document:
+        """Return a copy that takes little memory: what is written needs no image any more."""
+        return replace(self, content=Content())
+
     def record(self, vector: Vector) -> Record:
         """Return what is written to the index."""
         return Record(
@@ -90,62 +85,64 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
-    """A file to read, and the title that is embedded with it."""
-
-    file: FieldFile
-    title: str
-    known: str = ""
-    """`_hash_content` of what the stored vector was made from, or "" if no vector is stored."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    """Result of reading a file: an image, a fault, or neither if the content is unchanged."""
-
-    digest: str = ""
-    image: Image | None = None
-    fault: Exception | None = None
-
-    @property
-    def unanswered(self) -> bool:
-        """Whether the storage failed, which says nothing about the file itself."""
-        about_the_file = (FileNotFoundError, images.InvalidImage)
-        return self.fault is not None and not isinstance(self.fault, about_the_file)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Described:
     """What a row says, before its file is read."""
 
     entry: Entry
     product: str
     filters: Mapping[str, list[Scalar]]
-    file: _File
+    file: StoredFile
 
 
-def prepare(entries: Sequence[Entry], *, reusable: Collection[str] = ()) -> Prepared:
-    """Load the entries' rows with one query per source, then read their images side by side.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What the rows of a batch say, before their files are read."""
+
+    rows: list[_Described]
+    """Those that have an image."""
+    without_image: list[Outcome]
+    failed: list[Failure]
+
+
+def describe_rows(entries: Sequence[Entry], *, reusable: Collection[str] = ()) -> Described:
+    """Load the entries' rows with one query per source.
 
     `reusable` are the keys of entries whose vector is stored: their images are only decoded if
     they changed. A row that the source's queryset does not contain, or whose source is no longer
     registered, counts as removed.
     """
-    described, without_image, failed = _describe_all(entries, reusable)
-    readings = list(zip(described, _read_all([row.file for row in described]), strict=True))
+    rows, without_image, failed = _describe_all(entries, reusable)
+    return Described(rows=rows, without_image=without_image, failed=failed)
+
+
+def read_images(described: Described) -> list[Reading]:
+    """Read the images, some side by side, in the order of `described.rows`. Uses no database."""
+    return read_files([row.file for row in described.rows])
+
+
+def sort_readings(described: Described, readings: Sequence[Reading]) -> Prepared:
+    """Sort the batch by what has to be done, once its files are read."""
+    pairs = list(zip(described.rows, readings, strict=True))
     documents = []
-    for row, reading in readings:
+    without_image = list(described.without_image)
+    for row, reading in pairs:
         if reading.fault is None:
             documents.append(_document(row, reading))
         elif not reading.unanswered:
             without_image.append(_unusable(row, reading.fault, reading.digest))
-    unread, postponed = _sort_unanswered(readings)
+    unread, postponed = _sort_unanswered(pairs)
     return Prepared(
         documents=documents,
         without_image=without_image,
-        failed=failed + unread,
+        failed=described.failed + unread,
         postponed=postponed,
     )
+
+
+def prepare(entries: Sequence[Entry], *, reusable: Collection[str] = ()) -> Prepared:
+    """Do all of it: load the rows, read their images, and sort the batch."""
+    described = describe_rows(entries, reusable=reusable)
+    return sort_readings(described, read_images(described))
 
 
 def _describe_all(
@@ -193,17 +190,17 @@ def _describe(entry: Entry, row: Model | None, *, known: str) -> _Described | Ou
             name: [scalar(value) for value in values]
             for name, values in source.get_filters(row).items()
         },
-        file=_File(file=file, title=source.get_title(row), known=known),
+        file=StoredFile(file=file, title=source.get_title(row), known=known),
     )
 
 
-def _document(row: _Described, reading: _Reading) -> Document:
+def _document(row: _Described, reading: Reading) -> Document:
     title = row.file.title
     return Document(
         entry=row.entry,
         content=Content(image=reading.image, text=title or None),
         digest=reading.digest,
-        content_hash=_hash_content(reading.digest, title),
+        content_hash=hash_content(reading.digest, title),
         product=row.product,
         filters=row.filters,
     )
@@ -222,7 +219,7 @@ def _unusable(row: _Described, fault: Exception, digest: str) -> Outcome:
 
 
 def _sort_unanswered(
-    readings: Iterable[tuple[_Described, _Reading]],
+    readings: Iterable[tuple[_Described, Reading]],
 ) -> tuple[list[Failure], list[Failure]]:
     """Return the entries whose own file failed, and those whose storage is down."""
     answered: set[str] = set()
@@ -244,32 +241,6 @@ def _sort_unanswered(
     return failed, postponed
 
 
-def _hash_content(digest: str, title: str) -> str:
-    """Return the SHA-256 of all that the embedder sees: as long as it stays, so does the vector."""
-    return images.digest(f"{digest}\0{title}".encode())
-
-
-def _read_all(files: Sequence[_File]) -> list[_Reading]:
-    """Read each file, and decode it scaled down unless its stored vector is still right."""
-    read = partial(_read, decoding=Semaphore(_DECODERS))
-    with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(read, files))
-
-
-def _read(file: _File, decoding: Semaphore) -> _Reading:
-    digest = ""
-    try:
-        data = images.read_bytes(file.file, max_bytes=get_settings().MAX_SOURCE_BYTES)
-        digest = images.digest(data)
-        if _hash_content(digest, file.title) == file.known:
-            return _Reading(digest=digest)
-        with decoding:
-            image = images.open_image(data, **get_settings().stored_caps)
-        return _Reading(digest=digest, image=image)
-    except Exception as fault:  # botocore's errors are not subclasses of OSError
-        return _Reading(digest=digest, fault=fault)
-
-
 def _storage_is_down(source: ImageSource, failed: Sequence[Entry]) -> bool:
     """Return whether the storage returns no file: neither the `failed` ones nor known ones.
 
@@ -282,5 +253,5 @@ def _storage_is_down(source: ImageSource, failed: Sequence[Entry]) -> bool:
     others = read.exclude(pk__in=[entry.pk for entry in failed]).order_by("-indexed_at", "-pk")
     keys = source.valid_keys(others.values_list("object_pk", flat=True)[:_PROBES])
     rows = from_primary(source.get_queryset().filter(pk__in=keys))
-    files = [_File(file=file, title="") for row in rows if (file := source.get_file(row))]
-    return all(reading.unanswered for reading in _read_all(files))
+    files = [StoredFile(file=file, title="") for row in rows if (file := source.get_file(row))]
+    return all(reading.unanswered for reading in read_files(files))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count, islice
+from random import uniform
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, OperationalError, connections, router, transaction
@@ -256,9 +257,28 @@ def claim(limit: int) -> list[Entry]:
 def _claim(limit: int) -> list[Entry]:
     now = timezone.now()
     taken = list(_lock(waiting(at=now).order_by("due_at", "pk"))[:limit])
-    until = now + timedelta(seconds=get_settings().LEASE_SECONDS)
-    Entry.objects.filter(pk__in=[entry.pk for entry in taken]).update(lease_until=until)
+    _lease(taken, now)
     return taken
+
+
+def renew(entries: Sequence[Entry]) -> None:
+    """Extend the leases of claimed entries, except those that another worker has taken meanwhile.
+
+    An entry that a transaction of the shop has locked is not waited for: its lease runs on, and
+    can be renewed the next time.
+    """
+    with transaction.atomic(router.db_for_write(Entry)):
+        known = {entry.pk: entry.lease_until for entry in entries}
+        free = _lock(Entry.objects.filter(pk__in=known)).values_list("pk", "lease_until")
+        mine = {pk for pk, until in free if until == known[pk]}
+        _lease([entry for entry in entries if entry.pk in mine], timezone.now())
+
+
+def _lease(entries: Sequence[Entry], now: datetime) -> None:
+    until = now + timedelta(seconds=get_settings().LEASE_SECONDS)
+    Entry.objects.filter(pk__in=[entry.pk for entry in entries]).update(lease_until=until)
+    for entry in entries:
+        entry.lease_until = until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,11 +338,15 @@ def _record(outcome: Outcome, *, stay_due: bool) -> bool:
 
 
 def fail(entries: Sequence[Entry], error: str) -> None:
-    """Count a failed attempt: retry after twice the last wait, or give up after the last one."""
+    """Count a failed attempt: retry after twice the last wait, or give up after the last one.
+
+    What failed together does not come back together: each wait is up to a quarter longer or
+    shorter.
+    """
     settings = get_settings()
     for entry in entries:
         attempts = entry.attempts + 1
-        wait = min(settings.RETRY_SECONDS * 2 ** (attempts - 1), 3600)
+        wait = _spread(min(settings.RETRY_SECONDS * 2 ** (attempts - 1), 3600))
         gave_up = attempts >= settings.MAX_ATTEMPTS
         Entry.objects.filter(pk=entry.pk, wanted=entry.wanted).update(
             attempts=attempts,
@@ -335,11 +359,15 @@ def fail(entries: Sequence[Entry], error: str) -> None:
 
 
 def release(entries: Sequence[Entry], *, error: str = "", wait: float = 0) -> None:
-    """Give claimed entries back, due in `wait` seconds, without counting an attempt."""
-    later = timezone.now() + timedelta(seconds=wait)
+    """Give claimed entries back, due in about `wait` seconds, without counting an attempt."""
+    later = timezone.now() + timedelta(seconds=_spread(wait))
     rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
     change(rows.filter(due_at__isnull=False), lease_until=None, due_at=later, error=error[:2000])
     change(rows, lease_until=None)
+
+
+def _spread(seconds: float) -> float:
+    return seconds * uniform(0.75, 1.25)  # noqa: S311, no secret
 
 
 def retry(entries: QuerySet[Entry]) -> int:

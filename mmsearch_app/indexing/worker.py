@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mmsearch_app.backends import get_index
+from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import Generation, IndexFault, IndexMissing
 from mmsearch_app.indexing import documents, ledger
-from mmsearch_app.indexing.batch import EmbedderDown, embed_each, write_each
+from mmsearch_app.indexing.batch import EmbedderDown, embed_each, fingerprint_of, write_each
 from mmsearch_app.indexing.documents import Document, Failure, Prepared
 from mmsearch_app.indexing.generations import ReindexNeeded, ensure_live, is_live
+from mmsearch_app.indexing.lanes import Lane
+from mmsearch_app.indexing.leases import Leases
 from mmsearch_app.indexing.ledger import Outcome
+from mmsearch_app.indexing.overlap import Job, ModelHangs, Step, overlap, require_model
 from mmsearch_app.models import Entry, State
 
 if TYPE_CHECKING:
@@ -54,62 +60,117 @@ class Drained:
         return f"{done}; stopped: {self.problem}" if self.problem else done
 
 
-def drain(*, limit: int | None = None, progress: Callable[[int], object] | None = None) -> Drained:
+def drain(
+    *,
+    limit: int | None = None,
+    seconds: float = math.inf,
+    stopped: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], object] | None = None,
+    beat: Callable[[], object] = lambda: None,
+) -> Drained:
     """Work until nothing waits, `limit` entries are done, or something is unavailable.
+
+    Several batches are worked on at the same time: while one is embedded, the next is read and
+    the last written. After `seconds` no further batch is begun; once `stopped` returns True,
+    those that have not reached the model are given back.
 
     Any number of processes may drain one ledger at the same time. An outage raises nothing: the
     entries stay due, and `Drained.problem` says what is wrong. `progress` is called with the
-    size of each batch.
+    size of each batch when it is done, `beat` several times in LEASE_SECONDS.
     """
-    total, left = Drained(), limit
-    while left is None or left > 0:
+    drain = _Drain(limit=limit, until=time.monotonic() + seconds, stopped=stopped)
+
+    def renew() -> None:
+        drain.leases.renew()
+        beat()
+
+    try:
+        jobs = overlap(drain.next_job, stopped=stopped, beat=renew, every=_beat_seconds())
+        with closing(jobs):
+            for size, drained in jobs:
+                drain.total += drained
+                if progress:
+                    progress(size)
+    finally:
+        drain.leases.give_back()
+    return drain.total
+
+
+def _beat_seconds() -> float:
+    return get_settings().LEASE_SECONDS / 4
+
+
+class _Drain:
+    """One call of `drain`: what it may still claim, what it has claimed and done."""
+
+    def __init__(self, *, limit: int | None, until: float, stopped: Callable[[], bool]) -> None:
+        self.limit = limit
+        self.until = until
+        self.stopped = stopped
+        self.total = Drained()
+        self.leases = Leases()
+        self.claimed = 0
+
+    def next_job(self) -> Job[tuple[int, Drained]] | None:
+        """Claim a batch, unless nothing is due or no further batch may be begun."""
+        entries = self._claim()
+        return self._work(entries) if entries else None
+
+    def _claim(self) -> Sequence[Entry]:
         size = get_settings().BATCH_SIZE
-        entries = ledger.claim(size if left is None else min(size, left))
-        if not entries:
-            break
-        total += _work(entries)
-        if total.problem:
-            break
-        if left is not None:
-            left -= len(entries)
-        if progress:
-            progress(len(entries))
-    return total
+        if self.limit is not None:
+            size = min(size, self.limit - self.claimed)
+        if size <= 0 or self.total.problem or self.stopped() or time.monotonic() > self.until:
+            return []
+        try:
+            require_model()
+        except ModelHangs as error:
+            self.total += Drained(problem=str(error))
+            return []
+        entries = ledger.claim(size)
+        self.claimed += len(entries)
+        self.leases.add(entries)
+        return entries
+
+    def _work(self, entries: Sequence[Entry]) -> Job[tuple[int, Drained]]:
+        drained = yield from work_off(entries)
+        self.leases.remove(entries)
+        return len(entries), drained
 
 
-def _work(entries: Sequence[Entry]) -> Drained:
+def work_off(entries: Sequence[Entry]) -> Job[Drained]:
+    """Do what claimed entries need. An outage gives them back, any other error does not."""
     try:
         try:
-            return _process(entries)
+            return (yield from _process(entries))
         except IndexMissing:  # another process dropped this generation after a rebuild: retry once
-            return _process(entries)
+            return (yield from _process(entries))
     except (ReindexNeeded, EmbedderDown, IndexFault) as error:
         log.warning("Indexing waits: %s", error)
         ledger.release(entries, error=str(error), wait=get_settings().RETRY_SECONDS)
         return Drained(problem=str(error))
-    except BaseException:
-        ledger.release(entries, wait=get_settings().RETRY_SECONDS)
-        raise
 
 
-def _process(entries: Sequence[Entry]) -> Drained:
-    index = get_index()
+def _process(entries: Sequence[Entry]) -> Job[Drained]:
+    if not getattr(get_embedder(), "settled", True):  # finding that out runs the model
+        yield Step(lane=Lane.MODEL, work=partial(fingerprint_of, get_embedder()))
     live = ensure_live()
     stored = _stored_vectors(entries, live)
-    prepared = documents.prepare(entries, reusable=stored)
-    outcomes, failures = _embed_and_write(prepared.documents, stored, live)
-    gone = [outcome.entry.key for outcome in prepared.without_image]
-    if gone:
-        index.delete(gone, generation=live.name)
-    ledger.finish(outcomes + prepared.without_image, still_live=partial(is_live, live.name))
-    failures += prepared.failed
+    described = documents.describe_rows(entries, reusable=stored)
+    readings = yield Step(lane=Lane.READ, work=partial(documents.read_images, described))
+    prepared = documents.sort_readings(described, readings)
+    del readings
+    done = yield from _embed_and_write(prepared, stored, live)
+    without_image = prepared.without_image
+    ledger.finish(done.outcomes + without_image, still_live=partial(is_live, live.name))
+    failures = done.failures + prepared.failed
     for entry, error in failures:
         ledger.fail([entry], error)
-    removed = sum(outcome.state == State.REMOVED for outcome in prepared.without_image)
+    removed = sum(outcome.state == State.REMOVED for outcome in without_image)
     return Drained(
-        indexed=len(outcomes),
+        indexed=len(done.outcomes),
         removed=removed,
-        skipped=len(gone) - removed,
+        skipped=len(without_image) - removed,
         failed=len(failures),
         problem=_release_postponed(prepared),
     )
@@ -121,24 +182,49 @@ def _stored_vectors(entries: Sequence[Entry], live: Generation) -> dict[str, Vec
     return get_index().vectors(known, generation=live.name) if known else {}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    outcomes: list[Outcome]
+    failures: list[Failure]
+
+
 def _embed_and_write(
-    batch: Sequence[Document], stored: Mapping[str, Vector], live: Generation
-) -> tuple[list[Outcome], list[Failure]]:
-    kept = {d.entry.key: stored[d.entry.key] for d in batch if d.unchanged}
-    made, failures = embed_each([document for document in batch if not document.unchanged])
-    written, refused = write_each(batch, kept | made, generation=live.name)
-    outcomes = [
-        Outcome(
-            entry=document.entry,
-            state=State.INDEXED,
-            digest=document.digest,
-            content=document.content_hash,
-            signature=document.entry.signature,
-            generation=live.name,
-        )
-        for document in written
-    ]
-    return outcomes, failures + refused
+    prepared: Prepared, stored: Mapping[str, Vector], live: Generation
+) -> Job[_Written]:
+    """Embed and write the documents, whose images are dropped in between."""
+    changed = [document for document in prepared.documents if not document.unchanged]
+    vectors = {d.entry.key: stored[d.entry.key] for d in prepared.documents if d.unchanged}
+    failures: list[Failure] = []
+    if changed:
+        made, failures = yield Step(lane=Lane.MODEL, work=partial(embed_each, changed))
+        vectors |= made
+    del changed
+    prepared.documents[:] = [document.without_pixels() for document in prepared.documents]
+    gone = [outcome.entry.key for outcome in prepared.without_image]
+    work = partial(_write, prepared.documents, vectors, gone=gone, generation=live.name)
+    written, refused = yield Step(lane=Lane.INDEX, work=work)
+    outcomes = [_outcome(document, live) for document in written]
+    return _Written(outcomes=outcomes, failures=failures + refused)
+
+
+def _write(
+    batch: Sequence[Document], vectors: Mapping[str, Vector], *, gone: list[str], generation: str
+) -> tuple[list[Document], list[Failure]]:
+    written = write_each(batch, vectors, generation=generation)
+    if gone:
+        get_index().delete(gone, generation=generation)
+    return written
+
+
+def _outcome(document: Document, live: Generation) -> Outcome:
+    return Outcome(
+        entry=document.entry,
+        state=State.INDEXED,
+        digest=document.digest,
+        content=document.content_hash,
+        signature=document.entry.signature,
+        generation=live.name,
+    )
 
 
 def _release_postponed(prepared: Prepared) -> str:

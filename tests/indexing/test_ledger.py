@@ -146,7 +146,8 @@ def test_finishing_a_batch_takes_a_constant_number_of_queries_per_entry() -> Non
     assert len(queries) <= 20 + 3
 
 
-def test_the_wait_doubles_with_each_failure(use: Any) -> None:
+def test_the_wait_doubles_with_each_failure(use: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "uniform", lambda *_: 1)
     use(RETRY_SECONDS=10, MAX_ATTEMPTS=8)
     mark(1)
     waits = []
@@ -158,12 +159,22 @@ def test_the_wait_doubles_with_each_failure(use: Any) -> None:
     assert waits == [10, 20, 40, 80]
 
 
-def test_the_wait_is_at_most_an_hour(use: Any) -> None:
+def test_what_failed_together_does_not_come_back_together(use: Any) -> None:
+    use(RETRY_SECONDS=100)
+    mark(*range(1, 31))
+    ledger.fail(ledger.claim(30), "broken")
+    waits = [(e.due_at - timezone.now()).total_seconds() for e in Entry.objects.all()]
+    assert max(waits) - min(waits) > 10
+    assert all(74 < wait <= 125 for wait in waits)
+
+
+def test_the_wait_is_at_most_about_an_hour(use: Any) -> None:
     use(RETRY_SECONDS=10, MAX_ATTEMPTS=100)
     mark(1)
     Entry.objects.update(attempts=60)
     ledger.fail(ledger.claim(1), "broken")
-    assert timedelta(minutes=59) < entry_of(1).due_at - timezone.now() <= timedelta(hours=1)
+    wait = entry_of(1).due_at - timezone.now()
+    assert timedelta(minutes=44) < wait <= timedelta(minutes=75)
 
 
 def test_after_the_last_attempt_the_entry_is_no_longer_due(use: Any) -> None:
