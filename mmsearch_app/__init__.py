@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from mmsearch_app.indexing import mark, paused
     from mmsearch_app.searching import Answer, Hit, InvalidQuery, Query, SearchUnavailable
     from mmsearch_app.searching.search import search
-    from mmsearch_app.sources import ImageSource, register
+    from mmsearch_app.sources import Filter, ImageSource, register
 
 __all__ = [
     "Answer",
+    "Filter",
     "Hit",
     "ImageSource",
     "InvalidQuery",
@@ -27,6 +28,7 @@ __all__ = [
 __version__ = "0.2.0"
 
 _ROOMS = dict.fromkeys(__all__, "searching") | {
+    "Filter": "sources",
     "ImageSource": "sources",
     "mark": "indexing",
     "paused": "indexing",

@@ -18,7 +18,16 @@ from mmsearch_app.backends import get_embedder, get_index, get_reranker
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import Operator
 from mmsearch_app.models import Entry
-from mmsearch_app.sources import ImageSource, find_model, is_kind_of, key_field, paths, registry
+from mmsearch_app.sources import (
+    TYPES,
+    ImageSource,
+    find_model,
+    is_kind_of,
+    key_field,
+    paths,
+    registry,
+    specs,
+)
 
 __all__ = ["register_checks"]
 
@@ -76,11 +85,12 @@ def _check_thread() -> Iterator[CheckMessage]:
 
 
 def check_sources(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """E002 to E005, E007 to E009: a source is invalid. W003: there is none."""
+    """E002 to E005, E007 to E009, E020, E021: a source is invalid. W003: there is none."""
     if not len(registry):
         hint = "Write a module mmsearch.py in an app and register an ImageSource there."
         return [Warning("No image source is registered.", hint=hint, id="mmsearch_app.W003")]
-    return [message for source in registry for message in _check_source(source)]
+    messages = [message for source in registry for message in _check_source(source)]
+    return [*messages, *_check_filters_of_several()]
 
 
 def _check_source(source: ImageSource) -> Iterable[CheckMessage]:
@@ -109,6 +119,7 @@ def _check_source(source: ImageSource) -> Iterable[CheckMessage]:
         yield from _check_key(source)
     yield from _check_paths(source)
     yield from _check_names(source)
+    yield from _check_filters(source)
     yield from _check_dependencies(source)
     yield from _check_routes(source)
 
@@ -124,8 +135,10 @@ def _check_key(source: ImageSource) -> Iterator[CheckMessage]:
 
 
 def _check_paths(source: ImageSource) -> Iterator[CheckMessage]:
-    named = {"image": source.image, "title": source.title} | dict(source.filters)
-    for name, dotted in named.items():
+    named = [("image", source.image), ("title", source.title or "")]
+    for name, spec in source.filter_specs.items():
+        named += [(name, path.dotted) for path in spec.paths]
+    for name, dotted in named:
         if dotted and not _leads_somewhere(source.model, dotted):
             yield Error(
                 f"{source!r}: the path {dotted!r} of {name!r} leads nowhere.",
@@ -150,6 +163,34 @@ def _check_names(source: ImageSource) -> Iterator[CheckMessage]:
             hint=f"Choose a plain name other than {', '.join(sorted(_TAKEN))}.",
             id="mmsearch_app.E007",
         )
+
+
+def _check_filters(source: ImageSource) -> Iterator[CheckMessage]:
+    for name, spec in source.filter_specs.items():
+        fault = spec.fault
+        if not spec.paths and not source.overrides_filters:
+            fault = fault or "it has no path, and get_filters is not overridden"
+        if fault and all(_leads_somewhere(source.model, path.dotted) for path in spec.paths):
+            given = ", ".join(repr(path.dotted) for path in spec.paths) or "'product.price'"
+            yield Error(
+                f"{source!r}: the filter {name!r} cannot be used: {fault}.",
+                hint="A filter is a path to a field, a list of paths, or a Filter with the type: "
+                f"Filter({given}, type=str), where type is one of {TYPES}.",
+                id="mmsearch_app.E020",
+            )
+
+
+def _check_filters_of_several() -> Iterator[CheckMessage]:
+    """Yield an error for each source whose filter is of another type than the first's."""
+    for source in registry:
+        for name, spec in source.filter_specs.items():
+            if spec.kind != (first := specs()[name].kind):
+                yield Error(
+                    f"{source!r}: the filter {name!r} has values of the kind {spec.kind!r}, but "
+                    f"those of another source are of the kind {first!r}.",
+                    hint="Give one of the two filters another name, or both the same type.",
+                    id="mmsearch_app.E021",
+                )
 
 
 def _leads_somewhere(model: Any, dotted: str) -> bool:

@@ -16,7 +16,7 @@ from django.utils import translation
 
 from mmsearch_app.testing import reset
 
-pytest_plugins = ["tests.shop"]
+pytest_plugins = ["tests.shop", "tests.gadgets"]
 
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
 """Set if every test must run, as in continuous integration: a skip is then a failure."""

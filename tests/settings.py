@@ -25,6 +25,6 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in a shop: an in-memory SQLite has neither WAL nor several processes.
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / f"test-{os.getpid()}.sqlite3"}
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.shapes"]
+INSTALLED_APPS = [*INSTALLED_APPS, "taggit", "tests.shapes"]
 MMSEARCH = IN_MEMORY
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

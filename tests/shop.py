@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app import ImageSource
+from mmsearch_app import Filter, ImageSource
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexing.worker import Drained, drain
 from mmsearch_app.inference.content import Content
@@ -185,7 +185,7 @@ class Detailed(ImageSource):
         "copies": "copies",
         "released": "released",
         "signed": "signed",
-        "shade": "shade",
+        "shade": Filter("shade", type=str),
         "label": "name",
         "exhibition": "exhibitions",
         "hung": "exhibitions.title",

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, run_checks
 from django.db import connection, models
 
 from example_shop.models import Product, ProductImage
-from mmsearch_app import ImageSource, checks
+from mmsearch_app import Filter, ImageSource, checks
 from mmsearch_app.sources.registry import registry
 from mmsearch_app.testing import IN_MEMORY, registered
 from tests.shapes.models import Attachment, Poster
@@ -173,14 +173,15 @@ class Fine(ImageSource):
     image = "upload"
     product = "garment"
     title = "garment.name"
-    filters: ClassVar = {"code": "garment.code", "file": "upload.name"}
+    filters: ClassVar = {"code": "garment.code", "file": Filter("upload.name", type=str)}
 
 
 def test_paths_through_properties_and_files_are_fine() -> None:
     source = type("Named", (Fine,), {"name": "checked"})(Attachment)
     with registered(source):
         assert checks.check_sources(None) == []
-    assert of_source(Poster, image="picture", filters={"shade": "shade"}) == []
+    typed = {"shade": Filter("shade", type=str)}
+    assert of_source(Poster, image="picture", filters=typed) == []
 
 
 @pytest.mark.sqlite

@@ -26,10 +26,9 @@ from mmsearch_app.searching import (
     build_query,
     find_products,
     searchable,
-    specs,
     tickets,
 )
-from mmsearch_app.sources import entry_key, find_pictures, registry
+from mmsearch_app.sources import entry_key, find_pictures, registry, specs
 
 
 class InspectorForm(forms.Form):

@@ -14,7 +14,8 @@ from rest_framework.fields import empty
 from rest_framework.request import Request
 
 from mmsearch_app.conf import get_settings
-from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, Answer, FilterSpec, Hit, specs
+from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, Answer, Hit
+from mmsearch_app.sources import FilterSpec, specs
 
 OWN = ("text", "like", "without", "limit", "rerank", "image")
 """Fields that every shop has; a filter with such a name cannot be used by API."""

@@ -18,7 +18,14 @@ from mmsearch_app.indexing.files import Reading, StoredFile, hash_content, read_
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.inference import Content
 from mmsearch_app.models import Entry, State
-from mmsearch_app.sources import ImageSource, entry_key, from_primary, registry, scalar, signature
+from mmsearch_app.sources import (
+    FilterReader,
+    ImageSource,
+    entry_key,
+    from_primary,
+    registry,
+    signature,
+)
 from mmsearch_app.translation import in_english
 
 if TYPE_CHECKING:
@@ -150,10 +157,11 @@ def _describe_all(
 ) -> tuple[list[_Described], list[Outcome], list[Failure]]:
     described, without_image, failed = [], [], []
     rows = _load(entries)
+    readers = {source.name: FilterReader(source, report=True) for source in registry}
     for entry in entries:
         known = entry.content if entry.key in reusable else ""
         try:
-            found = _describe(entry, rows.get(entry.key), known=known)
+            found = _describe(entry, rows.get(entry.key), readers, known=known)
         except Exception as error:  # the shop's own code: one row must not stop the batch
             log.exception("%s cannot be described", entry)
             failed.append((entry, describe_error(error)))
@@ -174,22 +182,22 @@ def _load(entries: Iterable[Entry]) -> dict[str, Model]:
     return rows
 
 
-def _describe(entry: Entry, row: Model | None, *, known: str) -> _Described | Outcome:
+def _describe(
+    entry: Entry, row: Model | None, readers: Mapping[str, FilterReader], *, known: str
+) -> _Described | Outcome:
     """Return what the row says, or the outcome if it has no image or no product."""
     if row is None:
         return Outcome(entry=entry, state=State.REMOVED)
     entry.signature = getattr(row, "mmsearch_signature", "")
-    source = registry.get(entry.source)
+    reader = readers[entry.source]
+    source = reader.source
     file, product = source.get_file(row), source.get_product(row)
     if not file or product is None:
         return Outcome(entry=entry, state=State.EMPTY, signature=entry.signature)
     return _Described(
         entry=entry,
         product=source.product_key(product),
-        filters={
-            name: [scalar(value) for value in values]
-            for name, values in source.get_filters(row).items()
-        },
+        filters=reader.scalars(row),
         file=StoredFile(file=file, title=source.get_title(row), known=known),
     )
 

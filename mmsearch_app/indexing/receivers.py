@@ -8,6 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db.models import ManyToManyField, Model, QuerySet
+from django.db.models.fields.reverse_related import ForeignObjectRel
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 
 from mmsearch_app.indexing import ledger, notify
@@ -16,6 +17,7 @@ from mmsearch_app.sources import (
     find_links,
     find_pictures,
     from_primary,
+    is_kind_of,
     paths,
     registry,
 )
@@ -134,6 +136,9 @@ def _related(
             if through is not sender:
                 continue
             if forward != reverse:
+                owner = field.model if forward else field.related_model
+                if not is_kind_of(type(instance), owner):
+                    continue  # a table of links that several models share, as of tags
                 owners = [instance.pk]
             elif pk_set is not None:
                 owners = list(pk_set)
@@ -169,6 +174,6 @@ def _relations(
             owner = owner._meta.get_field(part).related_model
         found: Any = paths.find(owner, last)
         if found.many_to_many:
-            forward = isinstance(found, ManyToManyField)  # on Django 6 it is not `concrete`
+            forward = not isinstance(found, ForeignObjectRel)  # fields of libraries are forward
             field = found if forward else found.field
             yield field.remote_field.through, "__".join(before) or "pk", field, forward

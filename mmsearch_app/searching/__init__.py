@@ -3,7 +3,7 @@
 from mmsearch_app.searching import tickets
 from mmsearch_app.searching.build import build_query, find_products
 from mmsearch_app.searching.cache import canonical_jpeg
-from mmsearch_app.searching.filters import MAX_VALUE_LENGTH, MAX_VALUES, FilterSpec, specs
+from mmsearch_app.searching.filters import MAX_VALUE_LENGTH, MAX_VALUES
 from mmsearch_app.searching.guard import Guard, get_guard
 from mmsearch_app.searching.query import Answer, Busy, Hit, InvalidQuery, Query, SearchUnavailable
 from mmsearch_app.searching.rerank import apply_known, is_offered

@@ -1,31 +1,36 @@
-"""Check a query's filters against the sources, and apply them in the index and in SQL."""
+"""Check a query's filters against the sources, and compare with them what rows say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Context, Decimal
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
-from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.db import models
-from django.db.models import QuerySet
-from django.utils import timezone
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext, gettext_lazy
 
-from mmsearch_app.indexes import Condition, Operator
+from mmsearch_app.indexes import Condition, Operator, Scalar
 from mmsearch_app.searching.query import InvalidQuery
-from mmsearch_app.sources import ImageSource, Path, registry, scalar
+from mmsearch_app.sources import (
+    UNFIT,
+    FilterReader,
+    FilterSpec,
+    ImageSource,
+    Span,
+    ValueType,
+    registry,
+    specs,
+)
+
+log = logging.getLogger(__name__)
 
 MAX_VALUES = 100
 """Filter values that one query by page or API may contain."""
 MAX_VALUE_LENGTH = 255
 _SHOWN_LENGTH = 50
 """Characters of a wrong value that the error message repeats."""
-
-Kind: TypeAlias = Literal["number", "boolean", "date", "relation", "text"]
 _KINDS = {
     "number": gettext_lazy("a number"),
     "boolean": gettext_lazy("yes or no"),
@@ -33,80 +38,100 @@ _KINDS = {
     "relation": gettext_lazy("one of its choices"),
     "text": gettext_lazy("a text"),
 }
-_BOOLEANS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 _SEVERAL = (Sequence, set, frozenset, QuerySet)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FilterSpec:
-    """A filter as a form or a schema describes it."""
+class _Comparison:
+    """What a value must be: in any of the spans, or beyond or within the only one."""
 
-    name: str
-    kind: Kind
-    many: bool
-    """Whether one product can have several values."""
-    field: Any = None
-    """The model field that it reads, or None for a property."""
+    type: ValueType
+    operator: Operator
+    spans: tuple[Span, ...]
+
+    def accepts(self, value: Any) -> bool:
+        match self.operator:
+            case "in":
+                return any(span.first <= value <= span.last for span in self.spans)
+            case "gt":
+                return bool(value > self.spans[0].last)
+            case "gte":
+                return bool(value >= self.spans[0].first)
+            case "lt":
+                return bool(value < self.spans[0].first)
+            case "lte":
+                return bool(value <= self.spans[0].last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterValue:
-    """One checked filter: equal to any of `values`, or compared with the only one."""
+    """All that a query asks of one filter."""
 
     name: str
-    operator: Operator
-    values: tuple[Any, ...]
-    """Python values of the type that the model field expects."""
+    by_source: Mapping[str, Sequence[_Comparison]]
+    """The comparisons by the name of each source whose values can pass them."""
 
-    def condition(self) -> Condition:
-        """Return the condition for the index."""
-        values = tuple(map(scalar, self.values))
-        return Condition(name=self.name, operator=self.operator, values=values)
+    @property
+    def impossible(self) -> bool:
+        """Whether no value can pass, as after an empty queryset."""
+        wanted = self.by_source.values()
+        return not any(all(one.spans for one in comparisons) for comparisons in wanted)
 
-    def narrow(self, source: ImageSource, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Filter the rows in SQL.
+    def conditions(self) -> list[Condition]:
+        """Return conditions for the index which everything passes that `accepts` accepts."""
+        return [self._condition(one) for one in zip(*self.by_source.values(), strict=True)]
 
-        Returns them unchanged if the path passes through a property, and none if the source
-        has no such filter.
+    def _condition(self, alternatives: Sequence[_Comparison]) -> Condition:
+        """Return the condition for one comparison, as the types of all sources see it."""
+        operator = alternatives[0].operator
+        values: list[Scalar]
+        if operator == "in":
+            values = [one.type.equal(span) for one in alternatives for span in one.spans]
+            values = list(dict.fromkeys(values))
+        else:
+            limits = [one.type.limit(operator, one.spans[0]) for one in alternatives]
+            loosest = min if operator in ("gt", "gte") else max
+            loose = {found for found, _ in limits} - {operator}
+            operator = loose.pop() if loose else operator
+            values = [loosest(limit for _, limit in limits)]
+        return Condition(name=self.name, operator=operator, values=tuple(values))
+
+    def accepts(self, reader: FilterReader, row: Model) -> bool:
+        """Return whether a row passes. All comparisons of a range must hold for the same value.
+
+        A row whose values the shop's code cannot return does not.
         """
-        path = source.paths.get(self.name)
-        if path is None:
-            return rows.none()
-        if path.lookup is None:
-            return rows
-        value = self.values if self.operator == "in" else self.values[0]
-        rows = rows.filter(**{f"{path.lookup}__{self.operator}": value})
-        return rows.distinct() if path.many else rows
+        comparisons = self.by_source.get(reader.source.name)
+        if comparisons is None:
+            return False
+        try:
+            values = reader.values(row, self.name)
+        except Exception:
+            log.exception("The filter %r of %r cannot be read", self.name, row)
+            return False
+        bounds = [one for one in comparisons if one.operator != "in"]
+        return any(all(one.accepts(value) for one in bounds) for value in values) and all(
+            any(map(one.accepts, values)) for one in comparisons if one.operator == "in"
+        )
 
 
-def specs() -> dict[str, FilterSpec]:
-    """Return every filter of all sources by name; the first source that has it describes it."""
-    found: dict[str, FilterSpec] = {}
-    for source in registry:
-        for name in source.filters:
-            path = source.paths[name]
-            spec = FilterSpec(name=name, kind=_kind(path), many=path.many, field=path.field)
-            found.setdefault(name, spec)
-    return found
-
-
-def _kind(path: Path) -> Kind:
-    field: Any = path.field
-    if field is None:
-        return "text"
-    if field.is_relation:
-        return "relation"
-    if isinstance(field, models.BooleanField):
-        return "boolean"
-    if isinstance(field, models.DateField):
-        return "date"
-    numbers = (models.IntegerField, models.FloatField, models.DecimalField)
-    return "number" if isinstance(field, numbers) else "text"
+def narrow(
+    rows: Iterable[Model], source: ImageSource, filters: Sequence[FilterValue]
+) -> list[Model]:
+    """Return the rows, fetched with these filters, that pass all of them."""
+    reader = FilterReader(source)
+    return [row for row in rows if all(wanted.accepts(reader, row) for wanted in filters)]
 
 
 def parse(filters: Mapping[str, Any]) -> list[FilterValue]:
     """Check names and values. Raises InvalidQuery that lists the right names or the right type."""
-    return [_parse_one(name, value) for name, value in filters.items() if not _is_unset(value)]
+    by_name: dict[str, list[tuple[str, Operator, tuple[Any, ...]]]] = defaultdict(list)
+    for key, value in filters.items():
+        if not _is_unset(value):
+            name, operator = _split(key)
+            several = isinstance(value, _SEVERAL) and not isinstance(value, str)
+            by_name[name].append((key, operator, tuple(value if several else [value])))
+    return [_parse_one(name, wanted) for name, wanted in by_name.items()]
 
 
 def _is_unset(value: Any) -> bool:
@@ -114,68 +139,55 @@ def _is_unset(value: Any) -> bool:
     return value is None or (isinstance(value, str | list | tuple | set) and not value)
 
 
-def _parse_one(key: str, value: Any) -> FilterValue:
+def _split(key: str) -> tuple[str, Operator]:
+    """Return the name of the filter and the operator. Raises InvalidQuery for unknown names."""
     name, _, suffix = key.rpartition("__")
     operator: Any = suffix
     if suffix not in get_args(Operator) or not name:
         name, operator = key, "in"
-    spec = specs().get(name)
-    if spec is None:
+    if name not in specs():
         right = ", ".join(sorted(specs())) or gettext("none")
         msg = gettext("There is no filter %(name)r; there are: %(names)s.")
         raise InvalidQuery(msg % {"name": name, "names": right}, field=key)
-    several = isinstance(value, _SEVERAL) and not isinstance(value, str)
-    given = value if several else [value]
-    values = tuple(_clean(spec, key, one, cap=operator != "in") for one in given)
-    if operator != "in" and (len(values) != 1 or spec.kind not in ("number", "date")):
+    return name, operator
+
+
+def _parse_one(name: str, wanted: Sequence[tuple[str, Operator, tuple[Any, ...]]]) -> FilterValue:
+    """Parse with the type of every source. Raises InvalidQuery if a value fits none of them."""
+    by_source: dict[str, list[_Comparison]] = {}
+    fault: InvalidQuery | None = None
+    for source in registry:
+        if (spec := source.filter_specs.get(name)) is None:
+            continue
+        try:
+            by_source[source.name] = [_compare(spec, *one) for one in wanted]
+        except InvalidQuery as error:
+            fault = fault or error
+    if fault is not None and not by_source:
+        raise fault
+    return FilterValue(name=name, by_source=by_source)
+
+
+def _compare(
+    spec: FilterSpec, key: str, operator: Operator, values: tuple[Any, ...]
+) -> _Comparison:
+    bound = operator != "in"
+    spans = tuple(_span(spec, key, value, bound=bound) for value in values)
+    if bound and (len(spans) != 1 or not spec.type.ordered):
         msg = gettext("The filter %(name)r takes one number or date.") % {"name": key}
         raise InvalidQuery(msg, field=key)
-    return FilterValue(name=name, operator=operator, values=values)
+    return _Comparison(type=spec.type, operator=operator, spans=spans)
 
 
-def _clean(spec: FilterSpec, key: str, value: Any, *, cap: bool) -> Any:
-    if isinstance(value, models.Model):
-        value = value.pk
+def _span(spec: FilterSpec, key: str, value: Any, *, bound: bool) -> Span:
     try:
-        return _to_python(spec.field, value, cap=cap)
-    except (ValidationError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        return spec.type.parse(value, bound=bound)
+    except UNFIT as error:
         msg = gettext("The filter %(name)s takes %(kind)s; “%(value)s” does not fit.")
-        msg %= {"value": str(value)[:_SHOWN_LENGTH], "name": spec.name, "kind": _KINDS[spec.kind]}
+        msg %= {"value": _show(value), "name": spec.name, "kind": _KINDS[spec.kind]}
         raise InvalidQuery(msg, field=key) from error
 
 
-def _to_python(field: Any, value: Any, *, cap: bool) -> Any:
-    """Convert the value for the field, the database and the index.
-
-    With `cap`, a number too large for the column becomes the largest that fits: as the end of
-    a range both mean the same. Raises ValidationError, LookupError, TypeError, ValueError or
-    ArithmeticError if the value does not fit the field.
-    """
-    while field is not None and field.is_relation:
-        field = field.target_field
-    if isinstance(field, models.BooleanField) and isinstance(value, str):
-        value = _BOOLEANS[value.strip().lower()]
-    if isinstance(field, models.DateTimeField) and isinstance(value, date):
-        value = value if isinstance(value, datetime) else datetime.combine(value, time.min)
-    cleaned = value if field is None else field.to_python(value)
-    if isinstance(cleaned, datetime) and settings.USE_TZ and timezone.is_naive(cleaned):
-        cleaned = timezone.make_aware(cleaned)
-    if isinstance(cleaned, str):
-        cleaned.encode()
-    elif isinstance(cleaned, int | float | Decimal):
-        bounded = -(2**63) <= cleaned < 2**63
-        if not bounded:
-            msg = "not finite, or too large for any column"
-            raise ValueError(msg)
-    if cleaned is None or "\0" in str(cleaned):
-        msg = "empty, or with a NUL character, which databases refuse"
-        raise ValueError(msg)
-    return _fit(field, cleaned, cap=cap) if isinstance(field, models.DecimalField) else cleaned
-
-
-def _fit(field: Any, number: Decimal, *, cap: bool) -> Decimal:
-    places = Decimal(1).scaleb(-field.decimal_places)
-    if cap:
-        most = Decimal(1).scaleb(field.max_digits - field.decimal_places) - places
-        number = min(max(number, -most), most)
-    return number.quantize(places, context=Context(prec=field.max_digits))
+def _show(value: Any) -> str:
+    huge = isinstance(value, int) and value.bit_length() > _SHOWN_LENGTH * 8
+    return "…" if huge else str(value)[:_SHOWN_LENGTH]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes import Generation, Match
 from mmsearch_app.models import Rebuild
-from mmsearch_app.searching.filters import FilterValue
+from mmsearch_app.searching.filters import FilterValue, narrow
 from mmsearch_app.searching.query import Hit, SearchUnavailable
 from mmsearch_app.sources import (
     ImageSource,
@@ -87,9 +87,9 @@ def retrieve(
     of the same product may rank high enough, or for four times as many products while there are
     too few hits.
     """
-    if not all(wanted.values for wanted in scope.filters):
+    if any(wanted.impossible for wanted in scope.filters):
         return []
-    conditions = [wanted.condition() for wanted in scope.filters]
+    conditions = [found for wanted in scope.filters for found in wanted.conditions()]
     find = partial(get_index().search, vector, generation=generation.name, conditions=conditions)
     found = _Found(scope=scope, settled=set(scope.exclude_products))
     limit, rounds = need + _SPARE, _EXTRA_ROUNDS
@@ -170,12 +170,10 @@ def _show(matches: Sequence[Match], scope: Scope) -> dict[str, tuple[str, Hit]]:
 
 
 def _rows(source: ImageSource, pks: Sequence[str], scope: Scope) -> list[Model]:
-    rows = source.fetch()
-    for wanted in scope.filters:
-        rows = wanted.narrow(source, rows)
+    rows = source.fetch(filters=[wanted.name for wanted in scope.filters])
     rows = rows.filter(pk__in=source.valid_keys(pks))
     seen = visible_rows(source, rows, user=scope.user, request=scope.request)
-    return load_rows(source, seen)
+    return narrow(load_rows(source, seen), source, scope.filters)
 
 
 def _hit(source: ImageSource, row: Model, *, score: float) -> tuple[str, Hit] | None:

@@ -23,6 +23,8 @@ from mmsearch_app.sources.display import (
     url_of,
     visible_rows,
 )
+from mmsearch_app.sources.filters import TYPES, Filter, FilterReader, FilterSpec, Trees, as_filter
 from mmsearch_app.sources.paths import Path
-from mmsearch_app.sources.registry import find_model, register, registry
-from mmsearch_app.sources.values import entry_key, key_field, key_of, scalar, signature
+from mmsearch_app.sources.registry import find_model, register, registry, specs
+from mmsearch_app.sources.types import UNFIT, EnumType, Span, ValueType
+from mmsearch_app.sources.values import entry_key, key_field, key_of, signature

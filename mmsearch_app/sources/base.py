@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -11,6 +11,16 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, Vali
 from django.db.models import Model, Prefetch, QuerySet
 
 from mmsearch_app.sources import paths
+from mmsearch_app.sources.filters import (
+    Declared,
+    Filter,
+    FilterSpec,
+    Trees,
+    as_filter,
+    read_filter,
+    resolve_filter,
+)
+from mmsearch_app.sources.paths import Path
 
 if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
@@ -42,8 +52,8 @@ class ImageSource:
     """Path of the product, through fields only. None: the row itself is the product."""
     title: str | None = None
     """Path of words that describe the product; they are embedded with the image."""
-    filters: ClassVar[Mapping[str, str]] = {}
-    """Path of the value or values of each filter, by the filter's name."""
+    filters: ClassVar[Mapping[str, Declared]] = {}
+    """By the name of each filter, a path to its value or values, a list of paths, or a `Filter`."""
     depends_on: ClassVar[Mapping[str, str | Sequence[str]]] = {}
     """Path or paths from another model to this source's rows, by the other model's label: a save
     or delete there marks those rows."""
@@ -110,7 +120,21 @@ class ImageSource:
 
     def get_filters(self, row: Model) -> dict[str, list[Any]]:
         """Return the values of each filter, by its name."""
-        return {name: list(paths.read(row, path)) for name, path in self.filters.items()}
+        trees = Trees()
+        specs = self.filter_specs.items()
+        return {name: list(read_filter(row, spec, trees)) for name, spec in specs}
+
+    def read_filter(self, row: Model, name: str, trees: Trees) -> Iterator[Any]:
+        """Yield the values of one filter, with those of an overridden `get_filters`."""
+        if self.overrides_filters:
+            yield from paths.read(self.get_filters(row), name)
+        else:
+            yield from read_filter(row, self.filter_specs[name], trees)
+
+    @property
+    def overrides_filters(self) -> bool:
+        """Whether the values of filters come from a `get_filters` of the shop's own."""
+        return type(self).get_filters is not ImageSource.get_filters
 
     # How rows are found
 
@@ -124,11 +148,30 @@ class ImageSource:
         ]
 
     @cached_property
-    def paths(self) -> dict[str, paths.Path]:
-        """Every path of the source, by "@image", "@product", "@title" and the filters' names."""
+    def paths(self) -> dict[str, Path]:
+        """Every path of the source, by "@image", "@product", "@title" and the filters' names.
+
+        Further paths of a filter are called "price#1", "price#2" and so on.
+        """
         named = {"image": self.image, "product": self.product, "title": self.title}
-        given = {f"@{key}": value for key, value in named.items() if value} | dict(self.filters)
+        given = {f"@{key}": value for key, value in named.items() if value}
+        for name, found in self._declared_filters.items():
+            given |= zip(_path_keys(name, found), found.paths, strict=True)
         return {key: paths.resolve(self.model, value) for key, value in given.items()}
+
+    @cached_property
+    def filter_specs(self) -> dict[str, FilterSpec]:
+        """Every filter of the source by name, with the type of its values."""
+        return {
+            name: resolve_filter(
+                self.model, name, given, [self.paths[key] for key in _path_keys(name, given)]
+            )
+            for name, given in self._declared_filters.items()
+        }
+
+    @cached_property
+    def _declared_filters(self) -> dict[str, Filter]:
+        return {name: as_filter(declared) for name, declared in self.filters.items()}
 
     @cached_property
     def product_model(self) -> type[Model]:
@@ -150,24 +193,41 @@ class ImageSource:
         return f"{self.paths['@product'].lookup}__pk" if self.product else "pk"
 
     def fetch(
-        self, queryset: QuerySet[Any] | None = None, *, primary: bool = False
+        self,
+        queryset: QuerySet[Any] | None = None,
+        *,
+        primary: bool = False,
+        filters: Collection[str] | None = None,
     ) -> QuerySet[Any]:
         """Return `queryset` (default: all rows), set to fetch all that the paths need.
 
-        With `primary` everything is read from the database that takes writes.
+        Of the filters only those named, by default all. With `primary` everything is read from
+        the database that takes writes.
         """
         rows = self.get_queryset() if queryset is None else queryset
-        single = {path.to_one for path in self.paths.values() if path.to_one}
-        multiple = sorted({path.to_many for path in self.paths.values() if path.to_many})
+        needed = self._needed(filters)
+        single = {path.to_one for path in needed if path.to_one}
+        multiple = sorted({lookup for path in needed for lookup in path.prefetch})
         if single:
             rows = rows.select_related(*sorted(single))
         if not primary:
             return rows.prefetch_related(*multiple)
         return from_primary(rows).prefetch_related(*map(self._from_primary, multiple))
 
-    def _from_primary(self, lookup: str) -> Prefetch[Any]:
-        related: Any = paths.resolve(self.model, lookup.replace("__", ".")).field.related_model
-        return Prefetch(lookup, queryset=from_primary(related._default_manager.all()))
+    def _needed(self, filters: Collection[str] | None) -> list[Path]:
+        every = filters is None or (filters and self.overrides_filters)
+        names = set(self.filter_specs if every or filters is None else filters)
+        return [
+            path
+            for key, path in self.paths.items()
+            if key.startswith("@") or key.partition("#")[0] in names
+        ]
+
+    def _from_primary(self, lookup: str) -> str | Prefetch[Any]:
+        field = paths.resolve(self.model, lookup.replace("__", ".")).field
+        if not paths.takes_queryset(field):
+            return lookup
+        return Prefetch(lookup, queryset=from_primary(field.related_model._default_manager.all()))
 
     def shows(self, product: Model) -> bool:
         """Return whether the product is of the kind that this source's images show."""
@@ -198,6 +258,10 @@ class ImageSource:
     def _product_pk(self, product: Model) -> Any:
         key = self.product_model._meta.pk
         return key.to_python(getattr(product, key.attname))  # the shop may have assigned a text
+
+
+def _path_keys(name: str, declared: Filter) -> list[str]:
+    return [f"{name}#{number}" if number else name for number in range(len(declared.paths))]
 
 
 def is_kind_of(model: type[Model], other: type[Model]) -> bool:

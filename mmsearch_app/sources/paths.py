@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import Manager, Model
+from django.db.models import ForeignObject, Manager, ManyToManyField, Model, QuerySet
+from django.db.models.fields.reverse_related import ForeignObjectRel
+
+_COLLECTIONS = (list, tuple, set, frozenset, QuerySet, Iterator, KeysView, ValuesView)
+_PLAIN = (str, int, float)
+"""What JSON contains beside lists and objects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +27,9 @@ class Path:
     to_one: str
     """The longest leading part that `select_related` can follow, or ""."""
     to_many: str
-    """The leading part that `prefetch_related` must follow, or ""."""
+    """The leading part that ends in the first relation to many rows, or ""."""
+    prefetch: tuple[str, ...] = ()
+    """The leading parts that `prefetch_related` follows, in order."""
 
     @property
     def many(self) -> bool:
@@ -37,26 +44,52 @@ def resolve(model: type[Model], dotted: str) -> Path:
     join.
     """
     steps: list[str] = []
+    names: list[str] = []
+    fetched: list[str] = []
     owner: Any = model
     field: Any = None
     single = multiple = ""
     for part in dotted.split("."):
         field = find(owner, part) if owner is not None else None
         if field is None or (field.is_relation and field.related_model is None):
-            return Path(dotted=dotted, lookup=None, field=None, to_one=single, to_many=multiple)
+            field = None
+            break
         steps.append(field.name)
-        if field.is_relation and not multiple:
-            if field.many_to_many or field.one_to_many:
-                multiple = "__".join([*steps[:-1], part])
+        names.append(field.name if part == "pk" else part)
+        if field.is_relation:
+            if multiple or field.many_to_many or field.one_to_many:
+                multiple = multiple or "__".join([*steps[:-1], part])
+                if _can_prefetch(owner, names[-1]):
+                    fetched.append("__".join(names))
             else:
                 single = "__".join(steps)
         owner = field.related_model if field.is_relation else None
-    lookup = "__".join(steps)
-    return Path(dotted=dotted, lookup=lookup, field=field, to_one=single, to_many=multiple)
+    return Path(
+        dotted=dotted,
+        lookup=None if field is None else "__".join(steps),
+        field=field,
+        to_one=single,
+        to_many=multiple,
+        prefetch=tuple(fetched),
+    )
+
+
+def _can_prefetch(model: type[Model], name: str) -> bool:
+    """Return whether `prefetch_related` can follow a relation; managers of libraries may not."""
+    descriptor = getattr(model, name, None)
+    manager = getattr(descriptor, "related_manager_cls", None)
+    return any(hasattr(place, "get_prefetch_querysets") for place in (descriptor, manager))
+
+
+def takes_queryset(field: Any) -> bool:
+    """Return whether `Prefetch` can be given a queryset for the relation, as for Django's own."""
+    return isinstance(field, ForeignObject | ManyToManyField | ForeignObjectRel)
 
 
 def find(model: type[Model], part: str) -> Any:
     """Return the field called `part`, or the reverse relation with that name or accessor."""
+    if part == "pk":
+        return model._meta.pk
     for field in model._meta.get_fields():
         accessor = getattr(field, "get_accessor_name", None)
         if part in (field.name, accessor() if accessor else None):
@@ -67,21 +100,37 @@ def find(model: type[Model], part: str) -> Any:
 def read(instance: object, dotted: str) -> Iterator[Any]:
     """Yield every value at the end of the path; nothing if a link on the way is empty.
 
-    Managers are followed to all their rows, methods are called without arguments.
+    Managers are followed to all their rows and collections to their elements, methods are called
+    without arguments, and a part may be the key of a dict.
     """
     head, _, rest = dotted.partition(".")
-    try:
-        value = getattr(instance, head)
-    except ObjectDoesNotExist:
-        return
-    if isinstance(value, Manager):
-        found = list(value.all())
-    else:
-        found = [value() if callable(value) and not isinstance(value, type) else value]
-    for item in found:
-        if item is None:
-            continue
+    for item in elements(_get(instance, head)):
         if rest:
             yield from read(item, rest)
         else:
             yield item
+
+
+def _get(instance: object, name: str) -> Any:
+    if isinstance(instance, Mapping):
+        return instance.get(name)
+    if isinstance(instance, _PLAIN) and not hasattr(instance, name):
+        return None  # in this row's JSON there is no object here
+    try:
+        value = getattr(instance, name)
+    except ObjectDoesNotExist:
+        return None
+    if callable(value) and not isinstance(value, type | Manager):
+        return value()
+    return value
+
+
+def elements(value: Any) -> Iterator[Any]:
+    """Yield the elements of a collection, and of those in it, or else the value; None is none."""
+    if isinstance(value, Manager):
+        value = value.all()
+    if isinstance(value, _COLLECTIONS):
+        for item in value:
+            yield from elements(item)
+    elif value is not None:
+        yield value

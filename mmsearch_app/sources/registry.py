@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model, QuerySet
 
 from mmsearch_app.sources.base import ImageSource, is_kind_of
+from mmsearch_app.sources.filters import FilterSpec
 
 _S = TypeVar("_S", bound=type[ImageSource])
 _T = TypeVar("_T")
@@ -101,6 +102,14 @@ class Registry:
 
 
 registry = Registry()
+
+
+def specs() -> dict[str, FilterSpec]:
+    """Return every filter of all sources by name; the first source that has it describes it."""
+    found: dict[str, FilterSpec] = {}
+    for source in registry:
+        found = source.filter_specs | found
+    return found
 
 
 def register(model: str | type[Model]) -> Callable[[_S], _S]:

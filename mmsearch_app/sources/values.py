@@ -1,40 +1,15 @@
-"""How a row's values are written in the ledger, in the index and in the row's signature."""
+"""How a row's values are written in the ledger and in the row's signature."""
 
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import CharField, Expression, Field, Func, Model, TextField, Value
+from django.db.models import CharField, Expression, Field, Func, TextField, Value
 from django.db.models.functions import MD5, Cast, Coalesce
-from django.utils import timezone
 
 if TYPE_CHECKING:
-    from mmsearch_app.indexes import Scalar
     from mmsearch_app.sources.base import ImageSource
-
-
-def scalar(value: Any) -> Scalar:
-    """Return a filter's value as the index keeps it.
-
-    A related object becomes its primary key, a Decimal a float, a date or time the seconds since
-    1970 (UTC), anything else its text.
-    """
-    if isinstance(value, Model):
-        value = value.pk
-    if isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime.combine(value, time.min, tzinfo=UTC)  # in any active time zone
-    if isinstance(value, datetime):
-        zone = timezone.get_default_timezone()
-        aware = value if timezone.is_aware(value) else timezone.make_aware(value, zone)
-        return aware.timestamp()
-    return str(value)
 
 
 def signature(source: ImageSource) -> Expression:

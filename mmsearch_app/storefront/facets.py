@@ -8,18 +8,32 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.dateparse import parse_date
 from django.utils.formats import date_format, localize
 from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_noop
 
-from mmsearch_app.searching import FilterSpec, specs
-from mmsearch_app.sources import ImageSource, registry
+from mmsearch_app.searching import MAX_VALUE_LENGTH
+from mmsearch_app.sources import (
+    UNFIT,
+    EnumType,
+    FilterSpec,
+    ImageSource,
+    Path,
+    Trees,
+    label_of,
+    paths,
+    registry,
+    specs,
+    visible_rows,
+)
 from mmsearch_app.storefront.forms import OPERATORS, SearchForm
 
 MAX_CHOICES = 100
 """Values that one facet offers at most."""
+_MAX_VALUES_READ = 1000
+"""Different values of a column, such as lists, from which a facet takes its values."""
 SIGNS = {"gte": "≥", "lte": "≤", "gt": ">", "lt": "<"}
 USUAL = (
     *(gettext_noop("brand"), gettext_noop("category"), gettext_noop("color")),
@@ -71,13 +85,21 @@ class Applied:
     url: str
 
 
-def facets(form: SearchForm) -> list[Facet]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who asks: facets offer only the values of products that this visitor may see."""
+
+    user: Any = None
+    request: Any = None
+
+
+def facets(form: SearchForm, visitor: Visitor) -> list[Facet]:
     """Return every filter with something to choose, and the values that the form has set."""
-    found = [_facet(spec, form) for spec in specs().values()]
+    found = [_facet(spec, form, visitor) for spec in specs().values()]
     return [facet for facet in found if facet.is_range or facet.choices or facet.kept]
 
 
-def _facet(spec: FilterSpec, form: SearchForm) -> Facet:
+def _facet(spec: FilterSpec, form: SearchForm, visitor: Visitor) -> Facet:
     given, name = form.filters, spec.name
     facet = Facet(name=name, label=_label(name), kind=spec.kind)
     if facet.is_range:
@@ -86,7 +108,7 @@ def _facet(spec: FilterSpec, form: SearchForm) -> Facet:
         facet = replace(facet, minimum=minimum, maximum=maximum)
     else:
         shown = {name}
-        facet = replace(facet, choices=tuple(_choices(spec, given.get(name, []))))
+        facet = replace(facet, choices=tuple(_choices(spec, given.get(name, []), visitor)))
     hidden = [key for key, _ in _parameters(facet) if key not in shown]
     return replace(facet, kept=tuple((key, v) for key in hidden for v in given.get(key, [])))
 
@@ -95,39 +117,91 @@ def _label(name: str) -> str:
     return capfirst(gettext(name.replace("_", " ")))
 
 
-def _choices(spec: FilterSpec, chosen: list[str]) -> Iterator[FacetChoice]:
-    pairs = _values(spec)
-    for value, label in pairs:
+def _choices(spec: FilterSpec, chosen: list[str], visitor: Visitor) -> Iterator[FacetChoice]:
+    known = _known(spec, visitor)
+    for value, label in known.items():
         yield FacetChoice(value=value, label=label, chosen=value in chosen)
-    known = {value for value, _ in pairs}
     for value in chosen:
         if value not in known:
             yield FacetChoice(value=value, label=value, chosen=True)
 
 
-def _values(spec: FilterSpec) -> list[tuple[str, str]]:
-    """Return the values that occur, with their labels, of the first source that has any."""
+def _known(spec: FilterSpec, visitor: Visitor) -> dict[str, str]:
+    """Return the labels of the values that occur, by value; of booleans and Enums all values."""
     if spec.kind == "boolean":
-        return [("1", gettext("yes")), ("0", gettext("no"))]
+        return {"1": gettext("yes"), "0": gettext("no")}
+    if isinstance(spec.type, EnumType) and not any(path.lookup for path in spec.paths):
+        return dict(spec.type.choices)
+    found: dict[str, str] = {}
     for source in registry:
-        if spec.name in source.filters and (found := _occurring(source, spec.name)):
-            return found
-    return []
+        if own := source.filter_specs.get(spec.name):
+            rows = visible_rows(source, user=visitor.user, request=visitor.request)
+            for value, label in _occurring(source, own, rows):
+                if len(found) < MAX_CHOICES and _can_be_asked(spec, value):
+                    found.setdefault(value, label)
+    return found
 
 
-def _occurring(source: ImageSource, name: str) -> list[tuple[str, str]]:
-    path = source.paths[name]
-    if path.lookup is None or path.field is None:
-        return []
-    rows = source.get_queryset()
-    related: Any = path.field.related_model
-    if related is not None:
-        # One EXISTS per related row stops at the first image; DISTINCT would read them all.
-        used = Exists(rows.filter(**{path.lookup: OuterRef("pk")}))
-        return [(str(o.pk), str(o)) for o in related._default_manager.filter(used)[:MAX_CHOICES]]
-    labels = dict(path.field.flatchoices)
-    values = rows.order_by(path.lookup).values_list(path.lookup, flat=True).distinct()
-    return [(str(v), str(labels.get(v, v))) for v in values[:MAX_CHOICES] if v not in (None, "")]
+def _can_be_asked(spec: FilterSpec, value: str) -> bool:
+    """Whether a link or a form can carry the value, so that its products are found."""
+    if not 0 < len(value) <= MAX_VALUE_LENGTH:
+        return False
+    try:
+        spec.type.parse(value)
+    except UNFIT:
+        return False
+    return True
+
+
+def _occurring(
+    source: ImageSource, spec: FilterSpec, rows: QuerySet[Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield the values of these rows with their labels; none of paths through properties."""
+    for position, path in enumerate(spec.paths):
+        if path.lookup is None:
+            continue
+        if spec.ancestors:
+            pairs = _in_tree(source, spec, position, rows)
+        elif path.field.is_relation:
+            used = _used(rows, path.lookup, path.field.related_model)[:MAX_CHOICES]
+            pairs = ((found, label_of(source, found)) for found in used)
+        else:
+            pairs = _in_column(path, spec, rows)
+        for value, label in pairs:
+            with suppress(*UNFIT):
+                text = str(spec.type.read(value))
+                yield text, label or text
+
+
+def _used(rows: QuerySet[Any], lookup: str, model: Any) -> QuerySet[Any]:
+    # One EXISTS per related row stops at the first image; DISTINCT would read them all.
+    used = Exists(rows.filter(**{f"{lookup}__pk": OuterRef("pk")}))
+    return model._default_manager.filter(used)  # type: ignore[no-any-return]
+
+
+def _in_tree(
+    source: ImageSource, spec: FilterSpec, position: int, rows: QuerySet[Any]
+) -> Iterator[tuple[Any, str]]:
+    """Yield the values of the objects that occur, and of those above them."""
+    to_node, from_node = spec.nodes[position]
+    path = paths.resolve(source.model, to_node)
+    model, trees = path.field.related_model, Trees()
+    used = _used(rows, path.lookup or "", model)
+    keys = {node.pk for found in used for node in trees.with_ancestors(found, spec.ancestors)}
+    for node in model._default_manager.filter(pk__in=keys)[:MAX_CHOICES]:
+        for value in paths.read(node, from_node) if from_node else (node,):
+            yield value, label_of(source, node)
+
+
+def _in_column(path: Path, spec: FilterSpec, rows: QuerySet[Any]) -> Iterator[tuple[Any, str]]:
+    """Yield the values of a column and their labels, if the field or the Enum has choices."""
+    field, lookup = path.field, path.lookup or ""
+    choices = getattr(getattr(field, "base_field", field), "flatchoices", ())
+    labels = dict(spec.type.choices if isinstance(spec.type, EnumType) else choices)
+    named = {str(value): str(label) for value, label in labels.items()}
+    values = rows.order_by(lookup).values_list(lookup, flat=True).distinct()
+    for value in paths.elements(list(values[:_MAX_VALUES_READ])):
+        yield value, named.get(str(value), "")
 
 
 def applied(form: SearchForm, shown: Iterable[Facet]) -> list[Applied]:

@@ -15,8 +15,8 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, specs
-from mmsearch_app.sources import file_of, image_url_of, registry, title_of, url_of
+from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES
+from mmsearch_app.sources import file_of, image_url_of, registry, specs, title_of, url_of
 
 if TYPE_CHECKING:
     from django.db.models import Model

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_noop as _
 
-from mmsearch_app.searching import specs
-from mmsearch_app.sources import paths, registry
+from mmsearch_app.sources import UNFIT, ImageSource, paths, registry
 from mmsearch_app.storefront.forms import search_link
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def suggest(
     if `like` has a price and the shop has a numeric filter called "price".
     """
     said = _plain((parameters.get("text") or [""])[0])
-    title = _read(like, "title") if like else None
-    known = str(title or "").casefold().split()
+    known = _title(like).casefold().split() if like else []
     chips = []
     for label in map(gettext, suggestions):
         active = _plain(label) == said
@@ -58,25 +57,41 @@ def _plain(words: str) -> str:
 
 
 def _cheaper(parameters: Mapping[str, Any], like: Model | None) -> list[Chip]:
-    spec = specs().get("price")
-    priced = spec is not None and spec.kind == "number"
-    price = _read(like, "price") if like and priced else None
-    if price is None:
+    price = _price(like) if like else ""
+    if not price:
         return []
-    active = parameters.get("price__lt") == [str(price)]
+    active = parameters.get("price__lt") == [price]
     url = search_link({**parameters, "price__lt": None if active else price})
     return [Chip(label=gettext("cheaper"), url=url, active=active)]
 
 
-def _read(product: Model, name: str) -> object | None:
-    """Return the product's title, or the first value of a filter; None if it has none.
+def _title(product: Model) -> str:
+    """Return the product's title, or ""."""
+    for source in registry:
+        if source.title and source.shows(product) and (path := _within(source, source.title)):
+            return str(next(paths.read(product, path), ""))
+    return ""
 
-    Only paths that lead through the product are read, so that no row has to be loaded.
+
+def _price(product: Model) -> str:
+    """Return the product's lowest price as an address has it, or "".
+
+    Paths to other rows, such as those of its variants, are not followed: a page with many cards
+    would run a query for each.
     """
     for source in registry:
-        path = source.title if name == "title" else source.filters.get(name)
-        if path and source.shows(product):
-            prefix = f"{source.product}." if source.product else ""
-            if path.startswith(prefix):
-                return next(paths.read(product, path.removeprefix(prefix)), None)
-    return None
+        spec = source.filter_specs.get("price")
+        if spec is None or spec.kind != "number" or not source.shows(product):
+            continue
+        with suppress(*UNFIT):
+            own = [_within(source, path.dotted) for path in spec.paths if not path.many]
+            raw = [value for path in own if path for value in paths.read(product, path)]
+            if raw:
+                return str(min(map(spec.type.read, raw)))
+    return ""
+
+
+def _within(source: ImageSource, path: str) -> str:
+    """Return the path from the product on, or "" if it does not lead through the product."""
+    prefix = f"{source.product}." if source.product else ""
+    return path.removeprefix(prefix) if path.startswith(prefix) else ""

@@ -32,7 +32,7 @@ from mmsearch_app.searching import (
     is_offered,
     tickets,
 )
-from mmsearch_app.storefront.facets import applied, facets
+from mmsearch_app.storefront.facets import Visitor, applied, facets
 from mmsearch_app.storefront.forms import SearchForm, refer
 from mmsearch_app.storefront.suggestions import SUGGESTIONS, Chip, suggest
 
@@ -171,7 +171,8 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         form: SearchForm = kwargs["form"]
         found: Answer | None = kwargs["answer"]
         query = found.query if found else None
-        shown = facets(form) if found or kwargs["fault"] or form.filters else []
+        visitor = Visitor(user=getattr(self.request, "user", None), request=self.request)
+        shown = facets(form, visitor) if found or kwargs["fault"] or form.filters else []
         return super().get_context_data(
             **kwargs,
             posted=self.request.method == "POST",

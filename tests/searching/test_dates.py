@@ -8,8 +8,8 @@ from typing import ClassVar
 import pytest
 from django.utils import timezone
 
-from mmsearch_app import ImageSource, search
-from mmsearch_app.sources.values import scalar
+from mmsearch_app import Filter, ImageSource, search
+from mmsearch_app.sources.types import DateType, InstantType, ValueType
 from mmsearch_app.testing import registered
 from tests.shapes.models import Poster
 from tests.shop import picture_file, work
@@ -18,17 +18,18 @@ ZONES = ["America/New_York", "Pacific/Kiritimati", "UTC"]
 
 
 @pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("kind", [DateType(), InstantType()])
 @pytest.mark.parametrize("value", [date(2026, 1, 2), datetime(2026, 1, 2, 8, 30)])
-def test_a_date_is_the_same_number_in_every_zone(zone: str, value: date) -> None:
-    plain = scalar(value)
+def test_a_date_is_the_same_number_in_every_zone(zone: str, kind: ValueType, value: date) -> None:
+    plain = kind.scalars(kind.read(value))
     with timezone.override(zone):
-        assert scalar(value) == plain
+        assert kind.scalars(kind.read(value)) == plain
 
 
 class OnADay(ImageSource):
     name = "on-a-day"
     image = "picture"
-    filters: ClassVar = {"day": "day"}
+    filters: ClassVar = {"day": Filter("day", type=date)}
 
 
 @pytest.mark.django_db

@@ -11,7 +11,9 @@ import pytest
 from example_shop.models import Category, Product
 from mmsearch_app import search
 from mmsearch_app.backends import get_index
-from mmsearch_app.searching.filters import parse, specs
+from mmsearch_app.indexes.base import Condition
+from mmsearch_app.searching.filters import parse
+from mmsearch_app.sources import specs
 from tests.shapes.models import Exhibition, Poster, Tag
 from tests.shop import Catalogue, work
 from tests.shop_kit import found
@@ -147,6 +149,9 @@ def test_a_renamed_tag_is_filtered_by_its_new_name(gallery: Any) -> None:
     assert found(tag="old") == set()
 
 
-def test_parsing_keeps_the_operator_and_the_fields_type() -> None:
-    (wish,) = parse({"price__lte": "19.9"})
-    assert (wish.name, wish.operator, wish.values) == ("price", "lte", (Decimal("19.90"),))
+def test_a_query_is_parsed_to_one_condition_for_each_comparison() -> None:
+    (wanted,) = parse({"price__lte": "19.9", "price__gt": 5})
+    assert wanted.conditions() == [
+        Condition(name="price", operator="lte", values=(19.9,)),
+        Condition(name="price", operator="gt", values=(5.0,)),
+    ]

@@ -115,3 +115,6 @@ _PLAIN: list[models.Field[Any, Any]] = [
 ]
 for _number in range(60):
     Specimen.add_to_class(f"f{_number}", copy(_PLAIN[_number % len(_PLAIN)]))
+
+
+from tests.shapes import gadgets  # noqa: E402, F401 - more models of this app

@@ -6,6 +6,7 @@ import re
 from typing import Any, ClassVar
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ImproperlyConfigured
 
 import mmsearch_app
@@ -14,6 +15,7 @@ from mmsearch_app import ImageSource, register
 from mmsearch_app.sources import paths
 from mmsearch_app.sources.registry import registry
 from mmsearch_app.testing import registered
+from tests.shapes.gadgets import Note
 from tests.shapes.models import Attachment, CheapPoster, FramedPoster, Garment, Poster
 from tests.shop import Sell, picture_file
 
@@ -137,33 +139,11 @@ def test_a_path_determines_joins_and_prefetches() -> None:
 
 
 def test_a_generic_foreign_key_is_read_and_never_joined(db: None) -> None:
-    from django.contrib.contenttypes.fields import GenericForeignKey
-    from django.contrib.contenttypes.models import ContentType
-    from django.db import models
-
-    class Note(models.Model):
-        kind = models.ForeignKey(ContentType, on_delete=models.CASCADE)
-        key = models.CharField(max_length=40)
-        about = GenericForeignKey("kind", "key")
-
-        class Meta:
-            app_label = "shapes"
-            managed = False
-
-        def __str__(self) -> str:
-            return self.key
-
-    try:
-        path = paths.resolve(Note, "about.name")
-        assert (path.lookup, path.to_one, path.field) == (None, "", None)
-        poster = Poster.objects.create(name="sea")
-        note = Note(kind=ContentType.objects.get_for_model(Poster), key=str(poster.pk))
-        assert list(paths.read(note, "about.name")) == ["sea"]
-    finally:
-        from django.apps import apps
-
-        del apps.all_models["shapes"]["note"]
-        apps.clear_cache()
+    path = paths.resolve(Note, "about.name")
+    assert (path.lookup, path.to_one, path.field) == (None, "", None)
+    poster = Poster.objects.create(name="sea")
+    note = Note(kind=ContentType.objects.get_for_model(Poster), key=str(poster.pk))
+    assert list(paths.read(note, "about.name")) == ["sea"]
 
 
 class Everything(ImageSource):

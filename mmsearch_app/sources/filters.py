@@ -1,0 +1,358 @@
+"""What a query may filter on: the shop's declaration, its type, and the values of a row."""
+
+from __future__ import annotations
+
+import builtins
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Model
+from django.utils import translation
+
+from mmsearch_app.sources import paths
+from mmsearch_app.sources.paths import Path
+from mmsearch_app.sources.types import (
+    UNFIT,
+    BoolType,
+    DateType,
+    DecimalType,
+    EnumType,
+    FloatType,
+    InstantType,
+    IntType,
+    Kind,
+    RelationType,
+    TextType,
+    UUIDType,
+    ValueType,
+)
+
+if TYPE_CHECKING:
+    from mmsearch_app.indexes import Scalar
+    from mmsearch_app.sources.base import ImageSource
+
+log = logging.getLogger(__name__)
+
+_DECLARED: Mapping[type, ValueType] = {
+    bool: BoolType(),
+    int: IntType(),
+    float: FloatType(),
+    Decimal: DecimalType(),
+    str: TextType(),
+    date: DateType(),
+    datetime: InstantType(),
+    UUID: UUIDType(),
+}
+TYPES = "bool, int, float, Decimal, str, date, datetime, UUID, an Enum or a model"
+"""What `Filter(…, type=…)` takes, for a message."""
+_ONE_WAY_TO_WRITE = (models.TimeField, models.DurationField, models.GenericIPAddressField)
+_TEXTS = (models.CharField, models.TextField, models.FileField, models.FilePathField)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Filter:
+    """A filter with more than one path, or with a type that Django cannot know.
+
+    `Filter("product.on_sale", type=bool)`: the path may lead through properties, methods and the
+    keys of JSON. `type` is bool, int, float, Decimal, str, date, datetime, UUID, an Enum or a
+    model; without it the model field at the end of the path decides. With several paths, any of
+    them may match; without any, override `get_filters`.
+
+    `Filter("product.categories", ancestors="parent")` also finds what is in a category below:
+    `ancestors` names the field that leads to the parent, or a method that returns all ancestors.
+    """
+
+    paths: tuple[str, ...]
+    type: builtins.type | None
+    ancestors: str
+
+    def __init__(
+        self, *paths: str | Sequence[str], type: builtins.type | None = None, ancestors: str = ""
+    ) -> None:
+        given: list[str] = []
+        for path in paths:
+            given += [path] if isinstance(path, str) else path
+        if not all(isinstance(path, str) and path for path in given):
+            msg = f"a filter is a path, a list of paths or a Filter, not {paths!r}."
+            raise TypeError(msg)
+        object.__setattr__(self, "paths", tuple(given))
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "ancestors", ancestors)
+
+
+Declared: TypeAlias = str | Sequence[str] | Filter
+"""What a source may write for a filter."""
+
+
+def as_filter(declared: Declared) -> Filter:
+    """Return a source's declaration as a `Filter`; anything else is one without a path."""
+    if isinstance(declared, Filter):
+        return declared
+    try:
+        return Filter(declared)
+    except TypeError:
+        return Filter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterSpec:
+    """A filter of one source, with the type of its values."""
+
+    name: str
+    type: ValueType
+    many: bool
+    """Whether one product can have several values."""
+    paths: tuple[Path, ...]
+    ancestors: str = ""
+    nodes: tuple[tuple[str, str], ...] = ()
+    """If objects have ancestors: the paths to them, each with the path from them to the value."""
+    fault: str = ""
+    """Why this cannot be a filter; it is then compared as text."""
+
+    @property
+    def kind(self) -> Kind:
+        return self.type.kind
+
+
+def resolve_filter(
+    model: type[Model], name: str, declared: Filter, found: Sequence[Path]
+) -> FilterSpec:
+    """Return the filter as its declaration and the fields at the end of its paths describe it."""
+    kind: ValueType = TextType()
+    try:
+        kind, fault = _type_of(declared, found), ""
+    except TypeError as error:
+        fault = str(error)
+    except Exception as error:  # a field of a library, which may lack anything
+        fault = f"its field raises {type(error).__name__}: {error}"
+    link = declared.ancestors
+    nodes = [_split_at_node(model, path) for path in found] if link else []
+    if link and not fault:
+        fault = _tree_fault(link, [(owner, dotted) for owner, dotted, _ in nodes])
+    return FilterSpec(
+        name=name,
+        type=kind,
+        many=len(found) > 1 or bool(link) or any(map(_is_many, found)),
+        paths=tuple(found),
+        ancestors=link,
+        nodes=tuple((to_node, from_node) for _, to_node, from_node in nodes),
+        fault=fault,
+    )
+
+
+def _is_many(path: Path) -> bool:
+    field = path.field
+    return path.many or isinstance(field, models.JSONField) or _element_of(field) is not None
+
+
+def _type_of(declared: Filter, found: Sequence[Path]) -> ValueType:
+    """Return the type of the values. Raises TypeError, which says what is wrong."""
+    for path in found:
+        if fault := _impossible(path.field):
+            msg = f"the path {path.dotted!r} leads to {fault}"
+            raise TypeError(msg)
+    if declared.type is not None:
+        return _declared_type(declared.type)
+    types = []
+    for path in found:
+        kind = None if path.field is None else type_of_field(path.field)
+        if kind is None:
+            msg = f"Django cannot tell of what type the values of {path.dotted!r} are"
+            raise TypeError(msg)
+        types.append(kind)
+    return _common(types)
+
+
+def _declared_type(given: Any) -> ValueType:
+    if isinstance(given, type):
+        if given in _DECLARED:
+            return _DECLARED[given]
+        if issubclass(given, Enum):
+            return EnumType(enum=given)
+        if issubclass(given, Model):
+            return RelationType(model=given, key=_key_type(given))
+    msg = f"type = {given!r} is not one of {TYPES}"
+    raise TypeError(msg)
+
+
+def _common(types: Sequence[ValueType]) -> ValueType:
+    """Return the type of all paths' values. Raises TypeError if there is none."""
+    if types and all(other == types[0] for other in types):
+        return types[0]
+    if types and all(other.kind == "number" for other in types):
+        return DecimalType()
+    msg = "its paths lead to values of different types" if types else "it has no path"
+    raise TypeError(msg)
+
+
+def _impossible(field: Any) -> str:
+    """Return what the values of a field are if no type makes a filter of them, else ""."""
+    if isinstance(field, models.BinaryField):
+        return "bytes"
+    if isinstance(field, models.CompositePrimaryKey):
+        return "a key of several columns"
+    if hasattr(field, "range_type"):
+        return "ranges; name a property that returns one end"
+    if isinstance(field, models.JSONField) and field.default is dict:
+        return "dicts; name a key, such as 'attributes.colour'"
+    if any(base.__name__ == "HStoreField" for base in type(field).__mro__):
+        return "dicts; name a key, such as 'attributes.colour'"
+    return ""
+
+
+def type_of_field(field: Any) -> ValueType | None:
+    """Return the type of a model field's values, or None if nothing is known of them."""
+    if (element := _element_of(field)) is not None:
+        return type_of_field(element)
+    if isinstance(field, models.GeneratedField):
+        return type_of_field(field.output_field)
+    if field.is_relation:
+        model = field.related_model
+        return RelationType(model=model, key=_key_type(model))
+    if isinstance(field, models.DecimalField):
+        return DecimalType(digits=field.max_digits, places=field.decimal_places or 0)
+    if isinstance(field, _ONE_WAY_TO_WRITE):
+        return TextType(convert=field.to_python)
+    return next((kind for base, kind in _of_fields() if isinstance(field, base)), None)
+
+
+def _of_fields() -> Iterator[tuple[Any, ValueType]]:
+    yield models.BooleanField, BoolType()
+    yield models.DateTimeField, InstantType()
+    yield models.DateField, DateType()
+    yield models.IntegerField, IntType()
+    yield models.FloatField, FloatType()
+    yield models.UUIDField, UUIDType()
+    yield (*_TEXTS, models.JSONField), TextType()
+
+
+def _element_of(field: Any) -> Any:
+    """Return the field of an array's elements, or None if the field is no array."""
+    return None if hasattr(field, "range_type") else getattr(field, "base_field", None)
+
+
+def _key_type(model: type[Model]) -> ValueType:
+    field: Any = model._meta.pk
+    while field.is_relation:
+        field = field.target_field
+    kind = type_of_field(field)
+    if kind is None:
+        msg = f"the primary key of {model._meta.label} can be no filter"
+        raise TypeError(msg)
+    return kind
+
+
+def _tree_fault(name: str, spec_paths: Iterable[tuple[Any, str]]) -> str:
+    """Return why objects at the end of the paths have no such ancestors, or ""."""
+    for model, dotted in spec_paths:
+        if model is None:
+            continue
+        field = paths.find(model, name)
+        leads_to_itself = field is not None and field.is_relation and field.related_model is model
+        if not leads_to_itself and not callable(getattr(model, name, None)):
+            return (
+                f"ancestors = {name!r}: {model._meta.label}, where {dotted!r} leads, has neither a "
+                "foreign key to itself nor a method of that name"
+            )
+    return ""
+
+
+def _split_at_node(model: type[Model], path: Path) -> tuple[Any, str, str]:
+    """Return the model of the object that has ancestors, and the path to it and from it on.
+
+    That is the last relation of the path. Without one the path ends at the object, whose model is
+    not known (None).
+    """
+    parts = path.dotted.split(".")
+    for end in range(len(parts), 0, -1):
+        field = paths.resolve(model, ".".join(parts[:end])).field
+        if field is not None and field.is_relation:
+            return field.related_model, ".".join(parts[:end]), ".".join(parts[end:])
+    return None, path.dotted, ""
+
+
+class Trees:
+    """The ancestors of objects: each tree that a foreign key makes is read once."""
+
+    def __init__(self) -> None:
+        self._tables: dict[Any, dict[Any, Model]] = {}
+        self._found: dict[Any, list[Any]] = {}
+
+    def with_ancestors(self, node: Model, link: str) -> list[Any]:
+        """Return an object and all above it. `link` is a foreign key to the parent, or a method."""
+        key = (type(node), link, node.pk)
+        if key not in self._found:
+            field = paths.find(type(node), link)
+            is_key = isinstance(field, models.ForeignKey)
+            above = self._climb(node, field) if is_key else paths.read(node, link)
+            self._found[key] = [node, *(other for other in above if other != node)]
+        return self._found[key]
+
+    def _climb(self, node: Model, field: Any) -> Iterator[Model]:
+        table, seen = self._table(field), {node.pk}
+        parent = table.get(getattr(node, field.attname))
+        while parent is not None and parent.pk not in seen:
+            seen.add(parent.pk)
+            yield parent
+            parent = table.get(getattr(parent, field.attname))
+
+    def _table(self, field: Any) -> dict[Any, Model]:
+        if field not in self._tables:
+            rows = field.related_model._base_manager.all()
+            target = field.target_field.attname
+            self._tables[field] = {getattr(row, target): row for row in rows}
+        return self._tables[field]
+
+
+def read_filter(row: Model, spec: FilterSpec, trees: Trees) -> Iterator[Any]:
+    """Yield the values of a row's filter as the shop's objects have them."""
+    if not spec.ancestors:
+        for path in spec.paths:
+            yield from paths.read(row, path.dotted)
+    for to_node, from_node in spec.nodes:
+        for node in paths.read(row, to_node):
+            for each in trees.with_ancestors(node, spec.ancestors):
+                yield from paths.read(each, from_node) if from_node else (each,)
+
+
+class FilterReader:
+    """Reads typed values of filters from rows of one source that were fetched together."""
+
+    def __init__(self, source: ImageSource, *, report: bool = False) -> None:
+        self.source = source
+        self.report = report
+        """Whether to log values that are not of the filter's type."""
+        self._trees = Trees()
+
+    def values(self, row: Model, name: str) -> list[Any]:
+        """Return the values in their comparable form, each once.
+
+        Without those that are not of the filter's type. Raises what the shop's code raises.
+        """
+        spec = self.source.filter_specs[name]
+        found: dict[Any, None] = {}
+        with translation.override(settings.LANGUAGE_CODE):  # as in every process, for every visitor
+            for raw in self.source.read_filter(row, name, self._trees):
+                try:
+                    found[spec.type.read(raw)] = None
+                except UNFIT as error:
+                    if self.report:
+                        log.warning("The filter %r of %r leaves out a value: %s", name, row, error)
+        return list(found)
+
+    def scalars(self, row: Model) -> dict[str, list[Scalar]]:
+        """Return what the index stores of each filter."""
+        return {
+            name: [
+                scalar for value in self.values(row, name) for scalar in spec.type.scalars(value)
+            ]
+            for name, spec in self.source.filter_specs.items()
+        }
