@@ -11,6 +11,7 @@ class Category(models.Model):
     """A shelf."""
 
     name = models.CharField(max_length=80)
+    parent = models.ForeignKey("self", models.CASCADE, null=True, related_name="children")
 
     def __str__(self) -> str:
         return self.name
@@ -23,9 +24,15 @@ class Product(models.Model):
     price = models.DecimalField(max_digits=8, decimal_places=2, default=10)
     is_public = models.BooleanField(default=True)
     categories = models.ManyToManyField(Category, related_name="products")
+    attributes = models.JSONField(default=dict)
+    parent = models.ForeignKey("self", models.CASCADE, null=True, related_name="children")
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def on_sale(self) -> bool:
+        return self.price < 10
 
     def get_absolute_url(self) -> str:
         """No such page exists."""
