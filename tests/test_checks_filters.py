@@ -109,7 +109,7 @@ def test_e020_fields_of_postgresql() -> None:
         span = IntegerRangeField()
         store = HStoreField()
         total = models.GeneratedField(
-            expression=models.F("pk"), output_field=models.IntegerField(), db_persist=True
+            expression=models.Value(1), output_field=models.IntegerField(), db_persist=True
         )
 
         class Meta:
@@ -148,8 +148,8 @@ def test_a_filter_of_the_shops_own_get_filters_needs_only_a_type() -> None:
 
 
 def test_e021_two_sources_with_different_types() -> None:
-    text = type("Text", (ImageSource,), {"name": "text", "image": "picture"})
-    text.filters = {"it": "name"}
+    attributes = {"name": "text", "image": "picture", "filters": {"it": "name"}}
+    text = type("Text", (ImageSource,), attributes)
     with registered(text(Poster)):
         (found,) = faults("stock")
     assert found.startswith("E021 <Checked checked>: the filter 'it' has values of the kind 'num")

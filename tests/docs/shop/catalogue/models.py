@@ -30,13 +30,14 @@ class Product(models.Model):
     def __str__(self) -> str:
         return self.title
 
-    @property
-    def on_sale(self) -> bool:
-        return self.price < 10
-
     def get_absolute_url(self) -> str:
         """No such page exists."""
         return f"/product/{self.pk}/"
+
+    @property
+    def on_sale(self) -> bool:
+        """Whether it is cheap."""
+        return self.price < 10
 
 
 class ProductImage(models.Model):
