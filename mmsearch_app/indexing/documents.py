@@ -56,6 +56,8 @@ class Document:
     """SHA-256 of all that the embedder sees: as long as it stays, so does the vector."""
     product: str
     filters: Mapping[str, list[Scalar]]
+    remark: str
+    """About values of filters that were left out, or ""."""
 
     @property
     def unchanged(self) -> bool:
@@ -98,6 +100,7 @@ class _Described:
     entry: Entry
     product: str
     filters: Mapping[str, list[Scalar]]
+    remark: str
     file: StoredFile
 
 
@@ -157,7 +160,7 @@ def _describe_all(
 ) -> tuple[list[_Described], list[Outcome], list[Failure]]:
     described, without_image, failed = [], [], []
     rows = _load(entries)
-    readers = {source.name: FilterReader(source, report=True) for source in registry}
+    readers = {source.name: FilterReader(source) for source in registry}
     for entry in entries:
         known = entry.content if entry.key in reusable else ""
         try:
@@ -194,10 +197,12 @@ def _describe(
     file, product = source.get_file(row), source.get_product(row)
     if not file or product is None:
         return Outcome(entry=entry, state=State.EMPTY, signature=entry.signature)
+    filters, remark = reader.scalars(row)
     return _Described(
         entry=entry,
         product=source.product_key(product),
-        filters=reader.scalars(row),
+        filters=filters,
+        remark=remark,
         file=StoredFile(file=file, title=source.get_title(row), known=known),
     )
 
@@ -211,6 +216,7 @@ def _document(row: _Described, reading: Reading) -> Document:
         content_hash=hash_content(reading.digest, title),
         product=row.product,
         filters=row.filters,
+        remark=row.remark,
     )
 
 

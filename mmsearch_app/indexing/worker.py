@@ -220,6 +220,7 @@ def _outcome(document: Document, live: Generation) -> Outcome:
     return Outcome(
         entry=document.entry,
         state=State.INDEXED,
+        error=document.remark[:2000],
         digest=document.digest,
         content=document.content_hash,
         signature=document.entry.signature,

@@ -326,16 +326,15 @@ def read_filter(row: Model, spec: FilterSpec, trees: Trees) -> Iterator[Any]:
 class FilterReader:
     """Reads typed values of filters from rows of one source that were fetched together."""
 
-    def __init__(self, source: ImageSource, *, report: bool = False) -> None:
+    def __init__(self, source: ImageSource) -> None:
         self.source = source
-        self.report = report
-        """Whether to log values that are not of the filter's type."""
         self._trees = Trees()
 
-    def values(self, row: Model, name: str) -> list[Any]:
+    def values(self, row: Model, name: str, *, faults: list[str] | None = None) -> list[Any]:
         """Return the values in their comparable form, each once.
 
-        Without those that are not of the filter's type. Raises what the shop's code raises.
+        Those that are not of the filter's type are left out, and added to `faults` as a sentence.
+        Raises what the shop's code raises.
         """
         spec = self.source.filter_specs[name]
         found: dict[Any, None] = {}
@@ -344,15 +343,17 @@ class FilterReader:
                 try:
                     found[spec.type.read(raw)] = None
                 except UNFIT as error:
-                    if self.report:
-                        log.warning("The filter %r of %r leaves out a value: %s", name, row, error)
+                    if faults is not None:
+                        faults.append(f"The filter {name!r} leaves out a value: {error}.")
         return list(found)
 
-    def scalars(self, row: Model) -> dict[str, list[Scalar]]:
-        """Return what the index stores of each filter."""
-        return {
-            name: [
-                scalar for value in self.values(row, name) for scalar in spec.type.scalars(value)
-            ]
-            for name, spec in self.source.filter_specs.items()
-        }
+    def scalars(self, row: Model) -> tuple[dict[str, list[Scalar]], str]:
+        """Return what the index stores of each filter, and a sentence about values left out."""
+        faults: list[str] = []
+        found: dict[str, list[Scalar]] = {}
+        for name, spec in self.source.filter_specs.items():
+            values = self.values(row, name, faults=faults)
+            found[name] = [scalar for value in values for scalar in spec.type.scalars(value)]
+        if faults:
+            log.warning("%r: %s", row, " ".join(faults))
+        return found, " ".join(faults)

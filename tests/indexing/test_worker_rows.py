@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from django.core.files.base import ContentFile
 
-from mmsearch_app import ImageSource, mark
+from mmsearch_app import Filter, ImageSource, mark, search
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes.base import Condition
 from mmsearch_app.models import Entry, State
@@ -153,21 +153,41 @@ def test_a_changed_tag_changes_the_filter_in_the_index() -> None:
 class Priced(ImageSource):
     name = "priced"
     image = "picture"
-    filters: ClassVar = {"worth": "worth"}
+    filters: ClassVar = {"worth": Filter("worth", type=float)}
 
 
-def test_a_filter_value_that_the_index_refuses_does_not_stop_other_rows(
+def index_worth(worth: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Index three posters, of which one is called "bad"; returns their entries."""
+    monkeypatch.setattr(Poster, "worth", property(worth), raising=False)
+    for name in ("good", "bad", "better"):
+        Poster.objects.create(name=name, picture=picture_file(), price=Decimal(5))
+    work()
+    return Entry.objects.filter(source="priced")
+
+
+def test_filters_that_the_index_refuses_do_not_stop_other_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    worth = property(lambda self: float("nan") if self.name == "bad" else float(self.price))
-    monkeypatch.setattr(Poster, "worth", worth, raising=False)
     with registered(Priced(Poster)):
-        for name in ("good", "bad", "better"):
-            Poster.objects.create(name=name, picture=picture_file(), price=Decimal(5))
-        work()
-        entries = Entry.objects.filter(source="priced")
+        many = [number + 0.123 for number in range(9000)]
+        entries = index_worth(lambda self: many if self.name == "bad" else 5, monkeypatch)
         assert sorted(entries.values_list("state", flat=True)) == ["indexed", "indexed", "pending"]
-        assert "cannot be filtered on" in entries.get(state=State.PENDING).error
+        assert "filters of a record take" in entries.get(state=State.PENDING).error
+
+
+def test_a_value_that_is_not_of_the_filters_type_costs_only_itself_and_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with registered(Priced(Poster)):
+        wrong = [float("nan"), {"eu": 5}, 7]
+        entries = index_worth(lambda self: wrong if self.name == "bad" else 5, monkeypatch)
+        assert set(entries.values_list("state", flat=True)) == {"indexed"}
+        (bad,) = entries.exclude(error="")
+        assert bad.error == (
+            "The filter 'worth' leaves out a value: 'nan' is no finite number. "
+            "The filter 'worth' leaves out a value: \"{'eu': 5}\" is no finite number."
+        )
+        assert [hit.title for hit in search("x", filters={"worth": 7}).hits] == ["bad"]
 
 
 def test_an_entry_whose_key_is_invalid_for_the_model_is_removed(sell: Sell) -> None:
