@@ -53,6 +53,7 @@ def get_reranker() -> Reranker | None:
 def get_batcher() -> Batcher:
     """Return the batcher with which the threads of this process embed their queries together."""
     with _building:
+        _drop_outdated()
         if "BATCHER" not in _built:
             most, seconds = get_settings().QUERY_BATCH, get_settings().QUERY_SECONDS
             _built["BATCHER"] = Batcher(get_embedder(), most=most, seconds=seconds)
@@ -72,14 +73,26 @@ def _forget(*, setting: str, **_: object) -> None:
     if setting != "MMSEARCH":
         return
     with _building:
-        index = _built.get("INDEX")
-        _built.clear()
-        if index is not None:
-            index.close()
+        _drop()
+
+
+def _drop() -> None:
+    index = _built.get("INDEX")
+    _built.clear()
+    if index is not None:
+        index.close()
+
+
+def _drop_outdated() -> None:
+    """Drop parts that were built before the test runner came, which has other settings."""
+    if _built.get("SETTINGS") is not get_settings():
+        _drop()
+        _built["SETTINGS"] = get_settings()
 
 
 def _get(key: str) -> Any:
     with _building:  # two threads must not build the same part twice
+        _drop_outdated()
         if key not in _built:
             part: Part | None = getattr(get_settings(), key)
             _built[key] = _build(key, part)

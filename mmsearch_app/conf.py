@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, TypedDict
 
+from django.conf import Settings as DjangoSettings
+from django.conf import UserSettingsHolder
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-__all__ = ["Part", "Settings", "get_settings", "read_part"]
+__all__ = [
+    "FOR_TESTS",
+    "IN_MEMORY",
+    "Part",
+    "Settings",
+    "get_settings",
+    "is_replaced_for_tests",
+    "read_part",
+]
 
 _PARTS = ("EMBEDDER", "INDEX", "RERANKER")
 
@@ -119,6 +130,9 @@ class Settings:
     """Seconds after which an idle worker looks for work."""
     WORKER_THREAD: bool = False
     """Whether each process that serves the shop also indexes, in a thread."""
+    TEST: Mapping[str, Any] = field(default_factory=dict)
+    """Keys with other values under a test runner, as in `DATABASES`. Unless they are named here,
+    an index in memory, an embedder without weights, no reranker and no thread are used there."""
 
     @property
     def upload_caps(self) -> ImageCaps:
@@ -139,20 +153,70 @@ class Settings:
         }
 
 
+IN_MEMORY: dict[str, Any] = {
+    "EMBEDDER": {"BACKEND": "mmsearch_app.testing.TestingEmbedder"},
+    "INDEX": {"BACKEND": "mmsearch_app.indexes.memory.MemoryIndex"},
+}
+"""A value for the setting MMSEARCH that needs no weights, no file and no socket."""
+FOR_TESTS: dict[str, Any] = {
+    **IN_MEMORY,
+    "INDEX": {"BACKEND": "mmsearch_app.testing.TestingIndex"},
+    "RERANKER": None,
+    "WORKER_THREAD": False,
+}
+"""What replaces keys of MMSEARCH under a test runner."""
+
+
 def get_settings() -> Settings:
-    """Return the project's settings. Raises ImproperlyConfigured if a value is invalid."""
-    return _load()
+    """Return the project's settings. Raises ImproperlyConfigured if a value is invalid.
+
+    Under a test runner, what works on the shop's own index is replaced: see `Settings.TEST`.
+    """
+    return _load(for_tests=is_replaced_for_tests())
+
+
+def is_replaced_for_tests() -> bool:
+    """Return whether a test runner is at work and no test has set MMSEARCH itself."""
+    return _is_under_test() and not _is_overridden("MMSEARCH")
+
+
+def _is_under_test() -> bool:
+    """Return whether `setup_test_environment` was called, as every runner does for Django."""
+    utils = sys.modules.get("django.test.utils")
+    return hasattr(getattr(utils, "_TestState", None), "saved_data")
+
+
+def _is_overridden(name: str) -> bool:
+    """Return whether `override_settings` or its like has set or deleted the setting."""
+    lazy: Any = django_settings
+    layer, layers = lazy._wrapped, []
+    while isinstance(layer, UserSettingsHolder):
+        layers.append(layer)
+        layer = layer.default_settings
+    if not isinstance(layer, DjangoSettings):
+        layers = layers[:-1]  # the values given to settings.configure()
+    return any(name in vars(layer) or name in layer._deleted for layer in layers)
 
 
 @cache
-def _load() -> Settings:
+def _load(*, for_tests: bool) -> Settings:
     given = getattr(django_settings, "MMSEARCH", {})
+    settings = _read("MMSEARCH", given)
+    if not for_tests:
+        return settings
+    # Whoever names an index in memory has settings for tests already.
+    kept = IN_MEMORY["INDEX"]["BACKEND"] == settings.INDEX.BACKEND
+    replaced = {"WORKER_THREAD": False} if kept else FOR_TESTS
+    return _read("MMSEARCH['TEST']", {**given, **replaced, **settings.TEST})
+
+
+def _read(name: str, given: object) -> Settings:
     if not isinstance(given, Mapping):
-        msg = f"MMSEARCH must be a dict, not {type(given).__name__}."
+        msg = f"{name} must be a dict, not {type(given).__name__}."
         raise ImproperlyConfigured(msg)
     known = {f.name for f in fields(Settings)}
     if unknown := sorted(map(str, set(given) - set(known))):
-        msg = f"MMSEARCH has unknown keys {unknown}; the known keys are {sorted(known)}."
+        msg = f"{name} has unknown keys {unknown}; the known keys are {sorted(known)}."
         raise ImproperlyConfigured(msg)
     defaults = Settings()
     checked: dict[str, Any] = {
@@ -224,6 +288,8 @@ def _check_value(key: str, value: object, *, default: object) -> object:
         valid = value is None or (isinstance(value, str) and bool(_RATE.fullmatch(value)))
     elif key in _CHOICES:
         valid = value in _CHOICES[key]
+    elif isinstance(default, Mapping):
+        valid = isinstance(value, Mapping) and "TEST" not in value
     elif isinstance(default, bool):
         valid = isinstance(value, bool)
     else:
@@ -244,6 +310,8 @@ def _describe(key: str, default: object) -> str:
         return f"a rate such as {default!r}, or None"
     if key in _CHOICES:
         return " or ".join(map(repr, _CHOICES[key]))
+    if isinstance(default, Mapping):
+        return "a dict with other keys of MMSEARCH"
     kinds: dict[type, str] = {bool: "True or False", int: "a whole number", float: "a number"}
     return f"{kinds[type(default)]}; its default is {default!r}"
 

@@ -9,13 +9,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from django.core.signals import setting_changed
+from django.test.utils import override_settings
 from numpy.typing import NDArray
 
+from mmsearch_app.conf import FOR_TESTS, IN_MEMORY
+from mmsearch_app.indexes import Generation
+from mmsearch_app.indexes.memory import MemoryIndex
 from mmsearch_app.inference import Content
 from mmsearch_app.sources import ImageSource, forget_logged, registry
 
-__all__ = ["IN_MEMORY", "TestingEmbedder", "index_everything", "registered", "reset"]
+__all__ = [
+    "IN_MEMORY",
+    "TestingEmbedder",
+    "TestingIndex",
+    "as_configured",
+    "index_everything",
+    "registered",
+    "reset",
+    "search_in_memory",
+]
 
 _BINS = 4
 _WORDS = 192
@@ -61,24 +75,55 @@ def _vector(content: Content) -> NDArray[np.float32]:
     return vector / np.float32(length)
 
 
-IN_MEMORY: dict[str, Any] = {
-    "EMBEDDER": {"BACKEND": "mmsearch_app.testing.TestingEmbedder"},
-    "INDEX": {"BACKEND": "mmsearch_app.indexes.memory.MemoryIndex"},
-}
-"""A value for the setting MMSEARCH that needs no weights, no file and no socket."""
+class TestingIndex(MemoryIndex):
+    """A `MemoryIndex` that can be searched from the start: it is empty, not still to be built."""
+
+    __test__ = False
+
+    def live(self) -> Generation | None:
+        from mmsearch_app.backends import get_embedder
+
+        with self._lock:
+            if self._live is None:
+                embedder = get_embedder()
+                made = self.create(fingerprint=embedder.fingerprint, dimension=embedder.dimension)
+                self.promote(made.name)
+            return super().live()
 
 
 def index_everything() -> None:
     """Bring the index up to date with the database now, as a worker would.
 
-    Raises AssertionError if the index or the model is unavailable.
+    An index in memory first forgets the rows of earlier tests, which were rolled back. Raises
+    AssertionError if the index or the model is unavailable.
     """
+    from mmsearch_app.backends import get_index
     from mmsearch_app.indexing import drain, reconcile
+    from mmsearch_app.models import Entry
 
+    if isinstance(get_index(), MemoryIndex) and not Entry.objects.exclude(generation="").exists():
+        reset()
     reconcile()
     drained = drain()
     if drained.problem:
         raise AssertionError(drained.problem)
+
+
+def search_in_memory(**keys: Any) -> override_settings:
+    """Use an empty index in memory and an embedder without weights, with these keys of MMSEARCH.
+
+    A context manager for a block or a fixture, and a decorator for a test or a test case.
+    """
+    return override_settings(MMSEARCH={**FOR_TESTS, **keys})
+
+
+def as_configured(**keys: Any) -> override_settings:
+    """Use MMSEARCH as the shop's settings have it, with its index, models and worker thread.
+
+    Under a test runner they are replaced otherwise. `keys` are other values for this test; name an
+    index of its own if the test writes. A context manager and decorator like `search_in_memory`.
+    """
+    return override_settings(MMSEARCH={**getattr(settings, "MMSEARCH", {}), **keys})
 
 
 @contextmanager

@@ -47,6 +47,7 @@ def _cells(node: ast.AnnAssign, after: ast.stmt | None) -> tuple[str, str]:
     if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
         meaning = " ".join(str(after.value.value).split())
     default = ast.unparse(node.value) if node.value else ""
+    default = default.replace("field(default_factory=dict)", "{}")
     return f"`{default}`", meaning.replace("|", "\\|")
 
 
