@@ -27,8 +27,8 @@ from mmsearch_app.indexing import WorkerLoop
 log = logging.getLogger(__name__)
 
 FLAG_SECONDS = 60
-"""After this time a flag that nobody renews expires. Most turns of a worker are shorter; after the
-death of a worker, wake-up calls are lost for no longer than this."""
+"""After this time a flag that nobody renews expires. A worker renews it several times a minute;
+after its death, wake-up calls are lost for no longer than this."""
 SHIFT_SECONDS = 60.0
 """After this time a task hands over to the next one, so that none occupies a worker for hours."""
 WAITING, WORKING = "waiting", "working"
@@ -100,7 +100,7 @@ class Shifts:
         """
         if self.flag.read() == WORKING:
             return "Another shift is at work."
-        loop = WorkerLoop()
+        loop = WorkerLoop(beat=lambda: self.flag.write(WORKING))
         try:
             more = self._turns(loop, until=time.monotonic() + seconds)
             self.flag.clear()

@@ -6,6 +6,7 @@ import atexit
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from queue import Empty, SimpleQueue
@@ -19,6 +20,8 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import IndexFault
 from mmsearch_app.indexing import notify, worker
 from mmsearch_app.indexing.batch import EmbedderDown
+from mmsearch_app.indexing.leases import give_back_all
+from mmsearch_app.indexing.overlap import require_model
 from mmsearch_app.indexing.rebuild import RebuildBlocked, Rebuilder
 from mmsearch_app.indexing.worker import Drained
 from mmsearch_app.inference import renew_after_fork
@@ -26,42 +29,69 @@ from mmsearch_app.models import Rebuild
 
 log = logging.getLogger(__name__)
 _BATCHES_IN_A_ROW = 4
+_TURN_SECONDS = 20.0
+"""How long the ledger is drained before an open rebuild gets its turn."""
 _REBUILD_WAIT = 60.0
 
 
 class WorkerLoop:
-    """Drains the ledger and advances an open rebuild by turns, until it is stopped."""
+    """Drains the ledger and advances an open rebuild by turns, until it is stopped.
 
-    def __init__(self) -> None:
+    It ends by itself after `limit` images of the ledger. `beat` is called several times a minute
+    while it works.
+    """
+
+    def __init__(
+        self, *, limit: int | None = None, beat: Callable[[], object] = lambda: None
+    ) -> None:
         self.stopped = False
+        self.limit = limit
+        self.beat = beat
         # No Event: a signal handler that interrupts its own thread would wait for the Event's lock.
         self._calls: SimpleQueue[None] = SimpleQueue()
         self.total = Drained()
         self._rebuilder: Rebuilder | None = None
         self._rebuild_not_before = 0.0
 
-    def run(self) -> None:
-        """Work until `stop` is called; the batch at hand is finished."""
+    def run(self, *, patient: bool = True) -> None:
+        """Work until `stop` is called; the batch at hand is finished.
+
+        If the model hangs, wait until it answers, unless `patient` is False: then raise
+        ModelHangs, so that the process can end and be started again.
+        """
         try:
             while not self.stopped:
                 more = self.turn()
                 close_old_connections()
+                if not patient:
+                    require_model()
                 if not more and not self.stopped:
                     self._rest(get_settings().POLL_SECONDS)
-            self.release()
         finally:
-            connections.close_all()
+            try:
+                self.release()
+            finally:
+                connections.close_all()
 
     def turn(self) -> bool:
         """Do some batches of each kind of work; return whether there may be more at once."""
         try:
-            drained = worker.drain(limit=_BATCHES_IN_A_ROW * get_settings().BATCH_SIZE)
-            self.total += drained
+            drained = self._drain()
             advanced = self._advance()
         except Exception:
             log.exception("The worker failed; it continues after the next poll")
             return False
         return advanced or (drained != Drained() and not drained.problem)
+
+    def _drain(self) -> Drained:
+        left = None if self.limit is None else self.limit - self.total.count
+        drained = worker.drain(
+            limit=left, seconds=_TURN_SECONDS, stopped=lambda: self.stopped, beat=self.beat
+        )
+        self.total += drained
+        if left is not None and drained.count >= left:
+            self.stopped = True
+        return drained
 
     def wake(self) -> None:
         """Look for work now. May be called by any thread and any signal handler."""
@@ -84,8 +114,18 @@ class WorkerLoop:
         if self._rebuilder:
             self._rebuilder.release()
 
+    def abandon(self) -> None:
+        """Give back all that this process has claimed, though it is still at work on it.
+
+        For a process that ends now, whatever its other threads do. Callable from any thread.
+        """
+        give_back_all()
+        self.release()
+
     def _advance(self) -> bool:
         """Do some batches of the open rebuild; return whether there may be more at once."""
+        if self.stopped:
+            return False
         row = Rebuild.objects.filter(open=True).first()
         if row is None or time.monotonic() < self._rebuild_not_before:
             return False

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mmsearch_app.indexing.documents import Vector
 
 log = logging.getLogger(__name__)
+_LONGEST_BEAT = 20.0
+"""Seconds between two calls of `beat`, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,11 @@ class Drained:
     """Attempts that failed; they are repeated later."""
     problem: str = ""
     """Why it stopped early: index, model or storage unavailable, or a reindex needed."""
+
+    @property
+    def count(self) -> int:
+        """Entries whose work came to an end, good or bad."""
+        return self.indexed + self.removed + self.skipped + self.failed
 
     def __add__(self, other: Drained) -> Drained:
         return Drained(
@@ -71,8 +78,8 @@ def drain(
     """Work until nothing waits, `limit` entries are done, or something is unavailable.
 
     Several batches are worked on at the same time: while one is embedded, the next is read and
-    the last written. After `seconds` no further batch is begun; once `stopped` returns True,
-    those that have not reached the model are given back.
+    the last written. After `seconds` no batch but the first is begun; once `stopped` returns
+    True, those that have not reached the model are given back.
 
     Any number of processes may drain one ledger at the same time. An outage raises nothing: the
     entries stay due, and `Drained.problem` says what is wrong. `progress` is called with the
@@ -97,7 +104,7 @@ def drain(
 
 
 def _beat_seconds() -> float:
-    return get_settings().LEASE_SECONDS / 4
+    return min(get_settings().LEASE_SECONDS / 4, _LONGEST_BEAT)
 
 
 class _Drain:
@@ -120,7 +127,7 @@ class _Drain:
         size = get_settings().BATCH_SIZE
         if self.limit is not None:
             size = min(size, self.limit - self.claimed)
-        if size <= 0 or self.total.problem or self.stopped() or time.monotonic() > self.until:
+        if size <= 0 or self.total.problem or self.stopped() or self._is_late():
             return []
         try:
             require_model()
@@ -131,6 +138,9 @@ class _Drain:
         self.claimed += len(entries)
         self.leases.add(entries)
         return entries
+
+    def _is_late(self) -> bool:
+        return self.claimed > 0 and time.monotonic() >= self.until
 
     def _work(self, entries: Sequence[Entry]) -> Job[tuple[int, Drained]]:
         drained = yield from work_off(entries)

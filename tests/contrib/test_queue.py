@@ -82,17 +82,18 @@ def test_a_save_at_the_end_of_a_shift_is_not_lost(queue: Queue, sell: Sell) -> N
 
 
 def test_a_shift_starts_another_one_until_nothing_is_due(
-    queue: Queue, sell: Sell, use: Any
+    queue: Queue, sell: Sell, use: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(BATCH_SIZE=1)
-    sell(pictures=9)
+    monkeypatch.setattr("mmsearch_app.indexing.loop._TURN_SECONDS", 0)
+    sell(pictures=3)
     left = []
     queue.sent.append("drain")
     while queue.sent:
         queue.sent.pop()
         queue.work(seconds=0)
         left.append(waiting())
-    assert left == [5, 1, 0, 0]
+    assert left == [2, 1, 0, 0]
 
 
 def test_a_shift_ends_if_another_one_is_running(queue: Queue, sell: Sell) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import threading
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +15,6 @@ from mmsearch_app.indexing import loop
 from mmsearch_app.indexing.loop import WorkerLoop
 from mmsearch_app.indexing.rebuild import request_rebuild
 from mmsearch_app.models import Entry, Rebuild, State
-from tests.postgres import ROOT
 from tests.shop import EmbedderWithMoods, Sell, add_picture, held
 from tests.waiting import until
 
@@ -172,33 +167,6 @@ def test_the_command_fails_if_the_model_fails(sell: Sell, embedder: EmbedderWith
     embedder.down = True
     with pytest.raises(CommandError, match="does not work"):
         call_command("mmsearch_worker", "--once")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_stops_cleanly_on_a_signal(number: signal.Signals, tmp_path: Any) -> None:
-    import os
-
-    code = """
-from django.core.management import call_command, execute_from_command_line
-call_command("migrate", run_syncdb=True, verbosity=0)
-execute_from_command_line(["manage.py", "mmsearch_worker"])
-"""
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "SHOP_DATA": str(tmp_path),
-        "DATABASE_URL": "",
-    }
-    command = [sys.executable, "-u", "-c", "import django; django.setup()\n" + code]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    ) as worker:
-        assert worker.stdout is not None
-        assert "Ctrl-C stops" in worker.stdout.readline()
-        time.sleep(0.3)
-        worker.send_signal(number)
-        assert "0 indexed" in worker.stdout.read()
-        assert worker.wait(120) == 0
 
 
 def test_the_live_check_reports_every_part(sell: Sell, capsys: pytest.CaptureFixture[str]) -> None:
