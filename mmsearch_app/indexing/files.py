@@ -138,6 +138,8 @@ class _Batch:
             return Reading(digest=digest, image=image)
         except Exception as fault:  # botocore's errors are not subclasses of OSError
             return Reading(digest=digest, fault=fault)
+        except BaseException as end:  # it may end this thread, but not the wait for its answer
+            return Reading(digest=digest, fault=RuntimeError(f"the storage raised {end!r}"))
 
     def _fetch(self, number: int) -> bytes:
         thread = threading.current_thread()

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -255,9 +255,10 @@ def claim(limit: int) -> list[Entry]:
 
 
 def _claim(limit: int) -> list[Entry]:
-    now = timezone.now()
-    taken = list(_lock(waiting(at=now).order_by("due_at", "pk"))[:limit])
-    _lease(taken, now)
+    taken = list(_lock(waiting().order_by("due_at", "pk"))[:limit])
+    until = _lease([entry.pk for entry in taken])
+    for entry in taken:
+        entry.lease_until = until
     return taken
 
 
@@ -267,18 +268,23 @@ def renew(entries: Sequence[Entry]) -> None:
     An entry that a transaction of the shop has locked is not waited for: its lease runs on, and
     can be renewed the next time.
     """
-    with transaction.atomic(router.db_for_write(Entry)):
-        known = {entry.pk: entry.lease_until for entry in entries}
+    known = {entry.pk: entry.lease_until for entry in entries}
+
+    def extend() -> tuple[set[int], datetime]:
         free = _lock(Entry.objects.filter(pk__in=known)).values_list("pk", "lease_until")
         mine = {pk for pk, until in free if until == known[pk]}
-        _lease([entry for entry in entries if entry.pk in mine], timezone.now())
+        return mine, _lease(mine)
 
-
-def _lease(entries: Sequence[Entry], now: datetime) -> None:
-    until = now + timedelta(seconds=get_settings().LEASE_SECONDS)
-    Entry.objects.filter(pk__in=[entry.pk for entry in entries]).update(lease_until=until)
+    mine, until = in_transaction(extend)
     for entry in entries:
-        entry.lease_until = until
+        if entry.pk in mine:
+            entry.lease_until = until
+
+
+def _lease(pks: Collection[int]) -> datetime:
+    until = timezone.now() + timedelta(seconds=get_settings().LEASE_SECONDS)
+    Entry.objects.filter(pk__in=pks).update(lease_until=until)
+    return until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

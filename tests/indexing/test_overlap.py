@@ -15,6 +15,7 @@ from django.utils import timezone
 from example_shop.models import ProductImage
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexing import files, ledger, worker
+from mmsearch_app.indexing.lanes import Lane, seconds_of
 from mmsearch_app.indexing.overlap import _WITH_IMAGES
 from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
@@ -226,7 +227,7 @@ def test_a_model_that_hangs_is_given_up(sell: Sell, embed: Embed) -> None:
         assert set(Entry.objects.values_list("attempts", "state")) == {(0, State.PENDING)}
     finally:
         answers.set()
-    until(lambda: not drain(limit=0).problem)
+    until(lambda: seconds_of(Lane.MODEL) == 0)
     make_due()
     assert drain().indexed == 3
 
@@ -250,6 +251,17 @@ def test_a_file_that_the_storage_does_not_deliver_fails_alone(
     drained = drain()
     assert (drained.indexed, drained.failed) == (5, 1)
     assert "no answer within 0.3 seconds" in Entry.objects.get(attempts=1).error
+
+
+def test_a_storage_that_ends_its_thread_does_not_hang_the_worker(
+    sell: Sell, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(*_: Any) -> None:
+        raise SystemExit
+
+    sell()
+    monkeypatch.setattr(storage, "open", leave)
+    assert "the storage raised SystemExit()" in drain().problem
 
 
 def test_a_storage_that_hangs_is_an_outage(sell: Sell, storage: Storage, use: Any) -> None:
