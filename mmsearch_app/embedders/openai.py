@@ -18,6 +18,7 @@ from mmsearch_app.inference import (
     Content,
     Endpoint,
     ServerError,
+    post_without_refused,
     require_at_least,
     require_one_of,
     require_share,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _PREPROCESSING = "openai-1"
 QUALITY = 90
+_OPTIONAL = ("encoding_format", "dimensions", "user")
+"""Fields that do not change what a vector means: left out if the server refuses them. Without
+"dimensions" the vectors may be longer, which is an error that says so."""
 
 _Role: TypeAlias = Literal["query", "document"]
 
@@ -165,7 +169,13 @@ class OpenAICompatibleEmbedder:
             body["messages"] = self._messages(image, text, role)
             if self.end_turn:
                 body |= {"continue_final_message": True, "add_special_tokens": True}
-        answer = self.endpoint.post(body, seconds=self.timeouts[role], attempts=self.attempts)
+        answer = post_without_refused(
+            self.endpoint,
+            body,
+            optional=_OPTIONAL,
+            seconds=self.timeouts[role],
+            attempts=self.attempts,
+        )
         return self._read(answer)
 
     def _messages(

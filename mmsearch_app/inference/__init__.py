@@ -4,6 +4,7 @@ from mmsearch_app.inference.admission import Admission, Crowded
 from mmsearch_app.inference.content import Content, ModelFailed
 from mmsearch_app.inference.deadline import last_moment, require_time, turn, until
 from mmsearch_app.inference.endpoint import Endpoint, ServerError
+from mmsearch_app.inference.fields import REFUSING, post_without_refused
 from mmsearch_app.inference.forking import renew_after_fork
 from mmsearch_app.inference.options import (
     Precision,
@@ -23,6 +24,7 @@ from mmsearch_app.inference.pixels import (
     squash,
     trim,
 )
+from mmsearch_app.inference.proxies import is_loopback
 from mmsearch_app.inference.usage import Usage, measure_usage
 from mmsearch_app.inference.weights import (
     InvalidWeights,

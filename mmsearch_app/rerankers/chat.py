@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import secrets
 import threading
 import time
@@ -13,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmsearch_app.inference import (
+    REFUSING,
     Endpoint,
     ModelFailed,
     ServerError,
     last_moment,
+    post_without_refused,
     renew_after_fork,
     require_at_least,
     turn,
@@ -31,10 +34,17 @@ if TYPE_CHECKING:
 _VERSION = "chat-2"
 _LOGPROBS = {"logprobs": True, "top_logprobs": 20}
 """Log-probabilities of 20 tokens: the usual limit."""
+_OPTIONAL = ("max_tokens", "temperature", "stream", "logprobs", "top_logprobs")
+"""Fields, besides those of `extra`, without which a request still makes sense."""
 PROBED = 64
 """Tokens of a probe."""
 REFUSED = frozenset({400, 422, 501})
 """Statuses by which a server says that it does not know a field, among other things."""
+_NAMES_FORM = re.compile(
+    r"response.?format|json.?(?:schema|mode|object)|structured|guided|grammar|log.?prob|parameter",
+    re.I,
+)
+"""What a server that answers with another status says if the form of the reply is the reason."""
 FORGET_SECONDS = 600.0
 """How long a no counts: it may have been bad luck, and servers are updated."""
 
@@ -52,6 +62,9 @@ class ChatVLM:
     Whether the server keeps a reply to a JSON schema (`structured`) and reports
     log-probabilities (`logprobs`) is tried out and remembered, a no for ten minutes; True or
     False skips the trial. Nothing relies on it: the caller checks every reply.
+
+    A field that the server refuses by name, such as `temperature`, is renamed or left out from
+    then on (`post_without_refused`).
 
     A prompt gets `timeout` seconds, all `attempts` included; no attempt goes on, or begins,
     after the caller's deadline. `extra` is added to every request; None in it removes a field:
@@ -153,7 +166,7 @@ class ChatVLM:
         try:
             return messages.read_text(self._ask(prompt, max_tokens, wish, end=end))
         except ModelFailed as error:
-            if _status_of(error) not in REFUSED:
+            if not _refuses(error):
                 raise
         answer = self._ask(prompt, max_tokens, end=end)
         self._abilities.refuse(form.name)  # the schema was refused, not the prompt
@@ -200,7 +213,13 @@ class ChatVLM:
             msg = "No time is left to ask the server."
             raise ModelFailed(msg)
         try:
-            return self.endpoint.post(body, seconds=seconds, attempts=self.attempts)
+            return post_without_refused(
+                self.endpoint,
+                body,
+                optional=(*_OPTIONAL, *self.extra),
+                seconds=seconds,
+                attempts=self.attempts,
+            )
         except ServerError as error:
             raise ModelFailed(str(error)) from error
 
@@ -275,7 +294,7 @@ class Abilities:
         except ModelFailed as error:
             if _status_of(error) == 500:  # some servers fail over it, others just fail
                 return False
-            if _status_of(error) not in REFUSED:
+            if not _refuses(error):
                 raise
             able = False
         if able:
@@ -286,6 +305,15 @@ class Abilities:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
+
+
+def _refuses(error: ModelFailed) -> bool:
+    """Whether the server may have refused the form of the reply, rather than the key or model."""
+    status = _status_of(error)
+    if status in REFUSED:
+        return True
+    said = getattr(error.__cause__, "said", "")
+    return status in REFUSING and bool(_NAMES_FORM.search(said))
 
 
 def _status_of(error: ModelFailed) -> int | None:

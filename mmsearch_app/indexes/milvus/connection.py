@@ -16,7 +16,7 @@ from django.conf import settings
 
 from mmsearch_app.indexes.base import IndexFault, IndexMissing, IndexUnavailable
 from mmsearch_app.indexes.milvus import file
-from mmsearch_app.inference import renew_after_fork
+from mmsearch_app.inference import is_loopback, renew_after_fork
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -38,6 +38,14 @@ renew_after_fork(_locks.clear)
 class _Opened:
     client: MilvusClient
     version: str
+
+
+def _is_local(uri: str) -> bool:
+    """Whether Milvus runs on this machine: a file, or a server on a loopback address."""
+    parts = urlsplit(uri)
+    return (
+        parts.scheme not in SCHEMES or parts.scheme == "unix" or is_loopback(parts.hostname or "")
+    )
 
 
 def _anchor(path: str) -> str:
@@ -69,6 +77,8 @@ class Connection:
                 "grpc.keepalive_permit_without_calls": int(uri.startswith("https:")),
                 # Do not share connections with other clients or with the parent of a fork.
                 "grpc.use_local_subchannel_pool": 1,
+                # gRPC would reach even this machine through the proxy of the environment.
+                "grpc.enable_http_proxy": int(not _is_local(uri)),
             },
         }
         self._opened: _Opened | None = None

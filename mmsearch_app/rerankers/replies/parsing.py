@@ -118,7 +118,8 @@ def read_grades(reply: str, labels: str) -> Judgement:
     if in_prose:
         found, entries = None, behind
     places, numbered = _find_places([entry.name for entry in entries], labels)
-    answer = _last_complete(list(zip(places, entries, strict=True)), places, len(labels))
+    pairs = list(zip(places, entries, strict=True))
+    answer = _last_complete(pairs, places, len(labels), least=1 if in_prose else 2)
     grades, reasons, repairs = _settle(answer)
     repairs += len(entries) - len(answer)
     repairs += len(labels) - len(grades) + (numbered or in_prose)
@@ -187,10 +188,13 @@ def _ids_in_prose(text: str, labels: str) -> list[str]:
     return [name for name in _ID.findall(head) if name.isupper() or name.isdecimal()]
 
 
-def _last_complete(items: Sequence[T], places: Sequence[int | None], count: int) -> Sequence[T]:
-    """The last run of items about all `count` candidates, each once; all items if there is none.
+def _last_complete(
+    items: Sequence[T], places: Sequence[int | None], count: int, *, least: int = 1
+) -> Sequence[T]:
+    """The last run of items about all `count` candidates, each once.
 
-    A repeated candidate begins the next run: a draft comes before the answer.
+    A repeated candidate begins the next run: a draft comes before the answer. All items if there
+    are fewer than `least` such runs.
     """
     runs: list[tuple[int, int]] = []
     begin, seen = 0, set[int]()
@@ -201,7 +205,7 @@ def _last_complete(items: Sequence[T], places: Sequence[int | None], count: int)
             seen.add(place)
         if len(seen) == count:
             runs.append((begin, at + 1))
-    return items[slice(*runs[-1])] if runs else items
+    return items[slice(*runs[-1])] if len(runs) >= least else items
 
 
 def _find_places(names: Sequence[str], labels: str) -> tuple[list[int | None], bool]:
