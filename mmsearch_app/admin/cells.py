@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,13 +18,21 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
 from mmsearch_app.models import Entry, State
-from mmsearch_app.sources import ImageSource, entry_key, registry
+from mmsearch_app.sources import (
+    ImageSource,
+    entry_key,
+    file_url_of,
+    image_url_of,
+    product_of,
+    read_safely,
+    registry,
+    title_of,
+)
 
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
     from django.http import HttpRequest
 
-log = logging.getLogger(__name__)
 _ATTRIBUTE = "mmsearch_subject"
 _UNSHOWN = {State.EMPTY, State.REJECTED, State.REMOVED}
 """States in which the file is missing or unsafe to open in a browser."""
@@ -39,6 +46,9 @@ class Subject:
     product: Model | None = None
     title: str = ""
     image_url: str = ""
+    """Of a small picture in most shops."""
+    file_url: str = ""
+    """Of the whole file."""
     filters: tuple[tuple[str, str], ...] = ()
     change_url: str = ""
     """The row's change page, or "" if the viewer may not open it."""
@@ -71,24 +81,22 @@ def subject_of(entry: Entry) -> Subject:
 
 
 def portray(source: ImageSource, row: Model, *, change_url: str = "") -> Subject:
-    """Read the row's facts. If the shop's code raises, only this row's facts are missing."""
-    try:
-        file = source.get_file(row)
-        product = source.get_product(row)
-        return Subject(
-            row=row,
-            product=product,
-            title=source.get_title(row) or str(product or row),
-            image_url=file.url if file else "",
-            filters=tuple(
-                (name, ", ".join(map(str, values)))
-                for name, values in source.get_filters(row).items()
-            ),
-            change_url=change_url,
-        )
-    except Exception:
-        log.exception("%r cannot be read by %r", row.pk, source)
-        return Subject(row=row, title=f"{row._meta.verbose_name} {row.pk}", change_url=change_url)
+    """Read the row's facts. If the shop's code raises, only that fact is missing."""
+    product = product_of(source, row)
+    return Subject(
+        row=row,
+        product=product,
+        title=title_of(source, row, product or row),
+        image_url=image_url_of(source, row),
+        file_url=file_url_of(source, row),
+        filters=read_safely(source, "get_filters", lambda: _write_filters(source, row), ()),
+        change_url=change_url,
+    )
+
+
+def _write_filters(source: ImageSource, row: Model) -> tuple[tuple[str, str], ...]:
+    found = source.get_filters(row)
+    return tuple((name, ", ".join(map(str, values))) for name, values in found.items())
 
 
 def change_url(row: Model, *, site: AdminSite, request: HttpRequest) -> str:
@@ -116,13 +124,13 @@ def thumbnail(entry: Entry, subject: Subject) -> SafeString:
 
 def render_picture(entry: Entry, subject: Subject) -> SafeString:
     """Return the image in full size, linked to its file, or a text if it cannot be shown."""
-    if entry.state == State.REJECTED and subject.image_url:
-        return format_html('<a href="{}">{}</a>', subject.image_url, _("the file as it is"))
-    if not subject.image_url or entry.state in _UNSHOWN:
+    if entry.state == State.REJECTED and subject.file_url:
+        return format_html('<a href="{}">{}</a>', subject.file_url, _("the file as it is"))
+    if not subject.file_url or entry.state in _UNSHOWN:
         return thumbnail(entry, subject)
     return format_html(
         '<a href="{0}"><img class="mmsearch-picture" src="{0}" alt="{1}"></a>',
-        subject.image_url,
+        subject.file_url,
         subject.title,
     )
 

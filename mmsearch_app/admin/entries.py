@@ -34,7 +34,7 @@ from mmsearch_app.admin.mixin import STYLE
 from mmsearch_app.admin.pages import EntryPages
 from mmsearch_app.admin.progress import describe_worker, measure_backlog, measure_rebuild
 from mmsearch_app.models import Entry, Rebuild
-from mmsearch_app.sources import registry
+from mmsearch_app.sources import label_of, registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -216,9 +216,11 @@ class EntryAdmin(EntryPages):
         product = subject_of(obj).product
         if product is None:
             return SafeString("–")
-        key = registry.get(obj.source).product_key(product)
-        address = self.link("mmsearch_inspect") + "?" + urlencode({"like": key})
-        return format_html('{} · <a href="{}">{}</a>', product, address, _("what is like it?"))
+        source = registry.get(obj.source)
+        address = self.link("mmsearch_inspect")
+        address += "?" + urlencode({"like": source.product_key(product)})
+        name = label_of(source, product)
+        return format_html('{} · <a href="{}">{}</a>', name, address, _("what is like it?"))
 
     @admin.display(description=gettext_lazy("filters"))
     def filter_values(self, obj: Entry) -> SafeString:

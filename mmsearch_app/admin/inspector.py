@@ -28,7 +28,15 @@ from mmsearch_app.searching import (
     searchable,
     tickets,
 )
-from mmsearch_app.sources import entry_key, find_pictures, registry, specs
+from mmsearch_app.sources import (
+    ImageSource,
+    entry_key,
+    find_pictures,
+    label_of,
+    read_safely,
+    registry,
+    specs,
+)
 
 
 class InspectorForm(forms.Form):
@@ -117,6 +125,8 @@ class Inspection:
     generation: str
     findings: Sequence[Finding]
     product: Model | None = None
+    title: str = ""
+    """The name of `product`."""
     position: int | None = None
     comparisons: Sequence[Comparison] = ()
 
@@ -140,6 +150,7 @@ def run_inspection(query: Query, *, product: Model | None = None) -> Inspection:
         generation=generation,
         findings=findings,
         product=product,
+        title=label_of(registry.showing(product)[0], product) if product else "",
         position=_place(product, found) if product else None,
         comparisons=_compare(product, vector, generation) if product else (),
     )
@@ -160,12 +171,21 @@ def _place(product: Model, found: Answer) -> int | None:
     return None
 
 
+def _shown_keys(source: ImageSource, product: Model) -> set[Any]:
+    """Return the keys of the product's rows that the source's queryset contains."""
+
+    def find() -> set[Any]:
+        return set(source.rows_of(product).values_list("pk", flat=True))
+
+    return read_safely(source, "get_queryset", find, set())
+
+
 def _compare(
     product: Model, vector: NDArray[np.float32] | None, generation: str
 ) -> list[Comparison]:
     public: dict[str, bool] = {}
-    for source, rows in registry.showing(product):
-        shown = set(rows.values_list("pk", flat=True))
+    for source in registry.showing(product):
+        shown = _shown_keys(source, product)
         for pk, _product in find_pictures(source, [product.pk]):
             public[entry_key(source.name, pk)] = pk in shown
     held = get_index().vectors(list(public), generation=generation) if public else {}

@@ -19,7 +19,8 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.inference import Crowded
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import InvalidQuery, Query, too_crowded
-from mmsearch_app.sources import registry, visible_rows
+from mmsearch_app.searching.reference import find_pictured
+from mmsearch_app.sources import registry
 
 
 def build_query(
@@ -37,10 +38,12 @@ def build_query(
 ) -> Query:
     """Check the arguments of `search` and open the image. Raises InvalidQuery."""
     settings = get_settings()
+    product, pictured = _product(like, user, request)
     query = Query(
         text=_words("text", text),
         image=_image(image),
-        like=_product(like, user, request),
+        like=product,
+        stand_in=None if pictured == product else pictured,
         without=_words("without", without),
         filters=_filters(filters),
         limit=_number("limit", limit, default=settings.LIMIT, least=1, most=settings.MAX_LIMIT),
@@ -117,20 +120,30 @@ def _number(name: str, value: int | None, *, default: int, least: int, most: int
     return number
 
 
-def _product(like: Any, user: Any, request: Any) -> Model | None:
-    """Return the product that `like` is or names, or None if it is empty.
+def _product(like: Any, user: Any, request: Any) -> tuple[Model | None, Model | None]:
+    """Return the product that `like` is or names, and the one whose pictures are searched for.
 
-    A product found by its key must have an image that `user` may see. Raises InvalidQuery.
+    That is itself, a stand-in, or None if there is neither. A product found by its key must have
+    either, which `user` may see. Raises InvalidQuery.
     """
     if like is None or like == "":
-        return None
+        return None, None
     if isinstance(like, Model):
-        if registry.keys_of(like):
-            return like
-    elif found := next((p for p in find_products(like) if _is_visible(p, user, request)), None):
-        return found
-    msg = gettext("There is no product %(product)r with a picture to start from.")
-    raise InvalidQuery(msg % {"product": like}, field="like")
+        _require_product(like)
+        return like, find_pictured(like, user=user, request=request)
+    for product in find_products(like):
+        if pictured := find_pictured(product, user=user, request=request):
+            return product, pictured
+    msg = gettext("This product is not available, or has no picture to start from.")
+    raise InvalidQuery(msg, field="like")
+
+
+def _require_product(thing: Model) -> None:
+    if not registry.keys_of(thing):
+        labels = ", ".join(model._meta.label for model in registry.product_models())
+        msg = gettext("%(name)s takes a product (%(labels)s) or its key, not %(model)s.")
+        msg %= {"name": "like", "labels": labels, "model": thing._meta.label}
+        raise InvalidQuery(msg, field="like")
 
 
 def find_products(key: Any) -> Iterator[Model]:
@@ -152,10 +165,3 @@ def _by_key(model: type[Model], key: Any) -> Model | None:
         return model._base_manager.filter(pk=model._meta.pk.to_python(key)).first()
     except (ValidationError, ValueError, TypeError, OverflowError, DataError):
         return None
-
-
-def _is_visible(product: Model, user: Any, request: Any) -> bool:
-    shown = registry.showing(product)
-    return any(
-        visible_rows(source, rows, user=user, request=request).exists() for source, rows in shown
-    )

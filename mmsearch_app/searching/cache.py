@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
-from django.db.models import Model
 from django.utils.translation import get_language
 
 from mmsearch_app import images
@@ -21,6 +20,7 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.models import Entry
 from mmsearch_app.rerankers import Ranking
 from mmsearch_app.searching.query import Hit, Query
+from mmsearch_app.searching.reference import Picture, pictures_of_reference
 from mmsearch_app.sources import key_of, registry
 
 if TYPE_CHECKING:
@@ -75,13 +75,12 @@ def ranking_name(fingerprint: str, query: Query, hits: Sequence[Hit]) -> str:
     fingerprint or the digest of a hit's image is unknown. Runs one query per source and opens
     no stored file.
     """
-    digests = _digests_of_hits(hits) if fingerprint else [""]
-    if not all(digests):
+    if not fingerprint:
         return ""
-    candidates = [
-        (hit.source, key_of(hit.image.pk), digest, hit.title)
-        for hit, digest in zip(hits, digests, strict=True)
-    ]
+    found = _digests_of([(registry.get(hit.source), hit.image) for hit in hits])
+    if not all(digest for _, _, digest in found):
+        return ""
+    candidates = [(*one, hit.title) for one, hit in zip(found, hits, strict=True)]
     asked = [get_language(), query.text, query.without, _identify_image(query)]
     question = json.dumps([fingerprint, *asked, candidates])
     return hashlib.sha256(question.encode()).hexdigest()
@@ -91,34 +90,25 @@ def _identify_image(query: Query) -> list[object]:
     if query.image is not None:
         return ["image", images.digest(canonical_jpeg(query.image))]
     if query.like is not None:
-        # All rows in their order: the model is shown the first whose image can be read.
-        rows = _digests_of_rows(query.like)
-        return ["like", query.like._meta.label, key_of(query.like.pk), rows]
+        # All pictures in their order: the model is shown the first that can be read.
+        shown = _digests_of(pictures_of_reference(query))
+        return ["like", query.like._meta.label, key_of(query.like.pk), shown]
     return []
 
 
-def digests_of(product: Model) -> frozenset[str]:
-    """Return the SHA-256 of each of the product's own images, as far as they are known."""
-    return frozenset(digest for _, _, digest in _digests_of_rows(product) if digest)
+def digests_of(pictures: Sequence[Picture]) -> frozenset[str]:
+    """Return the SHA-256 of each of the rows' images, as far as they are known."""
+    return frozenset(digest for _, _, digest in _digests_of(pictures) if digest)
 
 
-def _digests_of_rows(product: Model) -> list[tuple[str, str, str]]:
-    """Return source, key and digest of each of the product's rows, in order; "" if unknown."""
-    found: list[tuple[str, str, str]] = []
-    for source, rows in registry.showing(product):
-        keys = [key_of(pk) for pk in rows.values_list("pk", flat=True)]
-        known = _find_digests(source.name, keys)
-        found += [(source.name, key, known.get(key, "")) for key in keys]
-    return found
-
-
-def _digests_of_hits(hits: Sequence[Hit]) -> list[str]:
-    """Return the digest of each hit's image, "" if unknown."""
+def _digests_of(pictures: Sequence[Picture]) -> list[tuple[str, str, str]]:
+    """Return source, key and digest of each row, in order; "" if unknown."""
+    named = [(source.name, key_of(row.pk)) for source, row in pictures]
     keys: dict[str, list[str]] = {}
-    for hit in hits:
-        keys.setdefault(hit.source, []).append(key_of(hit.image.pk))
-    known = {source: _find_digests(source, keys[source]) for source in keys}
-    return [known[hit.source].get(key_of(hit.image.pk), "") for hit in hits]
+    for source, key in named:
+        keys.setdefault(source, []).append(key)
+    known = {source: _find_digests(source, own) for source, own in keys.items()}
+    return [(source, key, known[source].get(key, "")) for source, key in named]
 
 
 def _find_digests(source: str, keys: Iterable[str]) -> dict[str, str]:

@@ -18,7 +18,8 @@ from mmsearch_app.embedders import check_vectors
 from mmsearch_app.indexes import Generation
 from mmsearch_app.inference import Content, Crowded
 from mmsearch_app.searching.query import InvalidQuery, Query, SearchUnavailable, too_crowded
-from mmsearch_app.sources import ImageSource, entry_key, registry, title_of
+from mmsearch_app.searching.reference import Picture, pictures_of_reference
+from mmsearch_app.sources import ImageSource, entry_key, file_of, label_of, registry, title_of
 from mmsearch_app.translation import in_english
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def query_vector(query: Query, generation: Generation) -> NDArray[np.float32]:
-    """Return the query as one vector of length 1, shape (dimension,).
+def query_vector(
+    query: Query, generation: Generation
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Return the query as one vector of length 1, shape (dimension,), and notes about it.
 
     For a product without words, the vectors that the index contains of its images are used, and
     no model runs. Unwanted words are subtracted, which ranks by `cos(x, wanted) - weight *
@@ -36,10 +39,10 @@ def query_vector(query: Query, generation: Generation) -> NDArray[np.float32]:
     the embedder fails.
     """
     if query.vector is not None:
-        return query.vector
+        return query.vector, ()
     vector = None
-    if query.like is not None and _is_stored(query):
-        vector = _stored_vector(query.like, generation)
+    if _is_stored(query):
+        vector = _stored_vector(query, generation)
     contents = [query_content(query)] if vector is None else []
     if query.without:
         contents.append(Content(text=query.without))
@@ -48,7 +51,7 @@ def query_vector(query: Query, generation: Generation) -> NDArray[np.float32]:
         vector = embedded[0]
     if query.without:
         vector = vector - get_settings().WITHOUT_WEIGHT * embedded[-1]
-    return _unit(vector)
+    return _unit(vector), tuple(_remark(query, contents))
 
 
 def needs_model(query: Query) -> bool:
@@ -69,13 +72,28 @@ def query_content(query: Query) -> Content:
     """
     if query.image is not None or query.like is None:
         return Content(image=query.image, text=query.text or None)
-    image = _own_image(query.like)
+    pictures = pictures_of_reference(query)
+    opened = (read_image(source, row) for source, row in pictures)
+    image = next((image for image in opened if image is not None), None)
     if image is not None:
         return Content(image=image, text=query.text or None)
     if not query.text:
         msg = gettext("This product has no picture to start from; give words or a picture.")
         raise InvalidQuery(msg, field="like")
-    return Content(text=f"{_title(query.like)} {query.text}")
+    return Content(text=f"{_title(query.like, pictures)} {query.text}")
+
+
+def _remark(query: Query, contents: Sequence[Content]) -> Iterator[str]:
+    """Yield notes about a product of the query whose own picture was not searched for."""
+    if query.like is None:
+        return
+    if query.image is not None:
+        yield gettext("The picture was searched for; the product is only left out of the results.")
+        return
+    if query.text and contents[0].image is None:
+        yield gettext("The product has no picture that can be used: its title is searched for.")
+    elif query.stand_in is not None:
+        yield gettext("The product has no picture of its own: another product's stands for it.")
 
 
 def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
@@ -99,21 +117,16 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return (vector / length).astype(np.float32)
 
 
-def _rows(product: Model) -> Iterator[tuple[ImageSource, Model]]:
-    for source, rows in registry.showing(product):
-        yield from ((source, row) for row in rows)
+def _title(product: Model, pictures: Sequence[Picture]) -> str:
+    """Return the first title that the product's pictures have, else the product's name."""
+    for source, row in pictures:
+        return title_of(source, row, product)
+    return label_of(registry.showing(product)[0], product)
 
 
-def _title(product: Model) -> str:
-    """Return the first title that the product's rows have, else the product's name."""
-    rows = [*_rows(product)]
-    titles = (title_of(source, row, product) for source, row in rows)
-    return next(titles, "") or str(product)
-
-
-def _stored_vector(product: Model, generation: Generation) -> NDArray[np.float32] | None:
+def _stored_vector(query: Query, generation: Generation) -> NDArray[np.float32] | None:
     """Return the mean of the product's vectors in the index, or None if it contains none."""
-    keys = [entry_key(source.name, row.pk) for source, row in _rows(product)]
+    keys = [entry_key(source.name, row.pk) for source, row in pictures_of_reference(query)]
     stored = get_index().vectors(keys, generation=generation.name) if keys else {}
     if not stored:
         return None
@@ -121,18 +134,12 @@ def _stored_vector(product: Model, generation: Generation) -> NDArray[np.float32
     return mean if np.linalg.norm(mean) > 0 else None
 
 
-def _own_image(product: Model) -> Image | None:
-    """Return the product's first readable image, or None."""
-    opened = (read_image(source, row) for source, row in _rows(product))
-    return next((image for image in opened if image is not None), None)
-
-
 def read_image(source: ImageSource, row: Model) -> Image | None:
     """Return the row's image for a model; None if there is none or it cannot be read.
 
     Raises Busy if too many other images are being decoded.
     """
-    file = source.get_file(row)
+    file = file_of(source, row)
     if file is None:
         return None
     settings = get_settings()

@@ -65,6 +65,8 @@ class Query:
     """RGB, safe, upright, flattened on white."""
     like: Model | None = None
     """A product whose own image is searched for."""
+    stand_in: Model | None = None
+    """The product whose images are searched for instead, if `like` has none of its own."""
     without: str = ""
     """Words for what is not wanted."""
     filters: Mapping[str, Any] = field(default_factory=dict)

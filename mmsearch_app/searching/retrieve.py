@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext
 from numpy.typing import NDArray
 
@@ -170,9 +170,12 @@ def _show(matches: Sequence[Match], scope: Scope) -> dict[str, tuple[str, Hit]]:
 
 
 def _rows(source: ImageSource, pks: Sequence[str], scope: Scope) -> list[Model]:
-    rows = source.fetch(filters=[wanted.name for wanted in scope.filters])
-    rows = rows.filter(pk__in=source.valid_keys(pks))
-    seen = visible_rows(source, rows, user=scope.user, request=scope.request)
+    def of_matches(rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.filter(pk__in=source.valid_keys(pks))
+
+    names = [wanted.name for wanted in scope.filters]
+    visitor: dict[str, Any] = {"user": scope.user, "request": scope.request}
+    seen = visible_rows(source, **visitor, narrow=of_matches, filters=names)
     return narrow(load_rows(source, seen), source, scope.filters)
 
 

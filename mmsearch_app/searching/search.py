@@ -19,6 +19,7 @@ from mmsearch_app.searching.cache import digests_of
 from mmsearch_app.searching.embed import needs_model, query_vector
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import Answer, Query, SearchUnavailable, too_crowded
+from mmsearch_app.searching.reference import pictures_of_reference
 from mmsearch_app.searching.rerank import rerank as rerank_answer
 from mmsearch_app.searching.retrieve import Scope, retrieve, searchable
 from mmsearch_app.signals import searched
@@ -90,7 +91,7 @@ def _ask_index(query: Query, clock: Clock) -> Answer:
 def _find(query: Query, clock: Clock) -> Answer:
     generation = searchable()
     with clock("embed"):
-        vector = query_vector(query, generation)
+        vector, notes = query_vector(query, generation)
     end = query.offset + query.limit
     with clock("search"):
         hits = retrieve(vector, generation=generation, need=end + 1, scope=_scope(query))
@@ -100,6 +101,7 @@ def _find(query: Query, clock: Clock) -> Answer:
         query=replace(query, vector=vector),
         more=len(hits) > end,
         no_good_match=best < get_settings().MIN_SCORE,
+        notes=notes,
     )
 
 
@@ -107,8 +109,11 @@ def _scope(query: Query) -> Scope:
     scope = Scope(filters=parse(query.filters), user=query.user, request=query.request)
     if query.like is None:
         return scope
+    references = [product for product in (query.like, query.stand_in) if product is not None]
     return replace(
-        scope, exclude_products=registry.keys_of(query.like), exclude_digests=digests_of(query.like)
+        scope,
+        exclude_products=[key for product in references for key in registry.keys_of(product)],
+        exclude_digests=digests_of(pictures_of_reference(query)),
     )
 
 

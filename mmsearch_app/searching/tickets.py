@@ -14,6 +14,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core import signing
+from django.db.models import Model
 from django.utils.translation import get_language, gettext
 
 from mmsearch_app.backends import get_embedder, get_reranker
@@ -22,6 +23,7 @@ from mmsearch_app.searching import cache
 from mmsearch_app.searching.build import open_upload
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import Answer, Hit, InvalidQuery, Query
+from mmsearch_app.searching.reference import find_pictured, pictures_of_reference
 from mmsearch_app.searching.rerank import rerank, reranker_fingerprint
 from mmsearch_app.searching.retrieve import Scope, hydrate
 from mmsearch_app.searching.search import Clock, with_signal
@@ -50,6 +52,8 @@ class _Kept:
     """The query without its user, its request, its product and its image."""
     like: tuple[str, str] | None
     """Model label and primary key of the product."""
+    pictured: bool
+    """Whether the product or a stand-in had a picture that the visitor could see."""
     picture: bytes | None
     """The canonical JPEG of the query's image."""
     fingerprint: str
@@ -79,8 +83,9 @@ def issue(answer: Answer) -> str:
         msg = "Only an answer that carries its query can be kept."
         raise ValueError(msg)
     kept = _Kept(
-        query=replace(query, user=None, request=None, like=None, image=None, rerank=True),
+        query=_strip(query),
         like=(query.like._meta.label, key_of(query.like.pk)) if query.like else None,
+        pictured=bool(query.like) and bool(pictures_of_reference(query)),
         picture=cache.canonical_jpeg(query.image) if query.image else None,
         fingerprint=get_embedder().fingerprint,
         matches=tuple(_match(hit) for hit in answer.hits),
@@ -89,6 +94,13 @@ def issue(answer: Answer) -> str:
     name = secrets.token_urlsafe(16)
     cache.write_cache(_key(name), kept)
     return signing.dumps(name, salt=_SALT)
+
+
+def _strip(query: Query) -> Query:
+    """Return the query without what is kept beside it, or belongs to the visitor."""
+    return replace(
+        query, user=None, request=None, like=None, stand_in=None, image=None, rerank=True
+    )
 
 
 def redeem(token: str, *, user: Any = None, request: Any = None) -> Query:
@@ -141,16 +153,19 @@ def _rerank_once(key: str, found: Answer) -> Answer:
 def _restore(order: _KeptOrder, found: Answer) -> Answer:
     """Return the kept answer with the hits that the shop shows now.
 
-    Hits that were hidden when the order was made come last. If the hit that the answer's reason
-    is about is hidden now, the answer has no reason.
+    Hits that were hidden when the order was made come last. If any hit of the order is hidden
+    now, or from this visitor, no text of the model is shown: it may name that product.
     """
     rows = {_match(hit).id: hit for hit in found.hits}
     ordered = [replace(rows[key], reason=why) for key, why in order.reasons.items() if key in rows]
     others = [hit for key, hit in rows.items() if key not in order.reasons]
-    reason = order.answer.reason
-    if not any(hit.reason == reason for hit in ordered):
-        reason = ""
-    return replace(order.answer, hits=(*ordered, *others), query=found.query, reason=reason)
+    answer = replace(order.answer, hits=(*ordered, *others), query=found.query)
+    return answer if len(ordered) == len(order.reasons) else _without_texts(answer)
+
+
+def _without_texts(answer: Answer) -> Answer:
+    hits = tuple(replace(hit, reason="") for hit in answer.hits)
+    return replace(answer, hits=hits, reason="", caption="")
 
 
 def _match(hit: Hit) -> Match:
@@ -163,20 +178,33 @@ def _match(hit: Hit) -> Match:
 
 
 def _query(kept: _Kept, user: Any, request: Any) -> Query:
-    like = None
-    if kept.like:
-        label, pk = kept.like
-        like = apps.get_model(label)._base_manager.filter(pk=pk).first()
-        if like is None:
-            msg = gettext("The product that this search started from is no longer available.")
-            raise Expired(msg)
+    like, stand_in = _find_reference(kept, user, request) if kept.like else (None, None)
     same_model = kept.fingerprint == get_embedder().fingerprint
     vector = kept.query.vector if same_model else None
     image = None
     if kept.picture:
         image = open_upload(kept.picture)
         image = cache.remember_jpeg(image, kept.picture)
-    return replace(kept.query, user=user, request=request, like=like, image=image, vector=vector)
+    return replace(
+        kept.query,
+        user=user,
+        request=request,
+        like=like,
+        stand_in=stand_in,
+        image=image,
+        vector=vector,
+    )
+
+
+def _find_reference(kept: _Kept, user: Any, request: Any) -> tuple[Model, Model | None]:
+    """Return the kept product and its stand-in. Raises Expired if this visitor may not see it."""
+    label, pk = kept.like or ("", "")
+    like = apps.get_model(label)._base_manager.filter(pk=pk).first()
+    pictured = find_pictured(like, user=user, request=request) if like else None
+    if like is None or (kept.pictured and pictured is None):
+        msg = gettext("The product that this search started from is no longer available.")
+        raise Expired(msg)
+    return like, None if pictured == like else pictured
 
 
 def _name(token: str) -> str:
@@ -196,4 +224,4 @@ def _read(name: str) -> _Kept:
 
 
 def _key(name: str) -> str:
-    return f"mmsearch:ticket:2:{name}"
+    return f"mmsearch:ticket:3:{name}"

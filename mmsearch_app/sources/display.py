@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,14 +34,23 @@ def forget_logged() -> None:
     _logged.clear()
 
 
+def read_safely(source: ImageSource, hook: str, read: Callable[[], _T], otherwise: _T) -> _T:
+    """Return what `read` returns; if it raises, log the error of that hook, return `otherwise`."""
+    try:
+        return read()
+    except Exception as error:  # the shop's own code and its storages raise anything
+        _report(source, hook, error)
+        return otherwise
+
+
 def product_of(source: ImageSource, row: Model) -> Model | None:
     """Return the product that the row shows, or None."""
-    return _ask(source, "get_product", lambda: source.get_product(row), None)
+    return read_safely(source, "get_product", lambda: source.get_product(row), None)
 
 
 def file_of(source: ImageSource, row: Model) -> FieldFile | None:
     """Return the row's image file, not opened, or None."""
-    return _ask(source, "get_file", lambda: source.get_file(row), None)
+    return read_safely(source, "get_file", lambda: source.get_file(row), None)
 
 
 def title_of(source: ImageSource, row: Model | None, product: Model) -> str:
@@ -53,7 +62,7 @@ def title_of(source: ImageSource, row: Model | None, product: Model) -> str:
 def label_of(source: ImageSource, thing: Model) -> str:
     """Return `str(thing)`, or the name of its model if that fails."""
     name = str(thing._meta.verbose_name)
-    return _ask(source, "__str__", lambda: str(thing), name)
+    return read_safely(source, "__str__", lambda: str(thing), name)
 
 
 def url_of(source: ImageSource, product: Model) -> str:
@@ -76,11 +85,6 @@ def file_url_of(source: ImageSource, row: Model) -> str:
     return _text(source, "url", lambda: file.url if (file := source.get_file(row)) else "")
 
 
-def filters_of(source: ImageSource, row: Model) -> dict[str, list[Any]]:
-    """Return the values of each filter by its name, or nothing."""
-    return _ask(source, "get_filters", lambda: source.get_filters(row), {})
-
-
 def stand_in_of(source: ImageSource, product: Model) -> Model | None:
     """Return the product whose pictures stand for this one, or None."""
 
@@ -91,28 +95,36 @@ def stand_in_of(source: ImageSource, product: Model) -> Model | None:
             raise TypeError(msg)
         return found
 
-    return _ask(source, "get_stand_in", find, None)
+    return read_safely(source, "get_stand_in", find, None)
 
 
 def visible_rows(
-    source: ImageSource, rows: QuerySet[Any] | None = None, *, user: Any, request: Any = None
+    source: ImageSource,
+    *,
+    user: Any,
+    request: Any = None,
+    product: Model | None = None,
+    narrow: Callable[[QuerySet[Any]], QuerySet[Any]] | None = None,
+    filters: Collection[str] = (),
 ) -> QuerySet[Any]:
-    """Return those of `rows` (default: all that may be shown) that this visitor may see.
+    """Return the source's rows that this visitor may see, set to fetch all that shows them.
 
-    None at all if the source's `get_queryset` or `visible_to` raises or returns no queryset.
+    Of one `product`, if it is given; `narrow` filters them before `visible_to` does. No rows at
+    all if `get_queryset` or `visible_to` raises or returns no queryset of the source's model.
     """
-    hidden: QuerySet[Any] = source.model._base_manager.none()
 
-    def narrow() -> QuerySet[Any]:
-        given = source.get_queryset() if rows is None else rows
+    def find() -> QuerySet[Any]:
+        rows = source.fetch(None if product is None else source.rows_of(product), filters=filters)
+        rows = rows if narrow is None else narrow(rows)
         extra = {"request": request} if _takes_request(source.visible_to) else {}
-        found = source.visible_to(given, user, **extra)
+        found = source.visible_to(rows, user, **extra)
         if not isinstance(found, QuerySet):
             msg = f"visible_to must return a queryset, not {found!r}."
             raise TypeError(msg)
         return found
 
-    return _ask(source, "visible_to", narrow, hidden)
+    hidden: QuerySet[Any] = source.model._base_manager.none()
+    return read_safely(source, "get_queryset or visible_to", find, hidden)
 
 
 @lru_cache(64)
@@ -137,16 +149,7 @@ def load_rows(source: ImageSource, rows: QuerySet[Any]) -> list[Any]:
 
 
 def _text(source: ImageSource, hook: str, read: Callable[[], object]) -> str:
-    return _ask(source, hook, lambda: str(read() or ""), "")
-
-
-def _ask(source: ImageSource, hook: str, read: Callable[[], _T], otherwise: _T) -> _T:
-    """Return what `read` returns, or `otherwise` if it raises."""
-    try:
-        return read()
-    except Exception as error:  # the shop's own code and its storages raise anything
-        _report(source, hook, error)
-        return otherwise
+    return read_safely(source, hook, lambda: str(read() or ""), "")
 
 
 def _report(source: ImageSource, hook: str, error: Exception) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 
 from mmsearch_app.sources.base import ImageSource, is_kind_of
 from mmsearch_app.sources.filters import FilterSpec
@@ -80,13 +80,13 @@ class Registry:
         """Return every model whose instances are products, each once."""
         return list(dict.fromkeys(source.product_model for source in self))
 
-    def showing(self, product: Model) -> Iterator[tuple[ImageSource, QuerySet[Any]]]:
-        """Yield the sources that show products of this kind, each with the product's rows."""
-        return ((source, source.rows_of(product)) for source in self if source.shows(product))
+    def showing(self, product: Model) -> list[ImageSource]:
+        """Return the sources that show products of this kind."""
+        return [source for source in self if source.shows(product)]
 
     def keys_of(self, product: Model) -> tuple[str, ...]:
         """Return the product's keys in the index: one per product model that it is one of."""
-        return tuple(dict.fromkeys(s.product_key(product) for s in self if s.shows(product)))
+        return tuple(dict.fromkeys(s.product_key(product) for s in self.showing(product)))
 
     def group(self, named: Iterable[tuple[str, _T]]) -> Iterator[tuple[ImageSource, list[_T]]]:
         """Group items by the source whose name they come with; unknown names are left out."""

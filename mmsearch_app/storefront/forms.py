@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -15,8 +15,8 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES
-from mmsearch_app.sources import file_of, image_url_of, registry, specs, title_of, url_of
+from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, pictures_of_reference
+from mmsearch_app.sources import image_url_of, label_of, registry, specs, title_of, url_of
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -153,20 +153,19 @@ def refer(form: SearchForm, query: Query | None) -> Reference | None:
     if token := form.value("query"):
         address = reverse("mmsearch:picture", args=[token])
         return Reference(image_url=address, without_url=without)
-    return _portray(query.like, without) if query and query.like is not None else None
+    return _portray(query, without) if query and query.like is not None else None
 
 
-def _portray(product: Model, without: str) -> Reference:
-    """Show the product by its first image, in the order of its sources; one query per source."""
-    shown = Reference(image_url="", title=str(product), without_url=without)
-    for source, rows in registry.showing(product):
-        row = rows.first()
-        if row is not None and file_of(source, row) is not None:
-            return replace(
-                shown,
-                image_url=image_url_of(source, row),
-                title=title_of(source, row, product),
-                url=url_of(source, product),
-            )
-        shown = replace(shown, url=shown.url or url_of(source, product))
-    return shown
+def _portray(query: Query, without: str) -> Reference | None:
+    """Show the query's product by its first picture, or by that of its stand-in."""
+    product = query.like
+    if product is None:
+        return None
+    source = registry.showing(product)[0]
+    url = url_of(source, product)
+    for one, row in pictures_of_reference(query):
+        title = label_of(one, product) if query.stand_in else title_of(one, row, product)
+        picture = image_url_of(one, row)
+        return Reference(image_url=picture, title=title, url=url, without_url=without)
+    title = label_of(source, product)
+    return Reference(image_url="", title=title, url=url, without_url=without)

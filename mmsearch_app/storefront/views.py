@@ -34,7 +34,7 @@ from mmsearch_app.searching import (
 )
 from mmsearch_app.storefront.facets import Visitor, applied, facets
 from mmsearch_app.storefront.forms import SearchForm, refer
-from mmsearch_app.storefront.suggestions import SUGGESTIONS, Chip, suggest
+from mmsearch_app.storefront.suggestions import SUGGESTIONS, Chip, Suggestion, suggest
 
 
 class SeeOther(HttpResponseRedirect):
@@ -52,7 +52,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
     """
 
     template_name = "mmsearch/search.html"
-    suggestions: ClassVar[Sequence[str]] = SUGGESTIONS
+    suggestions: ClassVar[Sequence[Suggestion]] = SUGGESTIONS
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not hasattr(self, (request.method or "").lower()):

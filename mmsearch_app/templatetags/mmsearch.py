@@ -8,6 +8,7 @@ from django import template
 from django.db.models import Model
 from django.urls import reverse
 
+from mmsearch_app.searching import find_pictured
 from mmsearch_app.sources import registry
 from mmsearch_app.storefront import SUGGESTIONS, like_key, search_link, suggest
 
@@ -31,15 +32,19 @@ def mmsearch_box(context: Context, *, hint: str = "") -> dict[str, Any]:
 def mmsearch_like(context: Context, product: Model, *, chips: str = "") -> dict[str, Any]:
     """Render "More like this, but …" for a product: an input with suggestions, sent by GET.
 
-    `chips="in green|made of wood"` replaces the suggestions. Runs no database query. An
-    undefined variable renders nothing; anything else that is not a product raises
-    TemplateSyntaxError.
+    `chips="in green|made of wood"` replaces the suggestions; `chips="in Grün=in green"` gives a
+    label and the words for the model. Runs one database query per source. A product that has no
+    picture, nor a stand-in with one, renders nothing, and so does an undefined variable; anything
+    else that is not a product raises TemplateSyntaxError.
     """
     if not product:
         return {}
     _require_product(product)
+    request = context.get("request")
+    if find_pictured(product, user=getattr(request, "user", None), request=request) is None:
+        return {}
     key = like_key(product)
-    suggestions = [chip.strip() for chip in chips.split("|") if chip.strip()] or SUGGESTIONS
+    suggestions = [*map(_suggestion, filter(str.strip, chips.split("|")))] or SUGGESTIONS
     return {
         "once": _once(context),
         "action": reverse("mmsearch:search"),
@@ -59,6 +64,12 @@ def mmsearch_media(context: Context) -> dict[str, Any]:
 def mmsearch_like_url(product: Model) -> str:
     """Return the address of the search for products like this one."""
     return search_link({"like": like_key(product)})
+
+
+def _suggestion(chip: str) -> tuple[str, str]:
+    """Return the label and the words of `label=words`, or of a text that is both."""
+    label, _, words = map(str.strip, chip.partition("="))
+    return label, words or label
 
 
 def _require_product(thing: object) -> None:

@@ -29,15 +29,16 @@ def field_of(caught: pytest.ExceptionInfo[InvalidQuery]) -> str:
     "like", ["nope", "0", -1, 10**30, "a\0b", "\ud800", "shop.nope:1", "9" * 400]
 )
 def test_a_missing_product_is_reported(shop: Catalogue, like: Any) -> None:
-    with pytest.raises(InvalidQuery, match="There is no product") as caught:
+    with pytest.raises(InvalidQuery, match="not available") as caught:
         search(like=like)
     assert field_of(caught) == "like"
 
 
 def test_a_hidden_product_cannot_be_given_by_its_key(shop: Catalogue) -> None:
     Product.objects.filter(pk=shop["red mug"].pk).update(is_public=False)
-    with pytest.raises(InvalidQuery, match="There is no product"):
+    with pytest.raises(InvalidQuery, match="not available") as caught:
         search(like=shop["red mug"].pk)
+    assert str(shop["red mug"].pk) not in str(caught.value)
 
 
 def test_a_product_without_images_needs_words(sell: Sell, shop: Catalogue) -> None:
@@ -150,5 +151,5 @@ def test_an_offset_out_of_range_is_refused(shop: Catalogue, offset: Any) -> None
 
 def test_something_that_is_not_a_product_is_refused_even_with_words(shop: Catalogue) -> None:
     category = Category.objects.create(name="Mugs of ours", slug="mugs-of-ours")
-    with pytest.raises(InvalidQuery, match="There is no product"):
+    with pytest.raises(InvalidQuery, match=r"takes a product .* not example_shop.Category"):
         search("mug", like=category)

@@ -194,3 +194,34 @@ def test_a_ticket_stores_which_of_two_sources_found_a_hit(shop: Catalogue) -> No
         assert [hit.source for hit in late.hits] == [hit.source for hit in found.hits]
         assert titles(late) == titles(found)
         assert "thumbnail" in titles(late)[0]
+
+
+def hide_from_guests(source: Any, rows: Any, user: Any) -> Any:
+    return rows if user == "staff" else rows.exclude(product__title="red mug")
+
+
+SOURCE = "example_shop.mmsearch.ProductImages"
+
+
+def test_another_visitor_reads_no_text_about_a_product_hidden_from_them(
+    reranker: Backwards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{SOURCE}.visible_to", hide_from_guests)
+    token = tickets.issue(search("red mug", user="staff", rerank=False))
+    ours = tickets.rerank_late(token, user="staff")
+    theirs = tickets.rerank_late(token)
+    assert ours.reason == "It is the last one."
+    assert (theirs.reason, theirs.caption) == ("", "")
+    assert not any(hit.reason for hit in theirs.hits)
+    assert titles(theirs) == [title for title in titles(ours) if title != "red mug"]
+    assert tickets.rerank_late(token, user="staff").reason == ours.reason
+
+
+def test_another_visitor_cannot_go_on_from_a_product_hidden_from_them(
+    shop: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{SOURCE}.visible_to", hide_from_guests)
+    token = tickets.issue(search(like=shop["red mug"].pk, user="staff", rerank=False))
+    assert tickets.rerank_late(token, user="staff").hits
+    with pytest.raises(Expired, match="no longer available"):
+        tickets.rerank_late(token)

@@ -28,7 +28,7 @@ def ask(client: Client, **question: Any) -> Any:
     ("question", "detail"),
     [
         ({}, "Geben Sie mindestens eines davon an: text, like."),
-        ({"like": "0"}, "Es gibt kein Produkt '0' mit einem Bild, von dem aus gesucht werden kann"),
+        ({"like": "0"}, "Dieses Produkt ist nicht verfügbar"),
         ({"text": "a", "wish": 1}, "Es gibt kein Feld 'wish'; es gibt: "),
         ({"text": "a", "image": "b"}, "Senden Sie Bilder als multipart/form-data; "),
         ({"text": "a", "price": [None]}, "Geben Sie einen Text, eine Zahl oder einen "),
