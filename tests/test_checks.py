@@ -164,7 +164,7 @@ def test_e005_is_reported_since_a_wrong_label_does_not_stop_the_start() -> None:
     wrong = {"example_shop.Prodct": "images", "example_shop.Product": "images"}
     source = type("Named", (ImageSource,), {"image": "original", "depends_on": wrong})
     with registered(source(ProductImage)):
-        assert [path for _, _, path in registry.depending_on(Product)] == ["images"]
+        assert [one.lookup for one in registry.watching(Product)] == ["product"]
         [found] = checks.check_sources(None)
     assert "depends_on['example_shop.Prodct'] = 'images': App 'example_shop'" in str(found.msg)
 

@@ -19,7 +19,7 @@ from mmsearch_app.admin.cells import badges
 from mmsearch_app.admin.progress import count_queued, describe_worker
 from mmsearch_app.indexing import is_known, mark
 from mmsearch_app.models import Entry
-from mmsearch_app.sources import find_links, find_pictures, key_of, registry
+from mmsearch_app.sources import key_of, registry
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
@@ -133,12 +133,9 @@ def _owners(model: type[Model], rows: dict[Any, Model]) -> dict[tuple[str, str],
     for source in registry.of_model(model):
         for pk, row in rows.items():
             owners[source.name, key_of(pk)].append(row)
-    by_product = registry.of_product(model)
-    for source in by_product:
-        for pk, product in find_pictures(source, list(rows)):
-            owners[source.name, key_of(pk)].append(rows[product])
-    for source, parent, path in registry.depending_on(model):
-        if source not in by_product:  # otherwise the same images again
-            for pk, owner in find_links(source, parent, path, list(rows)):
-                owners[source.name, key_of(pk)].append(rows[owner])
+    for one in registry.watching(model):
+        for pk, owner in one.links(list(rows)):
+            shown = owners[one.source.name, key_of(pk)]
+            if rows[owner] not in shown:
+                shown.append(rows[owner])
     return owners

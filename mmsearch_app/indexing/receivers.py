@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.apps import apps
-from django.db.models import ManyToManyField, Model, QuerySet
-from django.db.models.fields.reverse_related import ForeignObjectRel
-from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
+from django.db.models import Model, QuerySet
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from mmsearch_app.indexing import ledger, notify
-from mmsearch_app.sources import (
-    ImageSource,
-    find_links,
-    find_pictures,
-    from_primary,
-    is_kind_of,
-    paths,
-    registry,
-)
+from mmsearch_app.sources import ManyLink, Watched, from_primary, is_kind_of, many_links, registry
 
 _CHUNK = 500
+_PAGE = 10_000
+"""Keys of rows that are in memory at the same time: a category may have any number of products."""
+_MOVED = "_mmsearch_moved"
+"""Attribute of an instance between `pre_save` and `post_save`: where its links pointed before."""
 
 
 def connect() -> None:
@@ -32,14 +26,17 @@ def connect() -> None:
     """
     for model in apps.get_models(include_auto_created=True):
         uid = f"mmsearch_app.{model._meta.label_lower}"
-        if registry.of_model(model) or registry.depending_on(model):
+        watched = registry.watching(model)
+        if registry.of_model(model) or watched:
             post_save.connect(_saved, sender=model, dispatch_uid=uid)
             pre_delete.connect(_about_to_be_deleted, sender=model, dispatch_uid=uid)
             post_delete.connect(_deleted, sender=model, dispatch_uid=uid)
+        if any(one.via for one in watched):
+            pre_save.connect(_about_to_be_saved, sender=model, dispatch_uid=uid)
     for source in registry:
-        for through, *_ in _relations(source):
-            uid = f"mmsearch_app.{source.name}.{through._meta.label_lower}"
-            m2m_changed.connect(_related, sender=through, dispatch_uid=uid)
+        for link in many_links(source):
+            uid = f"mmsearch_app.{source.name}.{link.through._meta.label_lower}"
+            m2m_changed.connect(_related, sender=link.through, dispatch_uid=uid)
 
 
 def mark(what: Model | QuerySet[Any], *, force: bool = False) -> int:
@@ -68,35 +65,47 @@ def mark(what: Model | QuerySet[Any], *, force: bool = False) -> int:
 
 def is_known(model: type[Model]) -> bool:
     """Return whether `mark` accepts rows of `model`: images depend on them."""
-    own = registry.of_model(model) or registry.of_product(model)
-    return bool(own or registry.depending_on(model))
+    return bool(registry.of_model(model) or registry.watching(model))
 
 
 def _mark_all(model: type[Model], pks: list[Any], *, force: bool) -> int:
     """Mark all entries that depend on those rows of `model`, each once."""
-    rows: dict[str, list[Any]] = defaultdict(list)
-    for source in registry.of_model(model):
-        rows[source.name] += pks
-    for source, parent, path in registry.depending_on(model):
-        rows[source.name] += [pk for pk, _ in find_links(source, parent, path, pks)]
-    for source in registry.of_product(model):
-        rows[source.name] += [pk for pk, _ in find_pictures(source, pks)]
-    count = 0
-    for name, keys in rows.items():
-        count += ledger.mark_rows(name, keys, force=force)
-    return count
+    own = {source.name for source in registry.of_model(model)}
+    count = sum(ledger.mark_rows(name, pks, force=force) for name in own)
+    watched = [(one, one.stored_keys(pks)) for one in registry.watching(model)]
+    return count + _mark_dependent(watched, force=force, known=pks if own else ())
 
 
-def _saved(*, instance: Model, raw: bool = False, **_: Any) -> None:
-    if not raw:
-        _mark_own(instance)
-        _mark_dependent(instance)
-        notify.after_commit()
+def _saved(
+    *,
+    instance: Model,
+    created: bool = False,
+    raw: bool = False,
+    update_fields: Collection[str] | None = None,
+    **_: Any,
+) -> None:
+    moved: dict[Watched, Any] = vars(instance).pop(_MOVED, {})
+    if raw:
+        return
+    _mark_own(instance)
+    _mark_dependent(
+        (one, [one.key_of(instance), *moved.get(one, ())])
+        for one in registry.watching(type(instance))
+        if one.is_read(update_fields) and not (created and one.points_later)
+    )
+    notify.after_commit()
+
+
+def _about_to_be_saved(*, instance: Model, raw: bool = False, **_: Any) -> None:
+    """Remember where the row's links point before the save: those rows lose a value by it."""
+    if not raw and not instance._state.adding:
+        watched = [one for one in registry.watching(type(instance)) if one.via]
+        vars(instance)[_MOVED] = {one: one.stored_keys([_key(instance)]) for one in watched}
 
 
 def _about_to_be_deleted(*, instance: Model, **_: Any) -> None:
     """Mark what depends on the row while the links to it still exist."""
-    _mark_dependent(instance)
+    _mark_dependent((one, [one.key_of(instance)]) for one in registry.watching(type(instance)))
 
 
 def _deleted(*, instance: Model, **_: Any) -> None:
@@ -114,10 +123,34 @@ def _mark_own(instance: Model) -> None:
         ledger.mark_rows(source.name, [_key(instance)])
 
 
-def _mark_dependent(instance: Model) -> None:
-    for source, parent, path in registry.depending_on(type(instance)):
-        links = find_links(source, parent, path, [_key(instance)])
-        ledger.mark_rows(source.name, [pk for pk, _ in links])
+def _mark_dependent(
+    watched: Iterable[tuple[Watched, Iterable[Any]]],
+    *,
+    force: bool = False,
+    known: Collection[Any] = (),
+) -> int:
+    """Mark the rows that depend on those keys; one query and one statement per source.
+
+    Rows with the keys `known` are marked already. Returns how many rows were marked.
+    """
+    found: dict[str, QuerySet[Any]] = {}
+    for one, keys in watched:
+        rows = one.rows({*keys})
+        name = one.source.name
+        found[name] = found[name] | rows if name in found else rows
+    return sum(_mark_rows(name, rows, force=force, known=known) for name, rows in found.items())
+
+
+def _mark_rows(name: str, rows: QuerySet[Any], *, force: bool, known: Collection[Any] = ()) -> int:
+    """Mark any number of rows, `_PAGE` at a time."""
+    count, rows = 0, rows.order_by("pk").distinct()
+    while True:
+        pks = list(rows.values_list("pk", flat=True)[:_PAGE])
+        for chunk in ledger.in_chunks((pk for pk in pks if pk not in known), _CHUNK):
+            count += ledger.mark_rows(name, chunk, force=force)
+        if len(pks) < _PAGE:
+            return count
+        rows = rows.filter(pk__gt=pks[-1])
 
 
 def _key(instance: Model) -> Any:
@@ -132,48 +165,22 @@ def _related(
     if action not in ("post_add", "post_remove", "pre_clear", "post_clear"):
         return
     for source in registry:
-        for through, lookup, field, forward in _relations(source):
-            if through is not sender:
-                continue
-            if forward != reverse:
-                owner = field.model if forward else field.related_model
-                if not is_kind_of(type(instance), owner):
-                    continue  # a table of links that several models share, as of tags
-                owners = [instance.pk]
-            elif pk_set is not None:
-                owners = list(pk_set)
-            else:
-                owners = _linked(instance, field, forward=forward)
-            rows = from_primary(source.model._base_manager.filter(**{f"{lookup}__in": owners}))
-            ledger.mark_rows(source.name, rows.values_list("pk", flat=True).distinct())
+        for link in many_links(source):
+            if link.through is sender:
+                for owners in ledger.in_chunks(_owners(link, instance, reverse, pk_set), _CHUNK):
+                    rows = source.model._base_manager.filter(**{f"{link.lookup}__in": owners})
+                    _mark_rows(source.name, from_primary(rows), force=False)
     notify.after_commit()
 
 
-def _linked(instance: Model, field: ManyToManyField[Any, Any], *, forward: bool) -> list[Any]:
-    """Return the keys at the other end of the links that are about to be cleared."""
-    model: Any = field.model if forward else field.related_model
-    name = field.name if forward else field.related_query_name()
-    linked = from_primary(model._base_manager.filter(**{name: instance.pk}))
-    return list(linked.values_list("pk", flat=True))
-
-
-def _relations(
-    source: ImageSource,
-) -> Iterator[tuple[type[Model], str, ManyToManyField[Any, Any], bool]]:
-    """Yield the many-to-many links on the source's paths.
-
-    Each with its through model, the lookup from a row to the owner of the link, the field, and
-    whether the path follows it forward.
-    """
-    for path in source.paths.values():
-        if not path.to_many:
-            continue
-        *before, last = path.to_many.split("__")
-        owner: Any = source.model
-        for part in before:
-            owner = owner._meta.get_field(part).related_model
-        found: Any = paths.find(owner, last)
-        if found.many_to_many:
-            forward = not isinstance(found, ForeignObjectRel)  # fields of libraries are forward
-            field = found if forward else found.field
-            yield field.remote_field.through, "__".join(before) or "pk", field, forward
+def _owners(link: ManyLink, instance: Model, reverse: bool, pk_set: Any) -> Iterable[Any]:  # noqa: FBT001
+    """Return the keys at this end of the changed links."""
+    if link.forward != reverse:
+        # A table of links may belong to several models, as that of tags does.
+        return [instance.pk] if is_kind_of(type(instance), link.owner) else []
+    if pk_set is not None:
+        return list(pk_set)
+    # The links are about to be cleared.
+    name = link.field.name if link.forward else link.field.related_query_name()
+    linked = from_primary(link.owner._base_manager.filter(**{name: instance.pk}))
+    return linked.values_list("pk", flat=True).iterator(_CHUNK)

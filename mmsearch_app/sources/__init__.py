@@ -3,7 +3,7 @@
 from mmsearch_app.sources import paths
 from mmsearch_app.sources.base import (
     ImageSource,
-    find_links,
+    find_model,
     find_pictures,
     from_primary,
     is_kind_of,
@@ -25,6 +25,7 @@ from mmsearch_app.sources.display import (
 )
 from mmsearch_app.sources.filters import TYPES, Filter, FilterReader, FilterSpec, Trees, as_filter
 from mmsearch_app.sources.paths import Path
-from mmsearch_app.sources.registry import find_model, register, registry, specs
+from mmsearch_app.sources.registry import register, registry, specs
 from mmsearch_app.sources.types import UNFIT, EnumType, Span, ValueType
 from mmsearch_app.sources.values import entry_key, key_field, key_of, signature
+from mmsearch_app.sources.watched import ManyLink, Watched, many_links

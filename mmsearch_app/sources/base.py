@@ -7,7 +7,8 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db.models import Model, Prefetch, QuerySet
 
 from mmsearch_app.sources import paths
@@ -273,20 +274,12 @@ def _concrete(model: type[Model]) -> type[Model]:
     return model._meta.concrete_model or model
 
 
-def find_links(
-    source: ImageSource, parent: type[Model], path: str, pks: Iterable[Any]
-) -> list[tuple[Any, Any]]:
-    """Return the source's rows to which `path` leads from rows `pks` of `parent`.
-
-    As pairs of the row's key and the parent's key.
-    """
-    found = paths.resolve(parent, path)
-    if found.lookup is None:
-        msg = f"{source!r}: the depends_on path {path!r} of {parent._meta.label} leads nowhere."
-        raise FieldDoesNotExist(msg)
-    owners = from_primary(parent._base_manager.filter(pk__in=pks))
-    links = owners.values_list(f"{found.lookup}__pk", "pk")
-    return [(pk, owner) for pk, owner in links.distinct() if pk is not None]
+def find_model(label: str) -> type[Model]:
+    """Return the model of that label. Raises LookupError, which says what is wrong with it."""
+    if not isinstance(label, str) or label.count(".") != 1:
+        msg = "a model is named by a label such as 'catalogue.Product'."
+        raise LookupError(msg)
+    return apps.get_model(label)
 
 
 def find_pictures(source: ImageSource, products: Iterable[Any]) -> list[tuple[Any, Any]]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import TypeVar
 
-from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
 
-from mmsearch_app.sources.base import ImageSource, is_kind_of
+from mmsearch_app.sources.base import ImageSource, find_model, is_kind_of
 from mmsearch_app.sources.filters import FilterSpec
+from mmsearch_app.sources.watched import Watched, watched_by
 
 _S = TypeVar("_S", bound=type[ImageSource])
 _T = TypeVar("_T")
@@ -22,6 +21,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._sources: dict[str, ImageSource] = {}
+        self._watches: dict[str, list[Watched]] = {}
 
     def __iter__(self) -> Iterator[ImageSource]:
         return iter(self._sources.values())
@@ -45,6 +45,7 @@ class Registry:
     def remove(self, name: str) -> None:
         """Remove a source; the next reconcile marks its entries as gone."""
         del self._sources[name]
+        self._watches.pop(name, None)
 
     def get(self, name: str) -> ImageSource:
         """Return the source of that name. Raises KeyError, which lists the known names."""
@@ -58,23 +59,17 @@ class Registry:
         """Return the sources registered for `model` or an ancestor of it."""
         return [source for source in self if is_kind_of(model, source.model)]
 
-    def depending_on(self, model: type[Model]) -> list[tuple[ImageSource, type[Model], str]]:
-        """Return the sources that name `model` or an ancestor of it in `depends_on`.
+    def watching(self, model: type[Model]) -> list[Watched]:
+        """Return what marks rows of the sources when a row of `model` is saved or deleted.
 
-        Each with the model named and the path. A label that names no model is skipped: a system
-        check reports it (E005).
+        A label in `depends_on` that names no model is skipped: a system check reports it (E005).
         """
-        found = []
-        for source in self:
-            for label, path in source.dependencies:
-                with suppress(LookupError):
-                    if is_kind_of(model, parent := find_model(label)):
-                        found.append((source, parent, path))
-        return found
+        return [one for source in self for one in self._watched(source) if one.concerns(model)]
 
-    def of_product(self, model: type[Model]) -> list[ImageSource]:
-        """Return the sources with a path to the product that leads to `model`."""
-        return [s for s in self if s.product and is_kind_of(model, s.product_model)]
+    def _watched(self, source: ImageSource) -> list[Watched]:
+        if source.name not in self._watches:
+            self._watches[source.name] = watched_by(source)
+        return self._watches[source.name]
 
     def product_models(self) -> list[type[Model]]:
         """Return every model whose instances are products, each once."""
@@ -123,14 +118,6 @@ def register(model: str | type[Model]) -> Callable[[_S], _S]:
         return source
 
     return decorate
-
-
-def find_model(label: str) -> type[Model]:
-    """Return the model of that label. Raises LookupError, which says what is wrong with it."""
-    if not isinstance(label, str) or label.count(".") != 1:
-        msg = "a model is named by a label such as 'catalogue.Product'."
-        raise LookupError(msg)
-    return apps.get_model(label)
 
 
 def _resolve(model: str | type[Model]) -> type[Model]:

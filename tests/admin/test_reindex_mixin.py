@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.admin.sites import AdminSite
+from django.contrib.auth.models import Group
 from django.test import Client, RequestFactory
 
-from example_shop.models import Category, Product, ProductImage
+from example_shop.models import Product, ProductImage
 from mmsearch_app.admin.mixin import ReindexMixin
 from mmsearch_app.indexing.receivers import mark
 from mmsearch_app.models import Entry, State
@@ -201,7 +202,7 @@ def test_a_page_without_actions_gets_none(rf: RequestFactory, admin_user: Any) -
     assert Page(Product, AdminSite()).get_actions(request) == {}
 
 
-def test_a_category_cannot_be_marked(boss: Client, shop: list[Product]) -> None:
+def test_a_model_that_no_path_leads_to_cannot_be_marked(boss: Client, shop: list[Product]) -> None:
     assert b"reindex_pictures" not in boss.get("/admin/example_shop/category/").content
     with pytest.raises(ValueError, match="not registered"):
-        mark(Category.objects.all())
+        mark(Group.objects.all())

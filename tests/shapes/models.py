@@ -117,4 +117,43 @@ for _number in range(60):
     Specimen.add_to_class(f"f{_number}", copy(_PLAIN[_number % len(_PLAIN)]))
 
 
+class Label(models.Model):
+    """A row to which others point without a name for the way back."""
+
+    title = models.CharField(max_length=40)
+    seen = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Offer(models.Model):
+    """A price of a poster; a poster has several, and an offer may move to another poster."""
+
+    poster = models.ForeignKey(Poster, on_delete=models.CASCADE, related_name="offers")
+    price = models.DecimalField(max_digits=8, decimal_places=2, default=1)
+    label = models.ForeignKey(Label, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    def __str__(self) -> str:
+        return str(self.price)
+
+
+class Shelf(models.Model):
+    """Holds posters by a table of links of its own, whose rows are saved one by one."""
+
+    name = models.CharField(max_length=40)
+    posters = models.ManyToManyField(Poster, through="Placement", related_name="shelves")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Placement(models.Model):
+    poster = models.ForeignKey(Poster, on_delete=models.CASCADE, related_name="+")
+    shelf = models.ForeignKey(Shelf, on_delete=models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 from tests.shapes import gadgets  # noqa: E402, F401 - more models of this app

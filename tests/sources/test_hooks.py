@@ -96,5 +96,5 @@ def test_a_model_may_have_several_paths_to_the_rows() -> None:
         depends_on: ClassVar = {"shapes.Garment": ["attachment", "photo.garments.attachment"]}
 
     with registered(Shared(Attachment)) as source:
-        paths = [path for found, _, path in registry.depending_on(Garment) if found is source]
-    assert paths == ["attachment", "photo.garments.attachment"]
+        watched = [one for one in registry.watching(Garment) if one.source is source]
+    assert {one.lookup for one in watched} == {"garment", "garment__photo__garments"}
