@@ -111,7 +111,8 @@ class ManyLink:
 
     @property
     def through(self) -> type[Model]:
-        return self.field.remote_field.through
+        through: Any = self.field.remote_field.through
+        return through  # type: ignore[no-any-return]
 
     @property
     def owner(self) -> type[Model]:
@@ -155,16 +156,17 @@ def watched_by(source: ImageSource) -> list[Watched]:
 def many_links(source: ImageSource) -> list[ManyLink]:
     """Return the many-to-many relations on the source's paths."""
     return [
-        ManyLink(
-            source=source,
-            lookup=step.before or "pk",
-            field=step.field.field if isinstance(step.field, ForeignObjectRel) else step.field,
-            forward=not isinstance(step.field, ForeignObjectRel),
-        )
+        _many_link(source, step)
         for path in source.paths.values()
         for step in _steps(source.model, path.dotted)
         if step.follows and step.field.many_to_many
     ]
+
+
+def _many_link(source: ImageSource, step: _Step) -> ManyLink:
+    reverse = isinstance(step.field, ForeignObjectRel)
+    field: Any = step.field.field if reverse else step.field
+    return ManyLink(source=source, lookup=step.before or "pk", field=field, forward=not reverse)
 
 
 def _steps(model: type[Model], dotted: str) -> Iterator[_Step]:
@@ -265,7 +267,7 @@ def _both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset
 
 def _link_towards(step: _Step) -> ForeignKey[Any, Any] | None:
     """Return the other side's foreign key to the step's owner, if it is a model's of its own."""
-    field = step.field
+    field, link = step.field, None
     if isinstance(field, ManyToOneRel):
         link = field.field
     elif field.many_to_many:
@@ -277,6 +279,4 @@ def _link_towards(step: _Step) -> ForeignKey[Any, Any] | None:
         ends = getattr(many, "m2m_field_name", None), getattr(many, "m2m_reverse_field_name", None)
         name = ends[reverse]
         link = through._meta.get_field(name()) if name else None
-    else:
-        return None
     return link if isinstance(link, ForeignKey) else None

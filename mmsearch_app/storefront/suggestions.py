@@ -115,7 +115,8 @@ def _price(product: Model) -> str:
         with suppress(*UNFIT):
             own = [_within(source, path.dotted) for path in spec.paths if not path.many]
             read = partial(_read_all, product, [path for path in own if path])
-            if raw := read_safely(source, "price", read, []):
+            raw: list[Any] = read_safely(source, "price", read, [])
+            if raw:
                 return str(min(map(spec.type.read, raw)))
     return ""
 

@@ -6,7 +6,7 @@ import uuid
 from copy import copy
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import models
 
@@ -123,6 +123,8 @@ class Label(models.Model):
     title = models.CharField(max_length=40)
     seen = models.IntegerField(default=0)
 
+    objects: ClassVar[models.Manager[Label]] = models.Manager()
+
     def __str__(self) -> str:
         return self.title
 
@@ -134,6 +136,8 @@ class Offer(models.Model):
     price = models.DecimalField(max_digits=8, decimal_places=2, default=1)
     label = models.ForeignKey(Label, null=True, on_delete=models.SET_NULL, related_name="+")
 
+    objects: ClassVar[models.Manager[Offer]] = models.Manager()
+
     def __str__(self) -> str:
         return str(self.price)
 
@@ -144,6 +148,8 @@ class Shelf(models.Model):
     name = models.CharField(max_length=40)
     posters = models.ManyToManyField(Poster, through="Placement", related_name="shelves")
 
+    objects: ClassVar[models.Manager[Shelf]] = models.Manager()
+
     def __str__(self) -> str:
         return self.name
 
@@ -151,6 +157,8 @@ class Shelf(models.Model):
 class Placement(models.Model):
     poster = models.ForeignKey(Poster, on_delete=models.CASCADE, related_name="+")
     shelf = models.ForeignKey(Shelf, on_delete=models.CASCADE, related_name="+")
+
+    objects: ClassVar[models.Manager[Placement]] = models.Manager()
 
     def __str__(self) -> str:
         return str(self.pk)

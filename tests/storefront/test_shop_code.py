@@ -59,8 +59,8 @@ def fail(monkeypatch: pytest.MonkeyPatch, target: str, error: Exception) -> None
 def everywhere(client: Client, product: Product) -> Iterator[Any]:
     """The pages and endpoints that show the product; each must answer."""
     yield client.get(SEARCH, {"text": "red mug"})
-    yield client.get(SEARCH, {"like": product.pk})
-    yield client.get(SEARCH, {"like": product.pk, "text": "in blue"})
+    yield client.get(SEARCH, {"like": str(product.pk)})
+    yield client.get(SEARCH, {"like": str(product.pk), "text": "in blue"})
     yield client.get(SEARCH, {"text": "red mug", "category": "1", "price__lte": "20"})
     asked = {"text": "red mug", "rerank": True}
     found = client.post("/api/mmsearch/v1/search/", asked, content_type="application/json")
@@ -161,7 +161,7 @@ def test_a_fault_costs_no_page_of_the_admin(
 ) -> None:
     client.force_login(User.objects.create_superuser("boss"))
     entry = Entry.objects.get(object_pk=str(shop["red mug"].images.get().pk))
-    fail(monkeypatch, *HOOKS.get(name, HIDING.get(name)))
+    fail(monkeypatch, *{**HOOKS, **HIDING}[name])
     pages = "/admin/mmsearch_app/entry/"
     inspected = {"text": "red mug", "compare": str(shop["red mug"].pk)}
     answers = [
@@ -176,7 +176,7 @@ def test_a_fault_costs_no_page_of_the_admin(
 def test_a_fault_costs_no_page_with_the_widget(
     name: str, shop: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail(monkeypatch, *HOOKS.get(name, HIDING.get(name)))
+    fail(monkeypatch, *{**HOOKS, **HIDING}[name])
     page = Template("{% load mmsearch %}{% mmsearch_like product %}{{ product|mmsearch_like_url }}")
     context = Context({"product": shop["red mug"], "request": RequestFactory().get("/")})
     assert f"?like={shop['red mug'].pk}" in page.render(context)
@@ -200,5 +200,5 @@ def test_a_property_that_fails_costs_what_reads_it(
     with registered(Shaded(Poster)):
         html = page.render(Context({"product": gallery[0]}))
         assert "in black" in html
-        found = client.get(SEARCH, {"like": gallery[0].pk, "text": "in blue"})
+        found = client.get(SEARCH, {"like": str(gallery[0].pk), "text": "in blue"})
         assert found.status_code == 200
