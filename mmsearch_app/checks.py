@@ -11,22 +11,27 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseFault
 from django.db import router
 from django.db.models import CharField, CompositePrimaryKey, FileField, Model, TextField
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 
 from mmsearch_app.backends import get_embedder, get_index, get_reranker
 from mmsearch_app.conf import get_settings, is_replaced_for_tests
 from mmsearch_app.indexes import Operator
 from mmsearch_app.models import Entry
 from mmsearch_app.sources import (
+    ADDRESSES,
     TYPES,
     ImageSource,
+    fault_of,
     find_model,
     is_kind_of,
     key_field,
     paths,
     registry,
     specs,
+    takes_visitor,
 )
 
 __all__ = ["register_checks"]
@@ -38,9 +43,13 @@ _TAKEN = frozenset(
 )
 
 
+_ROUTES = {"mmsearch:search": "the search page", "mmsearch_api:search": "the API"}
+
+
 def register_checks() -> None:
     register(check_settings)
     register(check_sources)
+    register(check_urls, Tags.urls)
     register(check_database, Tags.database)
 
 
@@ -124,6 +133,7 @@ def _check_source(source: ImageSource) -> Iterable[CheckMessage]:
     yield from _check_filters(source)
     yield from _check_dependencies(source)
     yield from _check_routes(source)
+    yield from _check_hooks(source)
 
 
 def _check_key(source: ImageSource) -> Iterator[CheckMessage]:
@@ -134,6 +144,64 @@ def _check_key(source: ImageSource) -> Iterator[CheckMessage]:
             hint="Set a max_length, or use another primary key: a longer key could not be saved.",
             id="mmsearch_app.E008",
         )
+
+
+def _check_hooks(source: ImageSource) -> Iterator[CheckMessage]:
+    if wrong := _fault_of_rows(source):
+        yield Error(
+            f"{source!r}: get_queryset returns what cannot be indexed: {wrong}",
+            hint="Return a queryset of the model, narrowed with filter() and exclude().",
+            id="mmsearch_app.E022",
+        )
+    if not takes_visitor(source):
+        yield Error(
+            f"{source!r}: visible_to cannot be called with a queryset, a user and a request.",
+            hint="Write it as visible_to(self, queryset, user, request=None).",
+            id="mmsearch_app.E023",
+        )
+    own = type(source).get_url is not ImageSource.get_url
+    if not own and not any(hasattr(source.product_model, name) for name in ADDRESSES):
+        yield Warning(
+            f"{source!r}: {source.product_model._meta.label} has neither get_absolute_url() nor "
+            "url: found products are shown without a link.",
+            hint="Write get_url(self, product) in the source, or get_absolute_url() in the model.",
+            id="mmsearch_app.W022",
+        )
+
+
+def _fault_of_rows(source: ImageSource) -> str:
+    """Return what is wrong with `get_queryset`, or ""; nothing is read from the database."""
+    try:
+        return fault_of(source.get_queryset(), source.model)
+    except DatabaseFault:  # it reads something first, and the tables may not exist yet
+        return ""
+    except Exception as error:  # the shop's own code may raise anything
+        return f"it raises {type(error).__name__}: {error}"
+
+
+def check_urls(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """W023: another pattern of the shop answers at the address of the search page or the API."""
+    return [
+        Warning(
+            f"{address} is the address of {what}, but {found} answers there.",
+            hint="Include it under a path that no other pattern matches, or before that pattern: "
+            'path("find-similar/", include("mmsearch_app.urls")).',
+            id="mmsearch_app.W023",
+        )
+        for name, what in _ROUTES.items()
+        for address, found in _find_other_view(name)
+    ]
+
+
+def _find_other_view(name: str) -> Iterator[tuple[str, str]]:
+    """Yield the address of that name and the view found there, if it is another one."""
+    try:
+        address = reverse(name)
+        found = resolve(f"/{address.removeprefix(get_script_prefix())}")
+    except (NoReverseMatch, Resolver404, ImproperlyConfigured, ImportError):
+        return  # not included, by host, or reported by Django's own checks
+    if found.view_name != name:
+        yield address, found.view_name or found._func_path
 
 
 def _check_paths(source: ImageSource) -> Iterator[CheckMessage]:

@@ -165,7 +165,7 @@ def test_e005_is_reported_since_a_wrong_label_does_not_stop_the_start() -> None:
     source = type("Named", (ImageSource,), {"image": "original", "depends_on": wrong})
     with registered(source(ProductImage)):
         assert [one.lookup for one in registry.watching(Product)] == ["product"]
-        [found] = checks.check_sources(None)
+        found = checks.check_sources(None)[0]
     assert "depends_on['example_shop.Prodct'] = 'images': App 'example_shop'" in str(found.msg)
 
 

@@ -22,6 +22,7 @@ def keyed(field: models.Field[Any, Any]) -> type[models.Model]:
     class Keyed(models.Model):  # noqa: DJ008 - no row of it is ever made
         key = field
         image = models.ImageField()
+        url = ""
 
         class Meta:
             app_label = "shapes"

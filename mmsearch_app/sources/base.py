@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -22,20 +22,13 @@ from mmsearch_app.sources.filters import (
     resolve_filter,
 )
 from mmsearch_app.sources.paths import Path
+from mmsearch_app.sources.querysets import concrete, from_primary, is_kind_of, load_also
 
 if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
 
-_M = TypeVar("_M", bound=Model)
 ADDRESSES = ("get_absolute_url", "url")
 """What a product's class may have that says the address of its page; the first counts."""
-
-
-def from_primary(rows: QuerySet[_M]) -> QuerySet[_M]:
-    """Read the rows from the database that takes writes, unless the queryset names one itself."""
-    # A replica may lag behind. `db` of a queryset that locks is the database it names, or else
-    # the one that the router gives for writes; nothing is locked by asking.
-    return rows.using(rows.select_for_update().db)
 
 
 class ImageSource:
@@ -209,6 +202,8 @@ class ImageSource:
         needed = self._needed(filters)
         single = {path.to_one for path in needed if path.to_one}
         multiple = sorted({lookup for path in needed for lookup in path.prefetch})
+        plain = {path.lookup for path in needed if path.lookup and not path.many}
+        rows = load_also(rows, single | {lookup for lookup in plain if "__" not in lookup})
         if single:
             rows = rows.select_related(*sorted(single))
         if not primary:
@@ -253,7 +248,7 @@ class ImageSource:
 
         An instance of a subclass has the same key as the product, whose row it shares.
         """
-        label = _concrete(self.product_model)._meta.label_lower
+        label = concrete(self.product_model)._meta.label_lower
         return f"{label}:{self._product_pk(product)}"
 
     def _product_pk(self, product: Model) -> Any:
@@ -263,15 +258,6 @@ class ImageSource:
 
 def _path_keys(name: str, declared: Filter) -> list[str]:
     return [f"{name}#{number}" if number else name for number in range(len(declared.paths))]
-
-
-def is_kind_of(model: type[Model], other: type[Model]) -> bool:
-    """Return whether `model` is `other`, a subclass of it, or a proxy of either."""
-    return issubclass(_concrete(model), _concrete(other))
-
-
-def _concrete(model: type[Model]) -> type[Model]:
-    return model._meta.concrete_model or model
 
 
 def find_model(label: str) -> type[Model]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import Error as DatabaseFault
 from django.db.models import Model, QuerySet
 
+from mmsearch_app.sources.querysets import fault_of
+
 if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
 
@@ -118,8 +120,8 @@ def visible_rows(
         rows = rows if narrow is None else narrow(rows)
         extra = {"request": request} if _takes_request(source.visible_to) else {}
         found = source.visible_to(rows, user, **extra)
-        if not isinstance(found, QuerySet):
-            msg = f"visible_to must return a queryset, not {found!r}."
+        if wrong := fault_of(found, source.model):
+            msg = f"visible_to returns what cannot be shown: {wrong}"
             raise TypeError(msg)
         return found
 
@@ -132,6 +134,16 @@ def _takes_request(visible_to: Callable[..., Any]) -> bool:
     """Whether a shop's `visible_to` has the argument `request`, which older ones have not."""
     given = inspect.signature(visible_to).parameters.values()
     return any(p.name == "request" or p.kind is inspect.Parameter.VAR_KEYWORD for p in given)
+
+
+def takes_visitor(source: ImageSource) -> bool:
+    """Return whether `visible_to` can be called with a queryset and a user, and the request."""
+    extra = {"request": None} if _takes_request(source.visible_to) else {}
+    try:
+        inspect.signature(source.visible_to).bind(None, None, **extra)
+    except TypeError:
+        return False
+    return True
 
 
 def load_rows(source: ImageSource, rows: QuerySet[Any]) -> list[Any]:

@@ -8,8 +8,9 @@ from typing import TypeVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
 
-from mmsearch_app.sources.base import ImageSource, find_model, is_kind_of
+from mmsearch_app.sources.base import ImageSource, find_model
 from mmsearch_app.sources.filters import FilterSpec
+from mmsearch_app.sources.querysets import is_kind_of
 from mmsearch_app.sources.watched import Watched, watched_by
 
 _S = TypeVar("_S", bound=type[ImageSource])

@@ -12,7 +12,8 @@ from django.db.models import ForeignKey, Model, QuerySet
 from django.db.models.fields.reverse_related import ForeignObjectRel, ManyToOneRel
 
 from mmsearch_app.sources import paths
-from mmsearch_app.sources.base import ImageSource, find_model, from_primary, is_kind_of
+from mmsearch_app.sources.base import ImageSource, find_model
+from mmsearch_app.sources.querysets import from_primary, is_kind_of
 
 if TYPE_CHECKING:
     from django.db.models import ManyToManyField

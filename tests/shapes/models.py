@@ -33,6 +33,10 @@ class Poster(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        """It has no page."""
+        return ""
+
     @property
     def shade(self) -> str:
         """A value that is not in the database."""
@@ -80,6 +84,10 @@ class Garment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        """It has no page."""
+        return ""
 
 
 class Attachment(models.Model):

@@ -12,7 +12,7 @@ from django.template import Context, Template
 from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch
 
-from example_shop.models import Product, ProductImage
+from example_shop.models import Category, Product, ProductImage
 from mmsearch_app import ImageSource, search
 from mmsearch_app.models import Entry
 from mmsearch_app.searching import tickets
@@ -40,10 +40,15 @@ HOOKS: dict[str, tuple[str, Exception]] = {
         "django.core.files.storage.default_storage.url",
         NotImplementedError("no address"),
     ),
+    "a faulty name of a category": (
+        "example_shop.models.Category.__str__",
+        AttributeError("no translation"),
+    ),
     "a faulty name": ("example_shop.models.Product.__str__", RecursionError("too deep")),
 }
 HIDING: dict[str, tuple[str, Exception]] = {
     "a faulty visible_to": (f"{SOURCE}.visible_to", LookupError("no channel")),
+    "a faulty get_queryset": (f"{SOURCE}.get_queryset", AttributeError("no manager")),
     "a faulty get_product": (f"{SOURCE}.get_product", ValueError("no product")),
     "a faulty get_file": (f"{SOURCE}.get_file", ValueError("no file")),
 }
@@ -72,6 +77,7 @@ def everywhere(client: Client, product: Product) -> Iterator[Any]:
 def test_a_fault_at_display_costs_a_value_and_not_the_answer(
     name: str, client: Client, shop: Catalogue, reranker: Backwards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shop["red mug"].categories.add(Category.objects.create(name="Red", slug="red-1"))
     fail(monkeypatch, *HOOKS[name])
     assert len(search("red mug").hits) == 12
     assert len(search(like=shop["red mug"]).hits) == 11
