@@ -24,6 +24,7 @@ from mmsearch_app.sources import (
     ADDRESSES,
     TYPES,
     ImageSource,
+    explain_empty,
     fault_of,
     find_model,
     is_kind_of,
@@ -99,7 +100,7 @@ def check_sources(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Che
     """E002 to E005, E007 to E009, E020, E021: a source is invalid. W003: there is none."""
     if not len(registry):
         hint = "Write a module mmsearch.py in an app and register an ImageSource there."
-        return [Warning("No image source is registered.", hint=hint, id="mmsearch_app.W003")]
+        return [Warning(explain_empty(), hint=hint, id="mmsearch_app.W003")]
     messages = [message for source in registry for message in _check_source(source)]
     return [*messages, *_check_filters_of_several()]
 

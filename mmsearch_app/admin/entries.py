@@ -187,7 +187,9 @@ class EntryAdmin(EntryPages):
         ago = _("just now")
         if timezone.now() - obj.indexed_at >= timedelta(minutes=1):
             ago = _("%(time)s ago") % {"time": timesince(obj.indexed_at, depth=1)}
-        stamp = date_format(timezone.template_localtime(obj.indexed_at), "DATETIME_FORMAT")
+        when = obj.indexed_at
+        local = timezone.localtime(when) if timezone.is_aware(when) else when
+        stamp = date_format(local, "DATETIME_FORMAT")
         return format_html('<span title="{}">{}</span>', stamp, ago)
 
     # One entry

@@ -2,6 +2,7 @@
 
 from mmsearch_app.sources import paths
 from mmsearch_app.sources.base import ADDRESSES, ImageSource, find_model, find_pictures
+from mmsearch_app.sources.discovery import explain_empty
 from mmsearch_app.sources.display import (
     file_of,
     file_url_of,

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mmsearch_app.indexes import IndexFault
 from mmsearch_app.indexing import reconcile
+from mmsearch_app.management.commands._progress import require_sources
 
 
 class Command(BaseCommand):
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_sources()
         try:
             drift = reconcile(*options["source"], deep=options["deep"], files=options["files"])
         except IndexFault as error:

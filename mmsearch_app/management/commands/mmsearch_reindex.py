@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mmsearch_app.indexes import IndexFault
 from mmsearch_app.indexing import EmbedderDown, drain, ledger, mark, rebuild, reconcile
-from mmsearch_app.management.commands._progress import bar, warn_of_memory
+from mmsearch_app.management.commands._progress import bar, require_sources, warn_of_memory
 from mmsearch_app.sources import registry
 
 
@@ -32,6 +32,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_sources()
         try:
             if options["source"]:
                 self._sources(options)

@@ -7,10 +7,10 @@ from threading import Event
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.timezone import now, template_localtime
+from django.utils.timezone import is_aware, localtime, now
 
 from mmsearch_app.indexing import ModelHangs, WorkerLoop, drain, give_back_all, require_model
-from mmsearch_app.management.commands._progress import bar, warn_of_memory
+from mmsearch_app.management.commands._progress import bar, require_sources, warn_of_memory
 from mmsearch_app.management.commands._stopping import end_process, stopping
 from mmsearch_app.models import Entry
 
@@ -42,6 +42,7 @@ class Command(BaseCommand):
             raise
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_sources()
         if options["once"]:
             self._once(limit=options["limit"], verbosity=options["verbosity"])
         else:
@@ -76,8 +77,9 @@ class Command(BaseCommand):
     def _print_postponed(self) -> None:
         left = Entry.objects.filter(due_at__gt=now()).order_by("due_at")
         if first := left.first():
-            when = template_localtime(first.due_at).isoformat(" ", "seconds")
-            self.stdout.write(f"{left.count()} wait for another attempt, the first at {when}.")
+            when = localtime(first.due_at) if is_aware(first.due_at) else first.due_at
+            stamp = when.isoformat(" ", "seconds")
+            self.stdout.write(f"{left.count()} wait for another attempt, the first at {stamp}.")
 
 
 def _read_limit(given: str) -> int:
