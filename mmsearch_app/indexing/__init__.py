@@ -9,4 +9,5 @@ from mmsearch_app.indexing.notify import listen
 from mmsearch_app.indexing.overlap import ModelHangs, require_model
 from mmsearch_app.indexing.receivers import connect, is_known, mark
 from mmsearch_app.indexing.reconcile import reconcile
+from mmsearch_app.indexing.trial import try_document, try_statements
 from mmsearch_app.indexing.worker import drain

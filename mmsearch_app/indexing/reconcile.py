@@ -71,9 +71,13 @@ def reconcile(*names: str, deep: bool = False, files: bool = False, given_up: bo
     """
     changed = gone = lost = strays = 0
     for source in [registry.get(name) for name in names] or registry:
-        rows = from_primary(source.get_queryset()) if files else _drifted(source, given_up=given_up)
+        rows = (
+            from_primary(source.get_queryset())
+            if files
+            else find_drifted(source, given_up=given_up)
+        )
         changed += _mark_pages(source, rows, "pk", present=True)
-        gone += _mark_pages(source, _vanished(source), "object_pk", present=False)
+        gone += _mark_pages(source, find_vanished(source), "object_pk", present=False)
     if not names:
         gone += _mark_unregistered()
     if deep:
@@ -85,7 +89,7 @@ def reconcile(*names: str, deep: bool = False, files: bool = False, given_up: bo
     return Drift(changed=changed, gone=gone, lost=lost, strays=strays)
 
 
-def _drifted(source: ImageSource, *, given_up: bool) -> QuerySet[Any]:
+def find_drifted(source: ImageSource, *, given_up: bool) -> QuerySet[Any]:
     """Return rows of the source without an entry that is current or already waiting.
 
     With `given_up`, an entry that was given up is current for a day only.
@@ -103,7 +107,7 @@ def _drifted(source: ImageSource, *, given_up: bool) -> QuerySet[Any]:
     return rows.filter(~Exists(current))
 
 
-def _vanished(source: ImageSource) -> QuerySet[Entry]:
+def find_vanished(source: ImageSource) -> QuerySet[Entry]:
     """Return entries that want a row which the source's queryset no longer contains."""
     field = key_field(source)
     rows, key = from_primary(source.get_queryset()).order_by(), OuterRef("object_pk")

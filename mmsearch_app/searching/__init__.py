@@ -11,3 +11,4 @@ from mmsearch_app.searching.rerank import apply_known, is_offered
 from mmsearch_app.searching.retrieve import searchable
 from mmsearch_app.searching.search import answer, search
 from mmsearch_app.searching.tickets import Expired, Forged
+from mmsearch_app.searching.trial import try_filters

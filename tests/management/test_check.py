@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from example_shop.models import Product, ProductImage
 from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.base import Ranking
-from tests.searching.reranking.chat_server import chatting, say
+from tests.searching.reranking.chat_server import chatting, pictures, say
 from tests.shop import Sell, add_picture
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,8 @@ def look(part: str = "storage") -> str:
     output = io.StringIO()
     with suppress(CommandError):
         call_command("mmsearch_check", stdout=output)
-    (line,) = [line for line in output.getvalue().splitlines() if f" {part} " in line]
+    lines = output.getvalue().splitlines()
+    (line,) = [line for line in lines if line[5:].startswith(f"{part} ")]
     return line
 
 
@@ -94,10 +95,19 @@ def test_a_reranker_whose_server_is_down_fails(use: Any) -> None:
     assert look("reranker").startswith("FAIL")
 
 
-def test_a_reranker_whose_server_answers_passes(use: Any) -> None:
-    with chatting(say("Hello.")) as server:
+def test_a_reranker_that_judges_two_pictures_passes(use: Any) -> None:
+    with chatting(say('{"A": 3, "B": 9}')) as server:
         use(RERANKER=asking(server.base_url))
         assert look("reranker").startswith("ok")
+        assert [len(pictures(body)) for body in server.asked][-1] > 0
+
+
+def test_a_reranker_whose_replies_say_nothing_fails(use: Any) -> None:
+    with chatting(say("Hello.")) as server:
+        use(RERANKER=asking(server.base_url))
+        line = look("reranker")
+    assert line.startswith("FAIL")
+    assert "nothing of its reply about two pictures could be used" in line
 
 
 @pytest.mark.parametrize("mode", ["pairs", "letters"])
