@@ -75,7 +75,7 @@ class Replicated:
 SOURCE: dict[str, Any] = {
     "image": "original",
     "product": "product",
-    "filters": {"category": "product.categories.name"},
+    "filters": {"shelf": "product.categories.name"},
     "depends_on": {"example_shop.Category": "products.images"},
 }
 
