@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmsearch_app.backends import warm_up
     from mmsearch_app.indexing import mark, paused
     from mmsearch_app.searching import Answer, Hit, InvalidQuery, Query, SearchUnavailable
     from mmsearch_app.searching.search import search
     from mmsearch_app.sources import Filter, ImageSource, register
+    from mmsearch_app.warming import warm_up
 
 __all__ = [
     "Answer",
@@ -33,7 +33,7 @@ _ROOMS = dict.fromkeys(__all__, "searching") | {
     "mark": "indexing",
     "paused": "indexing",
     "register": "sources",
-    "warm_up": "backends",
+    "warm_up": "warming",
 }
 
 

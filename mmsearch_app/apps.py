@@ -14,8 +14,10 @@ class MMSearchConfig(AppConfig):
     def ready(self) -> None:
         from mmsearch_app.checks import register_checks
         from mmsearch_app.indexing import connect, start_with_requests
+        from mmsearch_app.warming import start_where_served
 
         register_checks()
         autodiscover_modules("mmsearch")
         connect()
         start_with_requests()
+        start_where_served()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,17 +17,7 @@ from mmsearch_app.indexes import Index
 from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.rerankers import Reranker
 
-__all__ = [
-    "build_embedder",
-    "get_batcher",
-    "get_embedder",
-    "get_index",
-    "get_reranker",
-    "loadable",
-    "warm_up",
-]
-
-log = logging.getLogger(__name__)
+__all__ = ["build_embedder", "get_batcher", "get_embedder", "get_index", "get_reranker", "loadable"]
 
 _PROTOCOLS: Mapping[str, type] = {"EMBEDDER": Embedder, "INDEX": Index, "RERANKER": Reranker}
 _built: dict[str, Any] = {}
@@ -148,23 +137,6 @@ def loadable() -> Iterator[tuple[str, Any]]:
     yield "embedder", get_embedder()
     if (reranker := get_reranker()) is not None:
         yield "reranker", reranker
-
-
-def warm_up() -> None:
-    """Load embedder and reranker and reach the index, in this process.
-
-    For the hook that a server calls in each worker process, such as gunicorn's
-    `post_worker_init`; not before a fork, which neither models nor connections survive. If a part
-    cannot be loaded, that is logged: the process serves all else, and the first search tries
-    again.
-    """
-    steps = [(name, getattr(part, "warm_up", None)) for name, part in loadable()]
-    for name, step in [*steps, ("index", get_index().live)]:
-        try:
-            if step is not None:
-                step()
-        except Exception:  # a shop's own part may raise anything
-            log.exception("The %s cannot be warmed up", name)
 
 
 def _renew_lock() -> None:

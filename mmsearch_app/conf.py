@@ -133,6 +133,9 @@ class Settings:
     TEST: Mapping[str, Any] = field(default_factory=dict)
     """Keys with other values under a test runner, as in `DATABASES`. Unless they are named here,
     an index in memory, an embedder without weights, no reranker and no thread are used there."""
+    WARM_UP: bool = True
+    """Whether each process that serves the shop loads the models as it starts, in a thread; until
+    they are loaded, searches get a 503. Otherwise the first search waits for them."""
 
     @property
     def upload_caps(self) -> ImageCaps:
@@ -177,10 +180,10 @@ def get_settings() -> Settings:
 
 def is_replaced_for_tests() -> bool:
     """Return whether a test runner is at work and no test has set MMSEARCH itself."""
-    return _is_under_test() and not _is_overridden("MMSEARCH")
+    return is_under_test() and not _is_overridden("MMSEARCH")
 
 
-def _is_under_test() -> bool:
+def is_under_test() -> bool:
     """Return whether `setup_test_environment` was called, as every runner does for Django."""
     utils = sys.modules.get("django.test.utils")
     return hasattr(getattr(utils, "_TestState", None), "saved_data")

@@ -10,6 +10,7 @@ from django.db import DatabaseError
 
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexing import ledger
+from mmsearch_app.warming import model_state
 
 __all__ = ["Health", "examine"]
 
@@ -21,7 +22,7 @@ class Health:
     """State of the search. Contains no secrets: causes go to the log."""
 
     index: Literal["live", "not built", "unreachable"]
-    model: Literal["matches", "differs", "unavailable", "unknown"]
+    model: Literal["matches", "differs", "loading", "unavailable", "unknown"]
     """Whether the live index was built by the configured embedder."""
     waiting: int | None
     """Images that wait to be indexed, or None if the database cannot be read."""
@@ -48,7 +49,10 @@ def examine() -> Health:
     return Health(index="live", model=_compare(live.fingerprint), waiting=_count_waiting())
 
 
-def _compare(fingerprint: str) -> Literal["matches", "differs", "unavailable"]:
+def _compare(fingerprint: str) -> Literal["matches", "differs", "loading", "unavailable"]:
+    state = model_state("embedder").state
+    if state in ("loading", "failed"):
+        return "loading" if state == "loading" else "unavailable"
     try:
         return "matches" if get_embedder().fingerprint == fingerprint else "differs"
     except Exception:

@@ -17,7 +17,7 @@ PACKAGE = "mmsearch_app"
 
 GROUND = {"translation", "signals"}
 MODELS = {"embedders", "indexes", "rerankers", "inference", "images", *GROUND}
-ROADS = {"conf", "backends", "models", "sources", *MODELS}
+ROADS = {"conf", "backends", "warming", "models", "sources", *MODELS}
 ALLOWED: Mapping[str, set[str]] = {
     "translation": set(),
     "signals": set(),
@@ -29,10 +29,11 @@ ALLOWED: Mapping[str, set[str]] = {
     "indexes": {"inference"},
     "rerankers": {"inference", "images"},
     "backends": {"conf", "embedders", "indexes", "rerankers", "inference"},
+    "warming": {"conf", "backends", "inference"},
     "sources": {"models", "conf", "indexes"},
     "indexing": ROADS,
     "searching": ROADS,
-    "health": {"indexing", "backends"},
+    "health": {"indexing", "backends", "warming"},
     "evaluation": {"searching", *ROADS},
     "storefront": {"searching", *ROADS},
     "checks": ROADS,
@@ -40,11 +41,11 @@ ALLOWED: Mapping[str, set[str]] = {
     "api": {"searching", "health", *ROADS},
     "admin": {"searching", "indexing", "health", *ROADS},
     "contrib": {"searching", "indexing", "health", *ROADS},
-    "apps": {"checks", "indexing", "sources"},
+    "apps": {"checks", "indexing", "sources", "warming"},
     "urls": {"storefront"},
     "templatetags": {"storefront", "searching", *ROADS},
     "management": {"searching", "indexing", "health", "evaluation", "contrib", *ROADS},
-    "": {"backends", "indexing", "searching", "sources"},
+    "": {"warming", "indexing", "searching", "sources"},
 }
 """Which rooms a room may import. What is not named here is forbidden."""
 PLUGGABLE = ("embedders", "indexes", "rerankers")

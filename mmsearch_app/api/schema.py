@@ -30,7 +30,10 @@ HEALTH = {
     "properties": {
         "status": {"type": "string", "enum": ["ok", "degraded"]},
         "index": {"type": "string", "enum": ["live", "not built", "unreachable"]},
-        "model": {"type": "string", "enum": ["matches", "differs", "unavailable", "unknown"]},
+        "model": {
+            "type": "string",
+            "enum": ["matches", "differs", "loading", "unavailable", "unknown"],
+        },
         "waiting": {"type": "integer", "nullable": True},
     },
 }

@@ -38,6 +38,8 @@ def _explain(health: Health) -> str:
         return f"the search index is {health.index}"
     if health.model == "differs":
         return "the search index was made by another model; run mmsearch_reindex"
+    if health.model == "loading":
+        return "the embedding model is being loaded"
     if health.model != "matches":
         return "the embedding model is unavailable"
     return "the ledger cannot be read"

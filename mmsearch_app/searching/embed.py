@@ -21,6 +21,7 @@ from mmsearch_app.searching.query import InvalidQuery, Query, SearchUnavailable,
 from mmsearch_app.searching.reference import Picture, pictures_of_reference
 from mmsearch_app.sources import ImageSource, entry_key, file_of, label_of, registry, title_of
 from mmsearch_app.translation import in_english
+from mmsearch_app.warming import loaded, model_state
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -99,6 +100,7 @@ def _remark(query: Query, contents: Sequence[Content]) -> Iterator[str]:
 def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
     if not contents:
         return np.empty((0, 0), dtype=np.float32)
+    require_loaded()
     try:
         vectors = np.asarray(get_batcher().embed_queries(contents), dtype=np.float32)
         check_vectors(vectors, len(contents), embedder=get_embedder())
@@ -106,7 +108,20 @@ def _embed(contents: Sequence[Content]) -> NDArray[np.float32]:
         log.exception("The embedder failed for a query")
         msg = gettext("The search is not available at the moment.")
         raise SearchUnavailable(msg) from error
+    loaded("embedder")
     return vectors
+
+
+def require_loaded() -> None:
+    """Raise SearchUnavailable while the embedder is being loaded in the background."""
+    embedder = model_state("embedder")
+    if not embedder.retry_after:
+        return
+    if embedder.state == "loading":
+        msg = gettext("The search is starting; please try again in a moment.")
+    else:
+        msg = gettext("The search is not available at the moment.")
+    raise SearchUnavailable(msg, retry_after=embedder.retry_after)
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from mmsearch_app.searching.guard import Resting, TooSlow, get_guard
 from mmsearch_app.searching.query import Answer, Busy, Hit, Query
 from mmsearch_app.sources import registry
 from mmsearch_app.translation import write_number
+from mmsearch_app.warming import loaded, model_state
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def _rank(reranker: Reranker, answer: Answer, query: Query, hits: Sequence[Hit])
     known = cache.find_ranking(name)
     if known is not None:
         return known
+    _require_loaded()
     guard, key = get_guard(), name or secrets.token_hex()
     guard.check(key)
     # Rows may load more from this thread's database connection, so the contents are made here
@@ -94,6 +96,17 @@ def _rank(reranker: Reranker, answer: Answer, query: Query, hits: Sequence[Hit])
     ask = partial(reranker.rerank, asked, candidates)
     work = _work(ask, name, try_out=partial(_apply, answer=answer, first=hits))
     return guard.run(key, work, deadline=deadline, count_failure=enough_time)
+
+
+def _require_loaded() -> None:
+    """Raise Busy while the reranker is being loaded, Resting if it could not be."""
+    model = model_state("reranker")
+    if model.state == "loading":
+        msg = gettext("The search is starting; please try again in a moment.")
+        raise Busy(msg, retry_after=model.retry_after)
+    if model.retry_after:
+        msg = "The reranker cannot be loaded."
+        raise Resting(msg)
 
 
 def _work(
@@ -114,6 +127,7 @@ def _work(
             with override(language):
                 ranking = _cleaned(ask())
                 try_out(ranking)
+            loaded("reranker")
             cache.keep_ranking(name, ranking)
             return ranking
         finally:

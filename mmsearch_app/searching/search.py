@@ -16,7 +16,7 @@ from mmsearch_app.indexes import IndexFault, IndexMissing
 from mmsearch_app.inference import Admission, Crowded
 from mmsearch_app.searching.build import build_query
 from mmsearch_app.searching.cache import digests_of
-from mmsearch_app.searching.embed import needs_model, query_vector
+from mmsearch_app.searching.embed import needs_model, query_vector, require_loaded
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import Answer, Query, SearchUnavailable, too_crowded
 from mmsearch_app.searching.reference import pictures_of_reference
@@ -66,6 +66,8 @@ def answer(query: Query) -> Answer:
 
 def _answer(query: Query) -> Answer:
     clock = Clock()
+    if needs_model(query):
+        require_loaded()
     with clock("total"):
         with _place(query):
             found = _ask_index(query, clock)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from mmsearch_app.inference.admission import Admission, Crowded
 from tests.forking import works_in_child
+from tests.waiting import until
 
 
 def occupy(gate: Admission, done: threading.Event, **how: Any) -> threading.Thread:
@@ -28,14 +28,6 @@ def occupy(gate: Admission, done: threading.Event, **how: Any) -> threading.Thre
     thread.start()
     until(lambda: len(gate._running) + len(gate._waiting) > before)
     return thread
-
-
-def until(reached: Callable[[], bool]) -> None:
-    for _ in range(6_000):
-        if reached():
-            return
-        time.sleep(0.01)
-    pytest.fail("It never happened.")
 
 
 def usually_takes(gate: Admission, seconds: float) -> None:
