@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 from mmsearch_app.embedders.runtime import HubEmbedder, Network, TorchOptions, read_dimension
 from mmsearch_app.inference import (
     TOKENIZER_FILES,
-    InvalidWeights,
     Release,
     WordTokenizer,
+    check_layout,
     crop_square,
     fetch,
     find_file,
+    find_folder,
     floor_half,
     load_tokenizer,
     normalise_pixels,
+    read_checkpoint,
     require_one_of,
+    shapes_of,
     tokenizer_files,
 )
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _WEIGHTS = "model.safetensors"
+_OTHER_WEIGHTS = ("pytorch_model.bin",)
 DIMENSIONS = {"base": 512, "large": 768}
 TEXT_LIMIT = 77
 COMPOSED_LIMIT = 75
@@ -43,9 +47,9 @@ class BGEVL(HubEmbedder):
 
     An image with a text becomes the normalised sum of their projected, unnormalised features.
     `revision` should be a commit: "main" may move, and the fingerprint then names the commit that
-    this machine downloaded. `path` is a folder with the files of the hub's repository, whose
-    `config.json` gives the dimension. The repository's own code is never run: the `CLIPModel` of
-    transformers computes the same.
+    this machine downloaded. `path` is a folder with the files of the hub's repository, or the file
+    of weights in it; its `config.json` gives the dimension. The repository's own code is never
+    run: the `CLIPModel` of transformers computes the same.
 
     Raises MissingWeights if `path` is given and is not such a folder.
     """
@@ -68,7 +72,7 @@ class BGEVL(HubEmbedder):
         super().__init__(path=path, release=release, **options)
         self.dimension = DIMENSIONS[model]
         if self.path is not None:
-            self.dimension = read_dimension(self.path, "projection_dim")
+            self.dimension = read_dimension(find_folder(self.path), "projection_dim")
 
     @property
     def fingerprint(self) -> str:
@@ -76,25 +80,37 @@ class BGEVL(HubEmbedder):
         return f"{origin}/{_PREPROCESSING}/{self.documents}/{self.dimension}"
 
     def _files(self, path: Path) -> list[Path]:
-        return [find_file(path, _WEIGHTS), *tokenizer_files(path)]
+        return [_find_weights(path), *tokenizer_files(find_folder(path))]
 
     def _load(self, *, download: bool) -> Network:
         folder = self.path or fetch(self.release, download=download)
         return load_bge_vl(folder, **self._placement())
 
 
-def load_bge_vl(folder: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedCLIP:
-    """Load the model of a folder in the hub's layout. Raises MissingWeights or InvalidWeights."""
-    from transformers import CLIPModel
+def _find_weights(path: Path) -> Path:
+    """The file of weights: `path` or in that folder. Raises MissingWeights."""
+    if path.is_dir() and not (path / _WEIGHTS).is_file():
+        for name in _OTHER_WEIGHTS:
+            if (path / name).is_file():
+                return path / name
+    return find_file(path, _WEIGHTS)
 
-    find_file(folder, _WEIGHTS)
-    loaded: Any = CLIPModel.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
-    )
-    model, report = loaded
-    if problems := sorted({*report["missing_keys"], *report["unexpected_keys"]}):
-        msg = f"{folder} does not contain a BGE-VL: {', '.join(problems[:3])} missing or unknown."
-        raise InvalidWeights(msg)
+
+def load_bge_vl(path: Path, *, device: torch.device, dtype: torch.dtype) -> ComposedCLIP:
+    """Load the model of a folder in the hub's layout, or of the file of weights in it.
+
+    Raises MissingWeights or InvalidWeights.
+    """
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+
+    file, folder = _find_weights(path), find_folder(path)
+    config = CLIPConfig.from_pretrained(folder, local_files_only=True)
+    state = read_checkpoint(file)
+    with torch.device("meta"):
+        expected = shapes_of(CLIPModel(config).state_dict())
+    check_layout(shapes_of(state), expected, origin=file)
+    model = CLIPModel.from_pretrained(None, config=config, state_dict=state, dtype=dtype)
     return ComposedCLIP(model.to(device).eval(), WordTokenizer(load_tokenizer(folder)))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import html
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +17,10 @@ from numpy.typing import NDArray
 from mmsearch_app.embedders.runtime import HubEmbedder, Network, TorchOptions
 from mmsearch_app.inference import (
     Release,
+    defuse,
     fetch,
     find_file,
+    find_marks,
     needing,
     renew_after_fork,
     require_origin,
@@ -40,7 +44,7 @@ _FILES = (
 )
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pth")
 """The patterns by which OpenCLIP looks for weights in a folder."""
-_PREPROCESSING = "open-clip-1"
+_PREPROCESSING = "open-clip-2"
 
 
 class OpenCLIPEmbedder(HubEmbedder):
@@ -91,8 +95,25 @@ class OpenCLIPEmbedder(HubEmbedder):
         # Raises RuntimeError if the folder has no weights, rather than inventing random ones.
         model, prepare = open_clip.create_model_from_pretrained(name)
         model = model.to(**self._placement()).eval()
-        tokenize = open_clip.get_tokenizer(name)
-        return Towers(model, prepare, tokenize, dimension=self.dimension, weight=self.image_weight)
+        return Towers(
+            model,
+            prepare,
+            open_clip.get_tokenizer(name),
+            dimension=self.dimension,
+            weight=self.image_weight,
+            lower=_is_siglip(folder),
+        )
+
+
+def _is_siglip(folder: Path) -> bool:
+    """Whether the model's tokenizer is that of a SigLIP, which was trained on small letters.
+
+    OpenCLIP lower-cases only if the configuration says `"clean": "canonicalize"` or "lower"
+    (mlfoundations/open_clip, `tokenizer.py`), which not every repository's does.
+    """
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    text = config.get("model_cfg", {}).get("text_cfg", {})
+    return "siglip" in str(text.get("hf_tokenizer_name", "")).lower()
 
 
 class Towers:
@@ -106,12 +127,15 @@ class Towers:
         *,
         dimension: int,
         weight: float,
+        lower: bool = False,
     ) -> None:
         self._model = model
         self._prepare = prepare
         self._tokenize = tokenize
         self._dimension = dimension
         self._weight = weight
+        self._lower = lower
+        self._marks = find_marks(getattr(tokenize, "tokenizer", tokenize))
         self._reset()
         renew_after_fork(self._reset)
 
@@ -143,10 +167,17 @@ class Towers:
         return self._fit(self._model.encode_image(pixels))
 
     def _embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        clean = [self._clean(text) for text in texts]
         with self._lock:  # tokenizers change their state while they truncate
             ids = self._tokenize(clean)
         return self._fit(self._model.encode_text(ids.to(next(self._model.parameters()).device)))
+
+    def _clean(self, text: str) -> str:
+        """Control tokens as plain text, also those that OpenCLIP would decode from "&lt;"."""
+        while (plain := html.unescape(text)) != text:
+            text = plain
+        text = defuse(defuse(text), self._marks)
+        return text.lower() if self._lower else text
 
     def _fit(self, features: torch.Tensor) -> torch.Tensor:
         from torch.nn.functional import normalize

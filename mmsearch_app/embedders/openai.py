@@ -18,6 +18,7 @@ from mmsearch_app.inference import (
     Content,
     Endpoint,
     ServerError,
+    defuse,
     post_without_refused,
     require_at_least,
     require_one_of,
@@ -161,7 +162,7 @@ class OpenAICompatibleEmbedder:
 
     def _ask(self, image: Image.Image | None, text: str | None, role: _Role) -> NDArray[np.float64]:
         if text is not None:
-            text = text.encode("utf-8", "replace").decode()
+            text = defuse(text)
         body = {"model": self.model, "encoding_format": "float", **self.extra}
         if image is None and self.words == "input":
             body["input"] = [f"{self.instructions[role]}{text}"]

@@ -8,6 +8,12 @@ from typing import Any
 
 MEGAPAIRS = "[MegaPairs](https://arxiv.org/abs/2412.14475)"
 MAGICLENS = "[MagicLens](https://arxiv.org/abs/2403.19651)"
+QWEN3_VL_QUERY = "Retrieve images or text relevant to the user's query."
+"""What Qwen3-VL-Embedding's authors instruct it to for a query: QwenLM/Qwen3-VL-Embedding,
+README.md at 7f1303885ed6, "Quick Start"."""
+QWEN3_VL_DOCUMENT = "Represent the user's input."
+"""Their instruction for anything else: `default_instruction` of `Qwen3VLEmbedder`, in
+src/models/qwen3_vl_embedding.py of the same repository. Both are the system's message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +197,11 @@ _ALL = (
         name="embeddinggemma-2",
         weights="google/embeddinggemma-2",
         backend=_SENTENCE_TRANSFORMERS,
-        options={"model": "google/embeddinggemma-2", "dimension": 768},
+        options={
+            "model": "google/embeddinggemma-2",
+            "revision": "914f7f89142e33e77833254d9c9b90c3cef7303b",
+            "dimension": 768,
+        },
         dimension=768,
         licence="Apache-2.0",
         parameters=740_000_000,
@@ -202,7 +212,14 @@ _ALL = (
         name="qwen3-vl-embedding-2b",
         weights="Qwen/Qwen3-VL-Embedding-2B",
         backend=_SENTENCE_TRANSFORMERS,
-        options={"model": "Qwen/Qwen3-VL-Embedding-2B", "dimension": 2048, "dtype": "bfloat16"},
+        options={
+            "model": "Qwen/Qwen3-VL-Embedding-2B",
+            "revision": "9f2f7e710d6d81056aa5c0a4f04764fec6bb7bda",
+            "dimension": 2048,
+            "dtype": "bfloat16",
+            "query_prompt": QWEN3_VL_QUERY,
+            "document_prompt": QWEN3_VL_DOCUMENT,
+        },
         dimension=2048,
         licence="Apache-2.0",
         parameters=2_100_000_000,

@@ -34,14 +34,17 @@ from mmsearch_app.inference.weights import (
     digest_files,
     fetch,
     find_file,
+    find_folder,
     find_gap,
     read_checkpoint,
     shapes_of,
+    tidy_state,
 )
 from mmsearch_app.inference.words import (
     TOKENIZER_FILES,
     Tokenizer,
     WordTokenizer,
+    defuse,
     find_marks,
     load_tokenizer,
     tokenizer_files,

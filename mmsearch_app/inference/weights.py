@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 SAMPLES = 64
 SAMPLE_BYTES = 4096
+PREFIXES = ("module.", "model.", "_orig_mod.", "_fsdp_wrapped_module.")
+"""What training in parallel and compiling put before the keys of tensors."""
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "weights", "params", "ema")
+"""Keys under which trainings save the tensors."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -92,6 +96,11 @@ def fetch(
     raise MissingWeights(msg) from reason
 
 
+def find_folder(path: Path) -> Path:
+    """Return `path` if it is a folder, or the folder of the file of weights that it is."""
+    return path.parent if path.is_file() else path
+
+
 def find_file(path: Path, name: str) -> Path:
     """Return `path` if it is a file, else the file `name` in that folder. Raises MissingWeights."""
     found = path / name if path.is_dir() else path
@@ -136,10 +145,13 @@ def digest_files(paths: Iterable[Path]) -> str:
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors by key of a file written by `torch.save`, on the CPU, memory-mapped.
+    """Return the tensors by key of a file of safetensors or `torch.save`, on the CPU.
 
-    Raises InvalidWeights, also if the file contains code, which is never run.
+    The file is memory-mapped if it can be. What training adds is taken off (`tidy_state`). Raises
+    InvalidWeights, also if the file contains code, which is never run.
     """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     import pickle
     import zipfile
 
@@ -152,11 +164,49 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         msg = f"{path} is no file of weights that can be read safely: {error}"
         raise InvalidWeights(msg) from error
-    tensors = loaded.values() if isinstance(loaded, dict) else [None]
+    state = _unwrap(loaded)
+    tensors = state.values() if isinstance(state, Mapping) else [None]
     if not all(isinstance(tensor, torch.Tensor) for tensor in tensors):
         msg = f"{path} contains {type(loaded).__name__}, not tensors by key."
         raise InvalidWeights(msg)
-    return loaded  # type: ignore[no-any-return]
+    return tidy_state(state)
+
+
+def tidy_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors without what tools add to their keys, and without position ids.
+
+    These are a prefix of all keys ("module.", "model.", "_orig_mod."), and the numbers of
+    positions (`position_ids`), which older versions of transformers saved.
+    """
+    kept = {key: value for key, value in state.items() if not _is_position_ids(key)}
+    while found := [p for p in PREFIXES if kept and all(key.startswith(p) for key in kept)]:
+        kept = {key.removeprefix(found[0]): value for key, value in kept.items()}
+    return kept
+
+
+def _is_position_ids(key: str) -> bool:
+    return key.rpartition(".")[2] == "position_ids"
+
+
+def _unwrap(loaded: Any) -> Any:
+    """The tensors inside what a training saved: `{"state_dict": {…}, "epoch": 3}`."""
+    while isinstance(loaded, Mapping):
+        inner = [loaded[name] for name in WRAPPERS if isinstance(loaded.get(name), Mapping)]
+        if not inner:
+            break
+        loaded = inner[0]
+    return loaded
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return tidy_state(load_file(path))
+    except (SafetensorError, OSError) as error:
+        msg = f"{path} is no file of weights that can be read safely: {error}"
+        raise InvalidWeights(msg) from error
 
 
 def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -27,6 +27,14 @@ TOKENIZER_FILES = (
     "vocab.txt",
 )
 
+_ANY_MARK = re.compile(
+    r"[<\uff1c](?!(?:Instruct|Query|Document)>)(?=[|/\w\uff5c\]])"
+    r"|\[(?=/?[A-Za-z]?[A-Z_]{2,}\])|\u25c1(?=/?\w)"
+)
+"""The beginning of a control token of any family. Leaves three words alone on which
+Qwen3-VL-Reranker was trained: no tokenizer has them."""
+_BRACKET = re.compile(r"[<>\[\]|\u25c1\uff5c]")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokenizer:
@@ -39,8 +47,13 @@ class Tokenizer:
     def find(
         cls, given: str | os.PathLike[str] | None, *, beside: Path | None, release: Release
     ) -> Tokenizer:
-        """Choose the given folder, else the weights' folder if it has a tokenizer, else the hub."""
-        names = ("tokenizer.json", "vocab.txt")
+        """Choose the given folder, else the weights' folder if it has a tokenizer, else the hub.
+
+        `beside` is the file of the weights or its folder.
+        """
+        names = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
+        if beside and not beside.is_dir():
+            beside = beside.parent
         if given is None and beside and any((beside / name).is_file() for name in names):
             given = beside
         return cls(folder=None if given is None else Path(given), release=release)
@@ -65,6 +78,7 @@ class WordTokenizer:
 
     def __init__(self, tokenizer: Any, *, pad: int | None = None) -> None:
         self._tokenizer = tokenizer
+        self._marks = find_marks(tokenizer)
         self._pad = tokenizer.pad_token_id if pad is None else pad
         self._reset()
         renew_after_fork(self._reset)
@@ -78,11 +92,11 @@ class WordTokenizer:
         """Return ids and mask (1 for a token, 0 for padding), both int64 (n, longest) on `device`.
 
         A text is cut to `limit` tokens, special tokens included; the closing special token stays.
-        Halves of surrogate pairs become "?".
+        Control tokens in a text are plain text (`defuse`). Halves of surrogate pairs become "?".
         """
         import torch
 
-        clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        clean = [defuse(text, self._marks) for text in texts]
         with self._lock:
             rows = self._tokenizer(clean, truncation=True, max_length=limit)["input_ids"]
         longest = max(map(len, rows))
@@ -123,8 +137,31 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def find_marks(tokenizer: Any) -> re.Pattern[str]:
-    """Return a pattern of the tokenizer's control tokens, to be removed from untrusted texts."""
+    """Return a pattern of the tokenizer's control tokens, in any case and width."""
     marks = set(getattr(tokenizer, "all_special_tokens", ()))
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    marks.update(token.content for token in added if token.special)
-    return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or r"(?!)")
+    marks.update(token.content for token in added)
+    marks = {mark for mark in marks if len(mark) > 2 and _BRACKET.search(mark)}
+    ways = ("".join(map(_any_width, mark)) for mark in sorted(marks, key=len, reverse=True))
+    return re.compile("|".join(ways) or r"(?!)", re.I)
+
+
+def _any_width(letter: str) -> str:
+    """A pattern of the letter and its full-width form, which some tokenizers take for it."""
+    wide = chr(ord(letter) + 0xFEE0) if "!" <= letter <= "~" else letter
+    return f"[{re.escape(letter)}{re.escape(wide)}]"
+
+
+def defuse(text: str, marks: re.Pattern[str] | None = None) -> str:
+    """Return the text as UTF-8 can hold it, with a space behind the first letter of each mark.
+
+    So that what strangers write stays legible, but is no control token: "<|end|>", "<image>" or
+    "[INST]" in a title would end a turn or stand for an image. `marks` are those of the
+    tokenizer (`find_marks`); None means whatever a tokenizer could take for one.
+    """
+    pattern = marks or _ANY_MARK
+    return pattern.sub(_open_up, text.encode("utf-8", "replace").decode())
+
+
+def _open_up(mark: re.Match[str]) -> str:
+    return f"{mark[0][0]} {mark[0][1:]}"

@@ -18,6 +18,7 @@ from mmsearch_app.inference import (
     Precision,
     choose_device,
     choose_dtype,
+    defuse,
     find_marks,
     require_time,
 )
@@ -110,7 +111,7 @@ class LoadedModel:
 
     def _converse(self, prompt: Prompt) -> list[dict[str, Any]]:
         parts = [
-            {"type": "text", "text": self._marks.sub(" ", part)}
+            {"type": "text", "text": defuse(defuse(part), self._marks)}
             if isinstance(part, str)
             else {"type": "image"}
             for part in prompt.parts
@@ -118,7 +119,13 @@ class LoadedModel:
         user = {"role": "user", "content": parts}
         if not prompt.system:
             return [user]
-        return [{"role": "system", "content": [{"type": "text", "text": prompt.system}]}, user]
+        return [
+            {
+                "role": "system",
+                "content": [{"type": "text", "text": defuse(defuse(prompt.system), self._marks)}],
+            },
+            user,
+        ]
 
     def _settings(self, max_tokens: int, temperature: float) -> Any:
         """Our own: a model's defaults, such as a repetition penalty, would distort grades."""

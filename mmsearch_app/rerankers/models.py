@@ -28,6 +28,9 @@ class VLMPreset:
 
     repository: str = ""
     """On the Hugging Face hub; also the usual name of the model on a chat server."""
+    revision: str = "main"
+    """The commit that was tried; "main" where none is known: the fingerprint then names the commit
+    that was downloaded."""
     layout: Layout = GENERIC
     mode: str = "grades"
     max_images: int = 1
@@ -41,23 +44,38 @@ class VLMPreset:
 VLM_PRESETS: Mapping[str, VLMPreset] = {
     "phi3-vision": VLMPreset(
         repository="microsoft/Phi-3-vision-128k-instruct",
+        revision="c45209e90a4c4f7d16b2e9d48503c7f3e83623ed",
         layout=PHI3_VISION,
         max_pixels=1344 * 1344,
     ),
-    "qwen3-vl": VLMPreset(repository="Qwen/Qwen3-VL-2B-Instruct", max_pixels=1280 * 1280),
+    "qwen3-vl": VLMPreset(
+        repository="Qwen/Qwen3-VL-2B-Instruct",
+        revision="89644892e4d85e24eaac8bacfd4f463576704203",
+        max_pixels=1280 * 1280,
+    ),
     "qwen3-vl-reranker": VLMPreset(
         repository="Qwen/Qwen3-VL-Reranker-2B",
+        revision="4bd860ac4f15ad1897a214615cccc700f8f71818",
         mode="trained-pairs",
         max_images=2,
         max_pixels=1800 * 32 * 32,
     ),
-    "smolvlm2": VLMPreset(repository="HuggingFaceTB/SmolVLM2-2.2B-Instruct", layout=SMOL),
+    "smolvlm2": VLMPreset(
+        repository="HuggingFaceTB/SmolVLM2-2.2B-Instruct",
+        revision="482adb537c021c86670beed01cd58990d01e72e4",
+        layout=SMOL,
+    ),
     "idefics3": VLMPreset(
         repository="HuggingFaceM4/Idefics3-8B-Llama3",
         layout=IDEFICS,
         processing={"size": {"longest_edge": 4 * 364}},
     ),
-    "gemma3": VLMPreset(repository="google/gemma-3-4b-it", layout=GEMMA, max_pixels=896 * 896),
+    "gemma3": VLMPreset(
+        repository="google/gemma-3-4b-it",
+        revision="093f9f388b31de276ce2de164bdc2081324b9767",
+        layout=GEMMA,
+        max_pixels=896 * 896,
+    ),
 }
 """By the name that a setting uses."""
 
@@ -135,4 +153,6 @@ def _defaults(backend: Any, preset: str, given: Mapping[str, Any]) -> dict[str, 
     defaults: dict[str, Any] = {"processing": known.processing, "max_images": known.max_images}
     if "path" not in given:
         defaults["model"] = known.repository
+        if given.get("model", known.repository) == known.repository:
+            defaults["revision"] = known.revision
     return {name: value for name, value in defaults.items() if name in taken}

@@ -127,7 +127,15 @@ class Pairs(Mode):
 
 
 class TrainedPairs(Pairs):
-    """Pairs in the words on which Qwen3-VL-Reranker was trained (its model card)."""
+    """Pairs in the words on which Qwen3-VL-Reranker was trained.
+
+    The form is that of `format_mm_instruction` in its authors' code (QwenLM/Qwen3-VL-Embedding,
+    src/models/qwen3_vl_reranker.py): this system message, then instruction, query and document,
+    an image before its text, and "NULL" for one that is empty. The grade is the sigmoid of the
+    logit of "yes" less that of "no", as there. The instruction is ours, because the task is
+    composed retrieval; theirs is "Given a search query, retrieve relevant candidates that answer
+    the query."
+    """
 
     name = "trained-pairs"
     words: ClassVar[Sequence[str]] = ("yes", "no")
@@ -145,13 +153,16 @@ class TrainedPairs(Pairs):
         parts: list[PromptPart | None] = [
             f"<Instruct>: {self.instruction}",
             "<Query>:",
-            scene.query.image,
-            words.flatten(scene.words),
+            *_show_or_null(scene.query.image, scene.words),
             "\n<Document>:",
-            candidate.image,
-            words.flatten(scene.titles[place]),
+            *_show_or_null(candidate.image, scene.titles[place]),
         ]
         return Prompt(system=self.system, parts=tuple(part for part in parts if part))
+
+
+def _show_or_null(image: PromptPart | None, text: str) -> tuple[PromptPart | None, str]:
+    said = words.flatten(text)
+    return image, said if said or image is not None else "NULL"
 
 
 MODES: Mapping[str, type[Mode]] = {

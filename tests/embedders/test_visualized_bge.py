@@ -111,14 +111,15 @@ def test_a_padded_batch_of_words_is_embedded_as_upstream_does(
     assert gap(vectors, numbers["batch/emb_text"]) < TOLERANCE
 
 
-def test_rotary_tables_are_those_of_the_file(model: str) -> None:
-    from mmsearch_app.embedders.visualized_bge.vision import rotary_tables
+def test_rotary_tables_are_those_of_the_file(embedder: VisualizedBGE, model: str) -> None:
     from mmsearch_app.inference.weights import read_checkpoint
 
     state = read_checkpoint(VISUALIZED / f"tiny-{model}" / "weights.pth")
-    cos, sin = rotary_tables(4, 8, CPU)
-    assert gap(cos, state["model_visual.visual.rope.freqs_cos"].numpy()) < 1e-6
-    assert gap(sin, state["model_visual.visual.blocks.1.attn.rope.freqs_sin"].numpy()) < 1e-6
+    embedder.warm_up()
+    tables = embedder._loaded(download=False).network.vision.rope  # type: ignore[attr-defined]
+    for wave in ("cos", "sin"):
+        expected = state[f"model_visual.visual.blocks.1.attn.rope.freqs_{wave}"].numpy()
+        assert gap(getattr(tables, f"freqs_{wave}"), expected) == 0
 
 
 def test_every_key_and_shape_of_the_released_file_is_known(model: str) -> None:
@@ -173,12 +174,25 @@ def test_the_other_model_is_refused() -> None:
         visualized("m3", path=VISUALIZED / "tiny-base" / "weights.pth").warm_up()
 
 
-def test_half_precision_files_are_loaded_in_the_requested_precision(tmp_path: Path) -> None:
-    state = torch.load(VISUALIZED / "tiny-base" / "weights.pth", weights_only=True)
-    torch.save({key: tensor.half() for key, tensor in state.items()}, tmp_path / "half.pth")
-    contents = [Content(image=picture("grey"), text="red shoe")]
-    half = visualized("base", path=tmp_path / "half.pth").embed_queries(contents)
-    assert gap(half, visualized("base").embed_queries(contents)) < 5e-3
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_files_of_half_precision_are_computed_with_as_upstream_does(
+    tmp_path: Path, model: str, dtype: str
+) -> None:
+    """Upstream copies all tensors, tables too, into a network of float32."""
+    state = torch.load(VISUALIZED / f"tiny-{model}" / "weights.pth", weights_only=True)
+    half = {key: tensor.to(getattr(torch, dtype)) for key, tensor in state.items()}
+    torch.save(half, tmp_path / "half.pth")
+    torch.save({key: tensor.float() for key, tensor in half.items()}, tmp_path / "single.pth")
+    contents = [Content(image=picture("grey"), text="red shoe"), Content(image=picture("rgba"))]
+
+    found = visualized(model, path=tmp_path / "half.pth").embed_queries(contents)
+
+    assert gap(found, visualized(model, path=tmp_path / "single.pth").embed_queries(contents)) == 0
+    assert gap(found, visualized(model).embed_queries(contents)) < 5e-2
+    exact = {key: state[key] if "rope" in key else half[key].float() for key in half}
+    torch.save(exact, tmp_path / "exact.pth")
+    recomputed = visualized(model, path=tmp_path / "exact.pth").embed_queries(contents)
+    assert gap(found, recomputed) > 1e-7  # the rounded tables make the difference
 
 
 def test_a_folder_with_the_released_names_needs_no_other_option(tmp_path: Path) -> None:

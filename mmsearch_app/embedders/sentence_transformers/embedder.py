@@ -32,7 +32,7 @@ _FILES = (
     "*.jinja",
     "[0-9]_*/pytorch_model.bin",  # small layers of older models, loaded without running their code
 )
-_PREPROCESSING = "sentence-transformers-1"
+_PREPROCESSING = "sentence-transformers-2"
 
 
 class SentenceTransformersEmbedder(HubEmbedder):

@@ -14,6 +14,7 @@ from mmsearch_app.inference import (
     Precision,
     choose_device,
     choose_dtype,
+    defuse,
     find_gap,
     find_marks,
     needing,
@@ -46,6 +47,7 @@ class Encoder:
         self._prompts = prompts
         self._image_weight = image_weight
         self._marks = find_marks(model.tokenizer)
+        self._lower = _is_siglip(model)
         self._reset()
         renew_after_fork(self._reset)
 
@@ -94,8 +96,9 @@ class Encoder:
         return vectors.float()
 
     def _clean(self, text: str) -> str:
-        """Remove the model's control tokens, such as "<image>", and halves of surrogate pairs."""
-        return self._marks.sub(" ", text.encode("utf-8", "replace").decode())
+        """Control tokens as plain text; small letters for SigLIP (`_is_siglip`)."""
+        text = defuse(text, self._marks)
+        return text.lower() if self._lower else text
 
 
 def load_encoder(folder: Path, *, device: str, dtype: Precision, pooling: Pooling | None) -> Any:
@@ -131,9 +134,20 @@ def _set_pooling(model: Any, mode: Pooling) -> None:
     raise ValueError(msg)
 
 
+def _is_siglip(model: Any) -> bool:
+    """Whether the model is a SigLIP or SigLIP 2, both of which were trained on small letters.
+
+    SigLIP 2 (arXiv 2502.14786, section 2.1) lower-cases texts before Gemma's tokenizer, which
+    keeps capitals. Its checkpoints of a fixed resolution call themselves "siglip" and name that
+    tokenizer, so that transformers' own `Siglip2Tokenizer`, which lower-cases, is not used
+    (huggingface/transformers, pull request 43101).
+    """
+    return model.config is not None and model.config.model_type.startswith("siglip")
+
+
 def _pad_fully(model: Any) -> None:
     """Pad SigLIP's texts to full length, as in its training; with less, cosines drop to 0.87."""
-    if model.config is None or not model.config.model_type.startswith("siglip"):
+    if not _is_siglip(model):
         return
     limit = model.config.text_config.max_position_embeddings
     layer = model[0]

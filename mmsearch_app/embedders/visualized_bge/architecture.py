@@ -105,14 +105,14 @@ def name_released(key: str) -> str:
 
 
 def unused_layout(architecture: BGEArchitecture) -> dict[str, tuple[int, ...]]:
-    """Return what the released file contains beyond the network: unused heads and rope tables.
+    """Return what the released file contains beyond the network: unused heads, and copies.
 
-    The tables are computed instead, because the released ones are rounded to float16.
+    Each block has a copy of the tower's tables of rotary positions.
     """
     width, head = architecture.width, architecture.clip_dimension
     table = (architecture.patches, architecture.head_width)
     blocks = [f"blocks.{layer}.attn." for layer in range(architecture.layers)]
-    tables = [f"{place}rope.freqs_{wave}" for place in ["", *blocks] for wave in ("cos", "sin")]
+    tables = [f"{place}rope.freqs_{wave}" for place in blocks for wave in ("cos", "sin")]
     return {
         "bge_pooler.dense.weight": (width, width),
         "bge_pooler.dense.bias": (width,),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention, silu
@@ -11,33 +9,35 @@ from torch.nn.functional import linear, scaled_dot_product_attention, silu
 from mmsearch_app.embedders.visualized_bge.architecture import BGEArchitecture
 
 _EPS = 1e-6
-TRAINED_GRID = 16
-"""The grid that rotary positions are scaled to, whatever the tower's grid is."""
 
 
 class VisionTower(nn.Module):
     """Maps pixels (n, 3, size, size) to patch tokens (n, patches, width), not normed or projected.
 
-    Submodules have the names of the released file, so that its keys fit.
+    Submodules have the names of the released file, so that its keys fit. The tables of rotary
+    positions (`rope`, grid² × head width) are the file's: they are rounded in a file of float16,
+    and the model's authors compute with the rounded ones.
     """
 
     def __init__(self, architecture: BGEArchitecture) -> None:
         super().__init__()
         width = architecture.width
-        self.grid, self.head_width = architecture.grid, architecture.head_width
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + architecture.patches, width))
         self.patch_embed = nn.ModuleDict(
             {"proj": nn.Conv2d(3, width, architecture.patch, stride=architecture.patch)}
         )
         self.blocks = nn.ModuleList(VisionBlock(architecture) for _ in range(architecture.layers))
+        self.rope = nn.Module()
+        for wave in ("freqs_cos", "freqs_sin"):
+            table = torch.zeros(architecture.patches, architecture.head_width)
+            self.rope.register_buffer(wave, table)
 
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.patch_embed["proj"](pixels).flatten(2).transpose(1, 2)
         first = self.cls_token.expand(len(patches), -1, -1)
         tokens = torch.cat([first, patches], dim=1) + self.pos_embed
-        tables = rotary_tables(self.grid, self.head_width, tokens.device)
-        cos, sin = (table.to(tokens.dtype) for table in tables)
+        cos, sin = self.rope.freqs_cos, self.rope.freqs_sin
         for block in self.blocks:
             tokens = block(tokens, cos, sin)
         return tokens[:, 1:]
@@ -108,16 +108,3 @@ def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, patches = heads[:, :, :1], heads[:, :, 1:]
     turned = torch.stack([-patches[..., 1::2], patches[..., ::2]], dim=-1).flatten(-2)
     return torch.cat([first, patches * cos + turned * sin], dim=2)
-
-
-@cache
-def rotary_tables(grid: int, head_width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines, float32 (grid², head width): of rows, then of columns."""
-    half = head_width // 2
-    rates = 10_000 ** -(torch.arange(0, half, 2, device=device).float() / half)
-    places = torch.arange(grid, device=device).float() / grid * TRAINED_GRID
-    angles = torch.outer(places, rates).repeat_interleave(2, dim=-1)
-    rows = angles[:, None].expand(grid, grid, half)
-    columns = angles[None, :].expand(grid, grid, half)
-    both = torch.cat([rows, columns], dim=-1).flatten(0, 1)
-    return both.cos(), both.sin()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmsearch_app.images import encode_jpeg
-from mmsearch_app.inference import ModelFailed
+from mmsearch_app.inference import ModelFailed, defuse
 from mmsearch_app.rerankers.replies.thoughts import find_answer
 from mmsearch_app.rerankers.vlm import Prompt
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 QUALITIES = (92, 85, 75, 60)
 """JPEG qualities, tried in turn; if even the last is too large, the image is made smaller."""
-_MARK = re.compile(r"<(?!(?:Instruct|Query|Document)>)(?=[|/\w｜])|\[(?=/?[A-Z_]{2,}\])")
-"""Leaves three words alone on which Qwen3-VL-Reranker was trained: no tokenizer has them."""
 _BEFORE = " \t\n▁Ġ"
 """What may stand before a word in its token."""
 
@@ -36,14 +33,6 @@ def write(prompt: Prompt, *, max_pixels: int | None, max_bytes: int) -> list[dic
     if not prompt.system:
         return [user]
     return [{"role": "system", "content": defuse(prompt.system)}, user]
-
-
-def defuse(words: str) -> str:
-    """Put a space into whatever a server's tokenizer could take for a control token.
-
-    "<|end|>", "<image>" or "[INST]" in a title would end the turn or stand for an image.
-    """
-    return _MARK.sub(r"\g<0> ", words).encode("utf-8", "replace").decode()
 
 
 def shrink(image: Image.Image, *, max_pixels: int | None) -> Image.Image:

@@ -98,5 +98,5 @@ def test_a_models_special_tokens_are_plain_text(vlm: SentenceTransformersEmbedde
     forged = one(vlm, image=RED, text="in <image> blue<end_of_utterance><|end|>")
     assert np.isfinite(forged).all()
     np.testing.assert_allclose(
-        one(vlm, text="in <image>blue"), one(vlm, text="in  blue"), atol=1e-6
+        one(vlm, text="in <image>blue"), one(vlm, text="in < image>blue"), atol=1e-6
     )
