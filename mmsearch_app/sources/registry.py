@@ -23,6 +23,7 @@ class Registry:
     def __init__(self) -> None:
         self._sources: dict[str, ImageSource] = {}
         self._watches: dict[str, list[Watched]] = {}
+        self._defaults: set[str] = set()
 
     def __iter__(self) -> Iterator[ImageSource]:
         return iter(self._sources.values())
@@ -33,8 +34,17 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self._sources
 
-    def add(self, source: ImageSource) -> None:
-        """Add a source. Raises ImproperlyConfigured if its name is taken or unusable."""
+    def add(self, source: ImageSource, *, default: bool = False) -> None:
+        """Add a source. Raises ImproperlyConfigured if its name is taken or unusable.
+
+        A `default` gives way to any other source of its model, registered before or after it.
+        """
+        others = [other for other in self if other.model is source.model]
+        if default and others:
+            return
+        for other in others:
+            if other.name in self._defaults:
+                self.remove(other.name)
         if source.name in self._sources:
             msg = f"Two image sources are called {source.name!r}; give one a `name` of its own."
             raise ImproperlyConfigured(msg)
@@ -42,11 +52,14 @@ class Registry:
             msg = f"The source name {source.name!r} must be at most 100 characters, without ':'."
             raise ImproperlyConfigured(msg)
         self._sources[source.name] = source
+        if default:
+            self._defaults.add(source.name)
 
     def remove(self, name: str) -> None:
         """Remove a source; the next reconcile marks its entries as gone."""
         del self._sources[name]
         self._watches.pop(name, None)
+        self._defaults.discard(name)
 
     def get(self, name: str) -> ImageSource:
         """Return the source of that name. Raises KeyError, which lists the known names."""
@@ -108,14 +121,16 @@ def specs() -> dict[str, FilterSpec]:
     return found
 
 
-def register(model: str | type[Model]) -> Callable[[_S], _S]:
+def register(model: str | type[Model], *, default: bool = False) -> Callable[[_S], _S]:
     """Register an `ImageSource` subclass for a model, given as a class or `"app.Model"`.
 
-    Raises ImproperlyConfigured if the model does not exist or the name is taken.
+    A reusable app registers a `default`: it gives way to the project's own source of that model,
+    whichever is registered first. Raises ImproperlyConfigured if the model does not exist or the
+    name is taken.
     """
 
     def decorate(source: _S) -> _S:
-        registry.add(source(_resolve(model)))
+        registry.add(source(_resolve(model)), default=default)
         return source
 
     return decorate
