@@ -7,6 +7,7 @@ PROCESSES ?= 2
 UV ?= uv==0.13.9
 BIN := $(VENV)/bin
 PYTEST := -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+SHOP_PYTEST := -m pytest -c tests/shops/pytest.ini
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PIP := $(BIN)/python -m pip
@@ -15,7 +16,7 @@ PY = $$(find mmsearch_app example_shop tests benchmarks tools -name '*.py' -not 
 TEMPLATES = $$(find mmsearch_app example_shop tests -path '*/templates/*' -name '*.html')
 OLDEST_DJANGO = 5.2
 
-.PHONY: help demo test test-newest lint fix types docs lock upgrade messages screenshot tables \
+.PHONY: help demo test test-shops test-newest lint fix types docs lock upgrade messages screenshot tables \
 	benchmarks clean
 
 help: ## list these commands
@@ -26,6 +27,10 @@ demo: $(VENV)/.starter ## set up and run the example shop with a working search
 
 test: $(VENV)/.dev ## set up and run every test that this machine can run
 	$(BIN)/python $(PYTEST)
+
+test-shops: .venv-shops/.shops ## the tests in a real django-oscar and a real Wagtail, in .venv-shops
+	.venv-shops/bin/python $(SHOP_PYTEST) tests/shops/oscar --ds tests.shops.oscar.settings
+	.venv-shops/bin/python $(SHOP_PYTEST) tests/shops/wagtail --ds tests.shops.wagtail.settings
 
 test-newest: ## the same with the newest release of every dependency, in .venv-newest
 	$(MAKE) VENV=.venv-newest .venv-newest/bin/pip
@@ -76,7 +81,7 @@ benchmarks: $(VENV)/.dev ## every figure of the documentation and more
 	$(BIN)/python -m benchmarks.evidence
 
 clean: ## remove the environments, the demo's data and all that was built
-	rm -rf $(VENV) .venv-newest .venv-lock .nox var build dist *.egg-info
+	rm -rf $(VENV) .venv-newest .venv-shops .venv-lock .nox var build dist *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -99,6 +104,13 @@ $(VENV)/.starter: pyproject.toml locks/demo.txt locks/torch.txt | $(BIN)/pip
 $(VENV)/.dev: pyproject.toml locks/dev.txt locks/torch.txt | $(BIN)/pip
 	$(call install,dev)
 	@touch $@ $(VENV)/.starter
+
+.venv-shops/.shops: pyproject.toml locks/shops.txt
+	$(MAKE) VENV=.venv-shops .venv-shops/bin/pip
+	.venv-shops/bin/python -m pip install --quiet --no-deps --require-hashes -r locks/shops.txt
+	.venv-shops/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	.venv-shops/bin/python -m pip check
+	@touch $@
 
 .venv-lock/.uv: Makefile
 	$(PYTHON) -m venv .venv-lock

@@ -17,6 +17,8 @@ from django.utils import translation
 from mmsearch_app.testing import reset
 
 pytest_plugins = ["tests.shop", "tests.gadgets"]
+collect_ignore = ["shops"]
+"""They need the environment and the settings of `make test-shops`."""
 
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
 """Set if every test must run, as in continuous integration: a skip is then a failure."""

@@ -66,8 +66,12 @@ def asked_for(entries: list[str | dict[str, str]]) -> Iterator[Requirement]:
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize(
     ("name", "entries"),
-    [("demo", [*EXTRAS["starter"], *GROUPS["build"]]), ("dev", GROUPS["dev"])],
-    ids=["demo", "dev"],
+    [
+        ("demo", [*EXTRAS["starter"], *GROUPS["build"]]),
+        ("dev", GROUPS["dev"]),
+        ("shops", GROUPS["shops"]),
+    ],
+    ids=["demo", "dev", "shops"],
 )
 def test_every_dependency_is_locked_to_a_version_that_fits(
     name: str, entries: list[str | dict[str, str]], python: str

@@ -5,6 +5,8 @@
 - `locks/torch.txt` holds torch and the CUDA packages of its builds for Linux, by version only:
   a machine may offer a build of torch of its own (for CPUs, say), which has other hashes and asks
   for no CUDA packages. It is a file of constraints: what torch does not ask for is not installed.
+- `locks/shops.txt` holds the environment of `make test-shops`, without torch. It is resolved on its
+  own, because django-oscar and Wagtail set upper bounds that need not fit `locks/dev.txt`.
 
 Versions that still fit stay as they are, unless `--upgrade` is given. Needs uv beside this Python.
 """
@@ -32,12 +34,23 @@ HEADER = "# Written by `make lock`; see tools/lock.py.\n"
 
 
 def main() -> None:
-    """Write all three files."""
-    before = _previous("dev", "torch") if "--upgrade" not in sys.argv[1:] else ""
+    """Write the files named as arguments, or all."""
+    kept = "--upgrade" not in sys.argv[1:]
+    names = {name for name in sys.argv[1:] if not name.startswith("-")} or {"dev", "shops"}
+    LOCKS.mkdir(exist_ok=True)
+    if "dev" in names:
+        _lock_main(_previous("dev", "torch") if kept else "")
+    if "shops" in names:
+        # Versions that both environments have are the same, if the shops' bounds allow it.
+        before = _previous("shops") if kept else ""
+        shops = _compile("-e .", "--group", "shops", previous=before or _previous("dev"))
+        _write("shops", _split(shops))
+
+
+def _lock_main(before: str) -> None:
     dev = _compile(f"-e .\n{HELD_BACK}", "--group", "dev", previous=before)
     # The demo gets the versions of the tests: both share one environment.
     demo = _compile("-e .[starter]", "--group", "build", previous=dev)
-    LOCKS.mkdir(exist_ok=True)
     for name, pins in (("dev", dev), ("demo", demo)):
         _write(name, [pin for pin in _split(pins) if not UNHASHED.match(pin)])
     _write("torch", [_without_hashes(pin) for pin in _split(dev) if UNHASHED.match(pin)])

@@ -16,6 +16,7 @@ RUN = frozenset({"python", "django", "console", "json"})
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE
 )
+_ELSEWHERE = re.compile(r"<!-- run in: (\w+) -->\s*\Z")
 _EXCUSE = re.compile(r"<!-- not run: (.+?) -->\s*\Z", re.DOTALL)
 
 
@@ -31,6 +32,8 @@ class Block:
     text: str
     excuse: str
     """Why it is not run: from the HTML comment `<!-- not run: … -->` before it, or ""."""
+    shop: str
+    """The shop of tests/shops that runs it: from the comment `<!-- run in: … -->`, or ""."""
 
     @property
     def id(self) -> str:
@@ -56,11 +59,13 @@ def collect() -> Iterator[Block]:
         for found in _FENCE.finditer(text):
             if found["language"] not in RUN:
                 continue
-            excuse = _EXCUSE.search(text[: found.start()])
+            before = text[: found.start()]
+            excuse, elsewhere = _EXCUSE.search(before), _ELSEWHERE.search(before)
             yield Block(
                 page=page.relative_to(ROOT).as_posix(),
                 line=text.count("\n", 0, found.start("text")) + 1,
                 language=found["language"],
                 text=textwrap.dedent(found["text"]),
                 excuse=" ".join(excuse[1].split()) if excuse else "",
+                shop=elsewhere[1] if elsewhere else "",
             )

@@ -391,7 +391,7 @@ def main() -> None:
     faults: dict[str, str] = {}
     page, name = Page(), ""
     for block in collect():
-        if block.excuse:
+        if block.excuse or block.shop:
             continue
         if block.page != name:
             page, name = Page(), block.page

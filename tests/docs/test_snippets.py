@@ -13,6 +13,7 @@ import pytest
 from tests.docs.blocks import ROOT, Block, collect
 
 BLOCKS = list(collect())
+HERE = [block for block in BLOCKS if not (block.excuse or block.shop)]
 MOST_EXCUSES = 6
 SHOP = Path(__file__).parent / "shop"
 
@@ -38,9 +39,14 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if not b.excuse], ids=lambda b: b.id)
+@pytest.mark.parametrize("block", HERE, ids=lambda b: b.id)
 def test_a_snippet_works(block: Block, faults: dict[str, str]) -> None:
     assert block.id not in faults, f"\n{block.text}\n{faults[block.id]}"
+
+
+def test_the_other_snippets_run_in_a_shop_of_the_tests() -> None:
+    shops = {folder.name for folder in (ROOT / "tests" / "shops").iterdir() if folder.is_dir()}
+    assert {block.shop for block in BLOCKS if block.shop} <= shops
 
 
 def test_few_snippets_are_not_run() -> None:

@@ -1,0 +1,12 @@
+from django.urls import include, path
+from wagtail import urls as wagtail_urls
+from wagtail.admin import urls as wagtailadmin_urls
+from wagtail.documents import urls as wagtaildocs_urls
+
+urlpatterns = [
+    path("admin/", include(wagtailadmin_urls)),
+    path("documents/", include(wagtaildocs_urls)),
+    path("find/", include("mmsearch_app.urls")),
+    path("api/mmsearch/", include("mmsearch_app.api.urls")),
+    path("", include(wagtail_urls)),
+]
