@@ -239,7 +239,7 @@ def _check_names(source: ImageSource) -> Iterator[CheckMessage]:
 def _check_filters(source: ImageSource) -> Iterator[CheckMessage]:
     for name, spec in source.filter_specs.items():
         fault = spec.fault
-        if not spec.paths and not source.overrides_filters:
+        if not (spec.paths or spec.using or source.overrides_filters):
             fault = fault or "it has no path, and get_filters is not overridden"
         if fault and all(_leads_somewhere(source.model, path.dotted) for path in spec.paths):
             given = ", ".join(repr(path.dotted) for path in spec.paths) or "'product.price'"

@@ -147,6 +147,12 @@ def test_a_filter_of_the_shops_own_get_filters_needs_only_a_type() -> None:
     assert faults(Filter(type=bool), get_filters=get_filters) == []
 
 
+def test_a_computed_filter_needs_a_type() -> None:
+    assert faults(Filter(using=str, type=str)) == []
+    (found,) = faults(Filter(using=str))
+    assert found.startswith("E020 <Checked checked>: the filter 'it' cannot be used: it has no")
+
+
 def test_e021_two_sources_with_different_types() -> None:
     attributes = {"name": "text", "image": "picture", "filters": {"it": "name"}}
     text = type("Text", (ImageSource,), attributes)

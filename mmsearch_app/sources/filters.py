@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -66,6 +66,9 @@ class Filter:
     model; without it the model field at the end of the path decides. With several paths, any of
     them may match; without any, override `get_filters`.
 
+    `Filter(using=margin_of, type=Decimal)`: a function that takes a row of the source and returns
+    its value or values.
+
     `Filter("product.categories", ancestors="parent")` also finds what is in a category below:
     `ancestors` names the field that leads to the parent, or a method that returns all ancestors.
     """
@@ -73,9 +76,14 @@ class Filter:
     paths: tuple[str, ...]
     type: builtins.type | None
     ancestors: str
+    using: Callable[[Any], Any] | None
 
     def __init__(
-        self, *paths: str | Sequence[str], type: builtins.type | None = None, ancestors: str = ""
+        self,
+        *paths: str | Sequence[str],
+        type: builtins.type | None = None,
+        ancestors: str = "",
+        using: Callable[[Any], Any] | None = None,
     ) -> None:
         given: list[str] = []
         for path in paths:
@@ -86,6 +94,7 @@ class Filter:
         object.__setattr__(self, "paths", tuple(given))
         object.__setattr__(self, "type", type)
         object.__setattr__(self, "ancestors", ancestors)
+        object.__setattr__(self, "using", using)
 
 
 Declared: TypeAlias = str | Sequence[str] | Filter
@@ -111,6 +120,8 @@ class FilterSpec:
     many: bool
     """Whether one product can have several values."""
     paths: tuple[Path, ...]
+    using: Callable[[Any], Any] | None = None
+    """Returns the value or values of a row that are on no path."""
     ancestors: str = ""
     nodes: tuple[tuple[str, str], ...] = ()
     """If objects have ancestors: the paths to them, each with the path from them to the value."""
@@ -140,8 +151,9 @@ def resolve_filter(
     return FilterSpec(
         name=name,
         type=kind,
-        many=len(found) > 1 or bool(link) or any(map(_is_many, found)),
+        many=len(found) > 1 or bool(link or declared.using) or any(map(_is_many, found)),
         paths=tuple(found),
+        using=declared.using,
         ancestors=link,
         nodes=tuple((to_node, from_node) for _, to_node, from_node in nodes),
         fault=fault,
@@ -314,6 +326,8 @@ class Trees:
 
 def read_filter(row: Model, spec: FilterSpec, trees: Trees) -> Iterator[Any]:
     """Yield the values of a row's filter as the shop's objects have them."""
+    if spec.using is not None:
+        yield from paths.elements(spec.using(row))
     if not spec.ancestors:
         for path in spec.paths:
             yield from paths.read(row, path.dotted)
