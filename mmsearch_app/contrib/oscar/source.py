@@ -10,6 +10,16 @@ from django.db.models import Model, Q, QuerySet
 from mmsearch_app.sources import Filter, ImageSource
 
 
+def _can_be_bought(row: Any) -> bool:
+    """Return what the shop's strategy for visitors without an account says of the product."""
+    from oscar.core.loading import get_class
+
+    product = row.product
+    strategy = get_class("partner.strategy", "Selector")().strategy()
+    fetch = strategy.fetch_for_parent if product.is_parent else strategy.fetch_for_product
+    return bool(fetch(product).availability.is_available_to_buy)
+
+
 class OscarImages(ImageSource):
     """Images of stand-alone products, of parents and of their variants, if they are public.
 
@@ -26,7 +36,7 @@ class OscarImages(ImageSource):
         ),
         "product_type": ["product.product_class", "product.parent.product_class"],
         "price": ["product.stockrecords.price", "product.children.stockrecords.price"],
-        "in_stock": Filter(type=bool),
+        "in_stock": Filter(using=_can_be_bought, type=bool),
     }
     depends_on: ClassVar[Mapping[str, str | Sequence[str]]] = {
         "catalogue.Product": ["images", "children.images", "parent.images"],
@@ -46,10 +56,6 @@ class OscarImages(ImageSource):
         """Return the product's title, or its parent's, as the shop shows it."""
         return str(row.product.get_title() or "").strip()
 
-    def get_filters(self, row: Any) -> dict[str, list[Any]]:
-        """Return the values of the filters; what is in stock is said by the shop's strategy."""
-        return super().get_filters(row) | {"in_stock": [_can_be_bought(row.product)]}
-
     def get_image_url(self, row: Any) -> str:
         """Return a thumbnail's address, by the library that `OSCAR_THUMBNAILER` names."""
         from oscar.core.thumbnails import get_thumbnailer
@@ -62,12 +68,3 @@ class OscarImages(ImageSource):
             return product.parent  # type: ignore[no-any-return]
         children = product.children.filter(is_public=True, images__isnull=False)
         return children.order_by("pk").first()  # type: ignore[no-any-return]
-
-
-def _can_be_bought(product: Any) -> bool:
-    """Return what the shop's strategy for visitors without an account says of the product."""
-    from oscar.core.loading import get_class
-
-    strategy = get_class("partner.strategy", "Selector")().strategy()
-    fetch = strategy.fetch_for_parent if product.is_parent else strategy.fetch_for_product
-    return bool(fetch(product).availability.is_available_to_buy)
