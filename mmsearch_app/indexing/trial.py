@@ -13,14 +13,7 @@ from mmsearch_app.indexing.documents import Document
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.indexing.reconcile import find_drifted, find_vanished
 from mmsearch_app.models import Entry, Rebuild, State
-from mmsearch_app.sources import (
-    ImageSource,
-    find_links,
-    find_model,
-    find_pictures,
-    from_primary,
-    key_of,
-)
+from mmsearch_app.sources import ImageSource, find_pictures, from_primary, key_of, watched_by
 
 _ROWS = 50
 """How many rows of a source are searched for one with an image."""
@@ -70,10 +63,9 @@ def _compare(source: ImageSource) -> None:
 
 def _follow_links(source: ImageSource) -> None:
     """Find the rows that a save of a product, or of what they depend on, would mark."""
-    for label, path in source.dependencies:
-        model = find_model(label)
-        some = list(from_primary(model._base_manager.all()).values_list("pk", flat=True)[:1])
-        find_links(source, model, path, some)
+    for one in watched_by(source):
+        some = list(from_primary(one.model._base_manager.all()).values_list("pk", flat=True)[:1])
+        list(one.rows(one.stored_keys(some)).values_list("pk", flat=True)[:1])
     products = from_primary(source.product_model._base_manager.all())
     find_pictures(source, list(products.values_list("pk", flat=True)[:1]))
 

@@ -25,4 +25,4 @@ from mmsearch_app.sources.querysets import fault_of, from_primary, is_kind_of
 from mmsearch_app.sources.registry import register, registry, specs
 from mmsearch_app.sources.types import UNFIT, EnumType, Span, ValueType
 from mmsearch_app.sources.values import entry_key, key_field, key_of, signature
-from mmsearch_app.sources.watched import ManyLink, Watched, many_links
+from mmsearch_app.sources.watched import ManyLink, Watched, many_links, watched_by
