@@ -20,6 +20,7 @@ from mmsearch_app.inference import (
     choose_device,
     fetch,
     find_file,
+    find_folder,
     needing,
     tokenizer_files,
 )
@@ -61,7 +62,8 @@ class BGEM3(HubEmbedder):
             required=("config.json", "pytorch_model.bin", *HEADS, "tokenizer.json"),
             optional=TOKENIZER_FILES,
         )
-        super().__init__(path=path, release=release, **options)
+        folder = None if path is None else find_folder(Path(path))
+        super().__init__(path=folder, release=release, **options)
         self.max_length = max_length
         self.dimension = 1024 if self.path is None else read_dimension(self.path, "hidden_size")
 

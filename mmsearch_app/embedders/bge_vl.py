@@ -110,7 +110,7 @@ def load_bge_vl(path: Path, *, device: torch.device, dtype: torch.dtype) -> Comp
     with torch.device("meta"):
         expected = shapes_of(CLIPModel(config).state_dict())
     check_layout(shapes_of(state), expected, origin=file)
-    model = CLIPModel.from_pretrained(None, config=config, state_dict=state, dtype=dtype)
+    model: Any = CLIPModel.from_pretrained(None, config=config, state_dict=state, dtype=dtype)
     return ComposedCLIP(model.to(device).eval(), WordTokenizer(load_tokenizer(folder)))
 
 

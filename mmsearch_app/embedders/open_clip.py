@@ -20,6 +20,7 @@ from mmsearch_app.inference import (
     defuse,
     fetch,
     find_file,
+    find_folder,
     find_marks,
     needing,
     renew_after_fork,
@@ -72,7 +73,8 @@ class OpenCLIPEmbedder(HubEmbedder):
         require_origin(model=model, path=path, example="Marqo/marqo-ecommerce-embeddings-B")
         require_share(image_weight=image_weight)
         release = Release(repository=model, revision=revision, required=(CONFIG,), optional=_FILES)
-        super().__init__(path=path, release=release, **options)
+        folder = None if path is None else find_folder(Path(path))
+        super().__init__(path=folder, release=release, **options)
         self.dimension = dimension
         self.image_weight = image_weight
 

@@ -16,6 +16,7 @@ from mmsearch_app.inference import (
     Release,
     digest_files,
     fetch,
+    find_folder,
     find_gap,
     needing,
     renew_after_fork,
@@ -36,6 +37,7 @@ _VERSION = "local-1"
 class LocalVLM:
     """A model of the hub or, by `path`, of a folder; code that comes with a model is never run.
 
+    `path` may also be a file of weights in the folder.
     Nothing is loaded and torch is not imported before the first call or `warm_up`. The model
     loads once, under a lock, and answers one call at a time; the next call repeats a failed
     attempt. Only `warm_up` downloads anything, unless `local_files_only`.
@@ -69,7 +71,7 @@ class LocalVLM:
             msg = "batch_size and max_images must be at least 1 and temperature at least 0."
             raise ValueError(msg)
         require_one_of("dtype", dtype, get_args(Precision))
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else find_folder(Path(path))
         self.release = Release(
             repository=model, revision=revision, required=("config.json",), optional=_FILES
         )

@@ -67,6 +67,7 @@ VLM_PRESETS: Mapping[str, VLMPreset] = {
     ),
     "idefics3": VLMPreset(
         repository="HuggingFaceM4/Idefics3-8B-Llama3",
+        revision="fddb4ff79181e55a994674777e06cd5456ce3dc3",
         layout=IDEFICS,
         processing={"size": {"longest_edge": 4 * 364}},
     ),

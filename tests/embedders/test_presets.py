@@ -140,3 +140,25 @@ def test_the_live_check_names_the_preset() -> None:
     (line,) = [line for line in output.getvalue().splitlines() if " embedder " in line]
     assert "starter, Apache-2.0" in line
     assert "0.11 / 0.05 GB" in line
+
+
+UNKNOWN = {"bge-vl-base", "bge-vl-large", "marqo-ecommerce-b", "marqo-ecommerce-l"}
+"""No public source that could be checked names the commits of these."""
+
+
+def test_every_preset_names_a_commit_if_one_is_known() -> None:
+    from mmsearch_app.embedders.runtime import HubEmbedder
+
+    for name, preset in PRESETS.items():
+        embedder = import_string(preset.backend)(
+            **({"path": "x"} if preset.needs else {}) | preset.options
+        )
+        if isinstance(embedder, HubEmbedder):
+            pinned = re.fullmatch(r"[0-9a-f]{40}", embedder.release.revision) is not None
+            assert pinned == (name not in UNKNOWN), name
+
+
+def test_qwens_embedder_gets_the_instructions_of_its_authors() -> None:
+    options = PRESETS["qwen3-vl-embedding-2b"].options
+    assert options["query_prompt"] == "Retrieve images or text relevant to the user's query."
+    assert options["document_prompt"] == "Represent the user's input."

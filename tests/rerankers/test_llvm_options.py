@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mmsearch_app.backends import _build
 from mmsearch_app.conf import Part
+from mmsearch_app.inference.content import Content
 from mmsearch_app.rerankers.llvm import VisionReranker
 from mmsearch_app.rerankers.models import VLM_PRESETS
 from tests.rerankers.scripted import Scripted
@@ -123,3 +125,31 @@ def test_a_preset_reaches_a_model_behind_a_server() -> None:
     }
     named = VisionReranker(preset="phi3-vision", model=server)
     assert "Phi-3-vision" in named.model.fingerprint
+
+
+@pytest.mark.parametrize("preset", VLM_PRESETS)
+def test_every_preset_names_a_commit_for_its_own_model_alone(preset: str) -> None:
+    pinned: Any = VisionReranker(preset=preset).model
+    other: Any = VisionReranker(preset=preset, model="shop/model").model
+    chosen: Any = VisionReranker(preset=preset, revision="abc").model
+
+    assert re.fullmatch(r"[0-9a-f]{40}", pinned.release.revision)
+    assert (other.release.revision, chosen.release.revision) == ("main", "abc")
+
+
+def test_a_trained_reranker_is_asked_in_the_form_of_its_authors() -> None:
+    model = Scripted("", scorer=lambda prompt, word: 0.0)
+    reranker = VisionReranker(model=model, mode="trained-pairs", reason=False)
+
+    reranker.rerank(Content(text="red bag"), [Content(text="bag"), Content(text=" ")])
+
+    system = (
+        "Judge whether the Document meets the requirements based on the Query and the Instruct "
+        'provided. Note that the answer can only be "yes" or "no".'
+    )
+    assert {prompt.system for prompt in model.asked} == {system}
+    ends = [prompt.parts[1:] for prompt in model.asked]
+    assert ends == [
+        ("<Query>:", "red bag", "\n<Document>:", "bag"),
+        ("<Query>:", "red bag", "\n<Document>:", "NULL"),
+    ]

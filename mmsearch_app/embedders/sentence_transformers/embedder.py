@@ -19,7 +19,15 @@ from mmsearch_app.embedders.sentence_transformers.encoder import (
     Role,
     load_encoder,
 )
-from mmsearch_app.inference import Content, Release, fetch, find_gap, require_origin, require_share
+from mmsearch_app.inference import (
+    Content,
+    Release,
+    fetch,
+    find_folder,
+    find_gap,
+    require_origin,
+    require_share,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +46,7 @@ _PREPROCESSING = "sentence-transformers-2"
 class SentenceTransformersEmbedder(HubEmbedder):
     """A model of the hub, or of a folder (`path`); code that comes with a model is never run.
 
+    `path` may also be the file of weights in the folder.
     `dimension` is the length of the model's vectors. With `truncate`, longer vectors are cut to
     it, for models trained for that (Matryoshka). Some models, such as the Qwen-VL family and
     EmbeddingGemma 2, need torchvision besides the extra `models`.
@@ -69,7 +78,8 @@ class SentenceTransformersEmbedder(HubEmbedder):
         require_origin(model=model, path=path, example="sentence-transformers/clip-ViT-B-32")
         require_share(image_weight=image_weight)
         release = Release(repository=model, revision=revision, required=(), optional=_FILES)
-        super().__init__(path=path, release=release, **options)
+        folder = None if path is None else find_folder(Path(path))
+        super().__init__(path=folder, release=release, **options)
         self.dimension = dimension
         self.truncate = truncate
         self.prompts: dict[Role, str | None] = {"query": query_prompt, "document": document_prompt}

@@ -114,7 +114,11 @@ def read_layout(shards: Sequence[Path]) -> dict[str, tuple[int, ...]]:
         try:
             with safe_open(shard, framework="pt") as file:
                 keys: list[str] = file.keys()
-                layout |= {key: tuple(file.get_slice(key).get_shape()) for key in keys}
+                layout |= {
+                    key: tuple(file.get_slice(key).get_shape())
+                    for key in keys
+                    if not key.endswith(".position_ids")  # of older versions of transformers
+                }
         except SafetensorError as error:
             msg = f"{shard} is not a safetensors file: {error}"
             raise InvalidWeights(msg) from error

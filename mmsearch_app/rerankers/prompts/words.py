@@ -8,7 +8,7 @@ from mmsearch_app.rerankers.prompts.scene import Scene
 from mmsearch_app.rerankers.replies.parsing import clean
 from mmsearch_app.rerankers.replies.schemas import HIGHEST
 
-VERSION = "1"
+VERSION = "2"
 WORDS = 200
 """Characters of a title, or of a visitor's words, that are put into a prompt."""
 
