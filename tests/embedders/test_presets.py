@@ -150,9 +150,8 @@ def test_every_preset_names_a_commit_if_one_is_known() -> None:
     from mmsearch_app.embedders.runtime import HubEmbedder
 
     for name, preset in PRESETS.items():
-        embedder = import_string(preset.backend)(
-            **({"path": "x"} if preset.needs else {}) | preset.options
-        )
+        given = {"path": "x"} if preset.needs else {}
+        embedder = import_string(preset.backend)(**given, **preset.options)
         if isinstance(embedder, HubEmbedder):
             pinned = re.fullmatch(r"[0-9a-f]{40}", embedder.release.revision) is not None
             assert pinned == (name not in UNKNOWN), name

@@ -91,6 +91,17 @@ def test_a_models_control_tokens_do_not_reach_its_tokenizer(load: Callable[..., 
         assert ids[0].count(token) == ids[1].count(token)
 
 
+def test_a_reply_in_this_process_has_no_thoughts_and_no_control_tokens(
+    load: Callable[..., Any],
+) -> None:
+    model = load("idefics3")
+    model.warm_up()
+    written = "<think>A?</think>A blue bag.<end_of_utterance><|end|>"
+    ids = model._model.tokenizer(written, add_special_tokens=False)["input_ids"]
+
+    assert model._model._decode(ids, exactly=False) == "A blue bag."
+
+
 def test_long_words_are_capped() -> None:
     assert len(words.quote_words("red " * 10_000)) < 250
 
