@@ -55,6 +55,11 @@ class Gadgets(ImageSource):
         "story": "story",
     }
 
+    depends_on: ClassVar = {
+        "shapes.Topic": ["gadgets", "children.gadgets", "children.children.gadgets"],
+        "taggit.Tag": "gadget",
+    }
+
     def visible_to(self, queryset: Any, user: Any, request: Any = None) -> Any:
         return queryset.filter(public=True)
 

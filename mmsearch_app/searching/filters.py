@@ -39,6 +39,7 @@ _KINDS = {
     "text": gettext_lazy("a text"),
 }
 _SEVERAL = (Sequence, set, frozenset, QuerySet)
+_SINGLE = (str, bytes, bytearray, memoryview)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,8 @@ def narrow(
 ) -> list[Model]:
     """Return the rows, fetched with these filters, that pass all of them."""
     reader = FilterReader(source)
+    if not all(source.name in wanted.by_source for wanted in filters):
+        return []
     return [row for row in rows if all(wanted.accepts(reader, row) for wanted in filters)]
 
 
@@ -129,7 +132,7 @@ def parse(filters: Mapping[str, Any]) -> list[FilterValue]:
     for key, value in filters.items():
         if not _is_unset(value):
             name, operator = _split(key)
-            several = isinstance(value, _SEVERAL) and not isinstance(value, str)
+            several = isinstance(value, _SEVERAL) and not isinstance(value, _SINGLE)
             by_name[name].append((key, operator, tuple(value if several else [value])))
     return [_parse_one(name, wanted) for name, wanted in by_name.items()]
 

@@ -125,8 +125,15 @@ class FilterSpec:
     ancestors: str = ""
     nodes: tuple[tuple[str, str], ...] = ()
     """If objects have ancestors: the paths to them, each with the path from them to the value."""
+    plain: bool = False
+    """Whether a column, which is part of a row's signature, says all about its values."""
     fault: str = ""
     """Why this cannot be a filter; it is then compared as text."""
+
+    def __str__(self) -> str:
+        """Return the declaration; the same text means the same values of a row in the index."""
+        dotted = ",".join(path.dotted for path in self.paths)
+        return f"{self.name}={dotted}:{self.type}:{self.ancestors}"
 
     @property
     def kind(self) -> Kind:
@@ -156,6 +163,7 @@ def resolve_filter(
         using=declared.using,
         ancestors=link,
         nodes=tuple((to_node, from_node) for _, to_node, from_node in nodes),
+        plain=declared == Filter(*declared.paths[:1]) and not isinstance(kind, InstantType),
         fault=fault,
     )
 

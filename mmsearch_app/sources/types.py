@@ -63,6 +63,9 @@ class ValueType(ABC):
 
     kind: ClassVar[Kind] = "text"
 
+    def __str__(self) -> str:
+        return type(self).__name__
+
     @property
     def ordered(self) -> bool:
         """Whether values can be compared with gt, gte, lt and lte."""
@@ -146,6 +149,9 @@ class RelationType(ValueType):
     kind = "relation"
     model: type[Model]
     key: ValueType
+
+    def __str__(self) -> str:
+        return f"{self.model._meta.label} by {self.key}"
 
     def read(self, value: Any) -> Any:
         return self.key.read(self._key_of(value))
@@ -260,6 +266,9 @@ class DateType(_Steps):
 
     kind = "date"
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__} in {settings.TIME_ZONE}"
+
     def read(self, value: Any) -> int:
         return _day_of(_moment(value)).toordinal() - _EPOCH.toordinal()
 
@@ -279,6 +288,9 @@ class InstantType(_Steps):
 
     kind = "date"
     scale = 1_000_000
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} in {settings.TIME_ZONE}"
 
     def read(self, value: Any) -> int:
         moment = _moment(value)

@@ -16,10 +16,13 @@ def signature(source: ImageSource) -> Expression:
     """Return the MD5 of the columns that the source's paths lead to, as the database computes it.
 
     Paths through properties or to many rows are left out: their changes need a signal or `mark`.
+    Filters that say more than one path are part of it, so that every row counts as changed after
+    such a filter was added or got another type.
     """
     lookups = {path.lookup for path in source.paths.values() if path.lookup and not path.many}
     text = TextField()
-    parts: list[Any] = [Value(source.name, output_field=text)]
+    declared = [str(spec) for spec in source.filter_specs.values() if not spec.plain]
+    parts: list[Any] = [Value("\x1f".join([source.name, *declared]), output_field=text)]
     for lookup in sorted(lookups):
         parts += [Value("\x1f", output_field=text)]
         parts += [Coalesce(Cast(lookup, text), Value("", output_field=text))]

@@ -135,11 +135,19 @@ def _known(spec: FilterSpec, visitor: Visitor) -> dict[str, str]:
     found: dict[str, str] = {}
     for source in registry:
         if own := source.filter_specs.get(spec.name):
-            rows = visible_rows(source, user=visitor.user, request=visitor.request)
+            rows = _open(visible_rows(source, user=visitor.user, request=visitor.request))
             for value, label in _occurring(source, own, rows):
                 if len(found) < MAX_CHOICES and _can_be_asked(spec, value):
                     found.setdefault(value, label)
     return found
+
+
+def _open(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return the same rows as a queryset that can be filtered and ordered in any way."""
+    query = rows.query
+    if query.is_sliced or query.combinator or query.distinct_fields:
+        return rows.model._base_manager.filter(pk__in=rows.values("pk"))
+    return rows
 
 
 def _can_be_asked(spec: FilterSpec, value: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from django.db.models import TextField, Value
 from django.db.models.functions import MD5, Cast, Coalesce, Concat
 
-from mmsearch_app import ImageSource, search
+from mmsearch_app import Filter, ImageSource, search
 from mmsearch_app.backends import get_embedder
 from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Entry
@@ -111,4 +111,29 @@ def test_a_row_whose_signature_alone_is_another_is_not_embedded_again(use: Any) 
         assert reconcile() == Drift(changed=1)
         work()
         assert embedder.documents == before
+        assert reconcile() == Drift()
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"shade": Filter("shade", type=str)},
+        {"copies": "copies", "shade": Filter("shade", type=str)},
+        {"copies": Filter("copies", type=str)},
+        {"copies": ["copies", "price"]},
+    ],
+)
+def test_a_filter_that_is_added_or_changed_marks_every_row(later: Any) -> None:
+    def source(filters: Any) -> ImageSource:
+        attributes = {"name": "p", "image": "picture", "filters": filters}
+        return type("P", (ImageSource,), attributes)(Poster)  # type: ignore[no-any-return]
+
+    Poster.objects.create(name="red sea", picture=picture_file())
+    with registered(source({"copies": "copies"})):
+        reconcile()
+        work()
+        assert reconcile() == Drift()
+    with registered(source(later)):
+        assert reconcile() == Drift(changed=1)
+        work()
         assert reconcile() == Drift()
