@@ -146,7 +146,8 @@ def _open(rows: QuerySet[Any]) -> QuerySet[Any]:
     """Return the same rows as a queryset that can be filtered and ordered in any way."""
     query = rows.query
     if query.is_sliced or query.combinator or query.distinct_fields:
-        return rows.model._base_manager.filter(pk__in=rows.values("pk"))
+        opened: QuerySet[Any] = rows.model._base_manager.filter(pk__in=rows.values("pk"))
+        return opened
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
 from typing import Any, TypeAlias
 
@@ -183,6 +184,23 @@ class TestConditions:
         )
         assert found(index, generation, where("serial", "in", 2**53 + 1)) == {"b"}
         assert found(index, generation, where("serial", "in", 2**90)) == set()
+
+    def test_a_moment_is_found_by_number_and_by_day(
+        self, index: Index, generation: Generation
+    ) -> None:
+        records = [
+            record("noon", made=[1_795_863_600.000001, "2026-11-28"]),
+            record("next", made=[1_795_906_800.0, "2026-11-29"]),
+        ]
+        index.upsert(records, generation=generation.name)
+
+        def ids(operator: Any, value: Any) -> set[str]:
+            return found(index, generation, where("made", operator, value))
+
+        assert ids("in", "2026-11-28") == ids("in", 1_795_863_600.000001) == {"noon"}
+        assert ids("gte", 1_795_906_800.0) == {"next"}
+        assert ids("lte", 1_795_906_799.999999) == {"noon"}
+        assert ids("lte", sys.float_info.max) == ids("gte", -sys.float_info.max) == {"noon", "next"}
 
     def test_any_text_is_taken_literally(self, index: Index, generation: Generation) -> None:
         stored = [record(f"r{n}", word=text) for n, text in enumerate(NASTY)]

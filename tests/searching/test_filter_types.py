@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -327,3 +328,25 @@ def test_only_the_filters_that_are_asked_are_fetched(invent: Invent) -> None:
     said = " ".join(query["sql"] for query in plain.captured_queries)
     assert not any(table in said for table in tables)
     assert len(asked) == len(plain) + 1
+
+
+def test_a_milvus_file_finds_the_same(
+    client: Client, invent: Invent, use: Any, tmp_path: Any
+) -> None:
+    options = {"uri": tmp_path / "index.db"}
+    use(INDEX={"BACKEND": "mmsearch_app.indexes.milvus.MilvusIndex", "OPTIONS": options})
+    home, kitchen = tree("home", "kitchen")
+    made = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    invent("red gadget", price=20, stock=2, sizes=["S", 42], topics=[kitchen], made=made)
+    invent("blue gadget", price=Decimal("20.01"), stock=2**60 + 1, tags=["new"], sold=True)
+    assert found_everywhere(client, price__lt="20.004") == {"red"}
+    assert found_everywhere(client, price__gt="20.00000000000000000001") == {"blue"}
+    assert found_everywhere(client, stock__gt=2**60) == {"blue"}
+    assert found_everywhere(client, stock__lt="2.5") == {"red"}
+    assert found_everywhere(client, size=["S", "x"]) == {"red"}
+    assert found_everywhere(client, topic=home.pk) == {"red"}
+    assert found_everywhere(client, **{"tag-name": "new"}) == {"blue"}
+    assert found_everywhere(client, made="2026-11-28") == {"red"}
+    assert found_everywhere(client, made__lte="2026-11-28", size=42) == {"red"}
+    assert found_everywhere(client, sold="1") == {"blue"}
+    assert found_everywhere(client, on_sale="0") == {"red", "blue"}
