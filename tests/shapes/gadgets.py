@@ -52,7 +52,7 @@ class Note(models.Model):
     """Points to any row."""
 
     objects: ClassVar[models.Manager[Note]] = models.Manager()
-    kind = models.ForeignKey(ContentType, on_delete=models.CASCADE)
+    kind = models.ForeignKey(ContentType, models.CASCADE, db_constraint=False)
     key = models.CharField(max_length=40)
     about = GenericForeignKey("kind", "key")
     stars = models.IntegerField()
