@@ -17,7 +17,13 @@ from tests.shapes.models import Poster
 
 def faults(declared: Any, model: type[models.Model] = Gadget, **more: Any) -> list[str]:
     """The messages about a source with one filter."""
-    attributes = {"name": "checked", "image": "picture", "filters": {"it": declared}, **more}
+    attributes = {
+        "name": "checked",
+        "image": "picture",
+        "filters": {"it": declared},
+        "get_url": lambda self, product: "/",
+        **more,
+    }
     source = type("Checked", (ImageSource,), attributes)(model)
     with registered(source):
         found = [one for one in checks.check_sources(None) if "checked" in one.msg]
