@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, get_args
 
 from django.db.models import Model, QuerySet
@@ -20,11 +20,10 @@ from mmsearch_app.sources import (
     ImageSource,
     Span,
     ValueType,
+    read_safely,
     registry,
     specs,
 )
-
-log = logging.getLogger(__name__)
 
 MAX_VALUES = 100
 """Filter values that one query by page or API may contain."""
@@ -105,11 +104,8 @@ class FilterValue:
         comparisons = self.by_source.get(reader.source.name)
         if comparisons is None:
             return False
-        try:
-            values = reader.values(row, self.name)
-        except Exception:
-            log.exception("The filter %r of %r cannot be read", self.name, row)
-            return False
+        read = partial(reader.values, row, self.name)
+        values: list[Any] = read_safely(reader.source, f"filter {self.name!r}", read, [])
         bounds = [one for one in comparisons if one.operator != "in"]
         return any(all(one.accepts(value) for one in bounds) for value in values) and all(
             any(map(one.accepts, values)) for one in comparisons if one.operator == "in"

@@ -19,7 +19,8 @@ from mmsearch_app.sources.display import (
     url_of,
     visible_rows,
 )
-from mmsearch_app.sources.filters import TYPES, Filter, FilterReader, FilterSpec, Trees, as_filter
+from mmsearch_app.sources.fields import TYPES
+from mmsearch_app.sources.filters import Filter, FilterReader, FilterSpec, Trees
 from mmsearch_app.sources.paths import Path
 from mmsearch_app.sources.querysets import fault_of, from_primary, is_kind_of
 from mmsearch_app.sources.registry import register, registry, specs

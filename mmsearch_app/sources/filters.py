@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import builtins
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
-from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -18,43 +14,16 @@ from django.db.models import Model
 from django.utils import translation
 
 from mmsearch_app.sources import paths
+from mmsearch_app.sources.fields import element_of, type_declared, type_of_field, why_impossible
+from mmsearch_app.sources.moments import InstantType
 from mmsearch_app.sources.paths import Path
-from mmsearch_app.sources.types import (
-    UNFIT,
-    BoolType,
-    DateType,
-    DecimalType,
-    EnumType,
-    FloatType,
-    InstantType,
-    IntType,
-    Kind,
-    RelationType,
-    TextType,
-    UUIDType,
-    ValueType,
-)
+from mmsearch_app.sources.types import UNFIT, DecimalType, Kind, TextType, ValueType
 
 if TYPE_CHECKING:
     from mmsearch_app.indexes import Scalar
     from mmsearch_app.sources.base import ImageSource
 
 log = logging.getLogger(__name__)
-
-_DECLARED: Mapping[type, ValueType] = {
-    bool: BoolType(),
-    int: IntType(),
-    float: FloatType(),
-    Decimal: DecimalType(),
-    str: TextType(),
-    date: DateType(),
-    datetime: InstantType(),
-    UUID: UUIDType(),
-}
-TYPES = "bool, int, float, Decimal, str, date, datetime, UUID, an Enum or a model"
-"""What `Filter(…, type=…)` takes, for a message."""
-_ONE_WAY_TO_WRITE = (models.TimeField, models.DurationField, models.GenericIPAddressField)
-_TEXTS = (models.CharField, models.TextField, models.FileField, models.FilePathField)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -170,17 +139,17 @@ def resolve_filter(
 
 def _is_many(path: Path) -> bool:
     field = path.field
-    return path.many or isinstance(field, models.JSONField) or _element_of(field) is not None
+    return path.many or isinstance(field, models.JSONField) or element_of(field) is not None
 
 
 def _type_of(declared: Filter, found: Sequence[Path]) -> ValueType:
     """Return the type of the values. Raises TypeError, which says what is wrong."""
     for path in found:
-        if fault := _impossible(path.field):
+        if fault := why_impossible(path.field):
             msg = f"the path {path.dotted!r} leads to {fault}"
             raise TypeError(msg)
     if declared.type is not None:
-        return _declared_type(declared.type)
+        return type_declared(declared.type)
     types = []
     for path in found:
         kind = None if path.field is None else type_of_field(path.field)
@@ -191,18 +160,6 @@ def _type_of(declared: Filter, found: Sequence[Path]) -> ValueType:
     return _common(types)
 
 
-def _declared_type(given: Any) -> ValueType:
-    if isinstance(given, type):
-        if given in _DECLARED:
-            return _DECLARED[given]
-        if issubclass(given, Enum):
-            return EnumType(enum=given)
-        if issubclass(given, Model):
-            return RelationType(model=given, key=_key_type(given))
-    msg = f"type = {given!r} is not one of {TYPES}"
-    raise TypeError(msg)
-
-
 def _common(types: Sequence[ValueType]) -> ValueType:
     """Return the type of all paths' values. Raises TypeError if there is none."""
     if types and all(other == types[0] for other in types):
@@ -211,63 +168,6 @@ def _common(types: Sequence[ValueType]) -> ValueType:
         return DecimalType()
     msg = "its paths lead to values of different types" if types else "it has no path"
     raise TypeError(msg)
-
-
-def _impossible(field: Any) -> str:
-    """Return what the values of a field are if no type makes a filter of them, else ""."""
-    if isinstance(field, models.BinaryField):
-        return "bytes"
-    if isinstance(field, models.CompositePrimaryKey):
-        return "a key of several columns"
-    if hasattr(field, "range_type"):
-        return "ranges; name a property that returns one end"
-    if isinstance(field, models.JSONField) and field.default is dict:
-        return "dicts; name a key, such as 'attributes.colour'"
-    if any(base.__name__ == "HStoreField" for base in type(field).__mro__):
-        return "dicts; name a key, such as 'attributes.colour'"
-    return ""
-
-
-def type_of_field(field: Any) -> ValueType | None:
-    """Return the type of a model field's values, or None if nothing is known of them."""
-    if (element := _element_of(field)) is not None:
-        return type_of_field(element)
-    if isinstance(field, models.GeneratedField):
-        return type_of_field(field.output_field)
-    if field.is_relation:
-        model = field.related_model
-        return RelationType(model=model, key=_key_type(model))
-    if isinstance(field, models.DecimalField):
-        return DecimalType(digits=field.max_digits, places=field.decimal_places or 0)
-    if isinstance(field, _ONE_WAY_TO_WRITE):
-        return TextType(convert=field.to_python)
-    return next((kind for base, kind in _of_fields() if isinstance(field, base)), None)
-
-
-def _of_fields() -> Iterator[tuple[Any, ValueType]]:
-    yield models.BooleanField, BoolType()
-    yield models.DateTimeField, InstantType()
-    yield models.DateField, DateType()
-    yield models.IntegerField, IntType()
-    yield models.FloatField, FloatType()
-    yield models.UUIDField, UUIDType()
-    yield (*_TEXTS, models.JSONField), TextType()
-
-
-def _element_of(field: Any) -> Any:
-    """Return the field of an array's elements, or None if the field is no array."""
-    return None if hasattr(field, "range_type") else getattr(field, "base_field", None)
-
-
-def _key_type(model: type[Model]) -> ValueType:
-    field: Any = model._meta.pk
-    while field.is_relation:
-        field = field.target_field
-    kind = type_of_field(field)
-    if kind is None:
-        msg = f"the primary key of {model._meta.label} can be no filter"
-        raise TypeError(msg)
-    return kind
 
 
 def _tree_fault(name: str, spec_paths: Iterable[tuple[Any, str]]) -> str:
@@ -306,30 +206,37 @@ class Trees:
         self._tables: dict[Any, dict[Any, Model]] = {}
         self._found: dict[Any, list[Any]] = {}
 
-    def with_ancestors(self, node: Model, link: str) -> list[Any]:
-        """Return an object and all above it. `link` is a foreign key to the parent, or a method."""
+    def with_ancestors(self, node: Model, link: str, *, path: str = "") -> list[Any]:
+        """Return an object and all above it. `link` is a foreign key to the parent, or a method.
+
+        `path` says what will be read of them, beside their keys.
+        """
         key = (type(node), link, node.pk)
         if key not in self._found:
             field = paths.find(type(node), link)
             is_key = isinstance(field, models.ForeignKey)
-            above = self._climb(node, field) if is_key else paths.read(node, link)
+            above = self._climb(node, field, path) if is_key else paths.read(node, link)
             self._found[key] = [node, *(other for other in above if other != node)]
         return self._found[key]
 
-    def _climb(self, node: Model, field: Any) -> Iterator[Model]:
-        table, seen = self._table(field), {node.pk}
+    def _climb(self, node: Model, field: Any, path: str) -> Iterator[Model]:
+        table, seen = self._table(field, path), {node.pk}
         parent = table.get(getattr(node, field.attname))
         while parent is not None and parent.pk not in seen:
             seen.add(parent.pk)
             yield parent
             parent = table.get(getattr(parent, field.attname))
 
-    def _table(self, field: Any) -> dict[Any, Model]:
-        if field not in self._tables:
-            rows = field.related_model._base_manager.all()
-            target = field.target_field.attname
-            self._tables[field] = {getattr(row, target): row for row in rows}
-        return self._tables[field]
+    def _table(self, field: Any, path: str) -> dict[Any, Model]:
+        model, target = field.related_model, field.target_field.attname
+        read = paths.find(model, path) if path else None
+        names = {"pk", field.name, target, *([read.name] if read is not None else [])}
+        if (field, *names) not in self._tables:
+            rows = model._base_manager.all()
+            if not path or (read is not None and read.concrete and not read.is_relation):
+                rows = rows.only(*names)
+            self._tables[field, *names] = {getattr(row, target): row for row in rows}
+        return self._tables[field, *names]
 
 
 def read_filter(row: Model, spec: FilterSpec, trees: Trees) -> Iterator[Any]:
@@ -341,7 +248,7 @@ def read_filter(row: Model, spec: FilterSpec, trees: Trees) -> Iterator[Any]:
             yield from paths.read(row, path.dotted)
     for to_node, from_node in spec.nodes:
         for node in paths.read(row, to_node):
-            for each in trees.with_ancestors(node, spec.ancestors):
+            for each in trees.with_ancestors(node, spec.ancestors, path=from_node):
                 yield from paths.read(each, from_node) if from_node else (each,)
 
 

@@ -117,7 +117,7 @@ def specs() -> dict[str, FilterSpec]:
     """Return every filter of all sources by name; the first source that has it describes it."""
     found: dict[str, FilterSpec] = {}
     for source in registry:
-        found = source.filter_specs | found
+        found |= {name: spec for name, spec in source.filter_specs.items() if name not in found}
     return found
 
 

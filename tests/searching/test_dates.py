@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from mmsearch_app import Filter, ImageSource, search
-from mmsearch_app.sources.types import DateType, InstantType, ValueType
+from mmsearch_app.sources.moments import DateType, InstantType
+from mmsearch_app.sources.types import ValueType
 from mmsearch_app.testing import registered
 from tests.shapes.models import Poster
 from tests.shop import picture_file, work

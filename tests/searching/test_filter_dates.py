@@ -14,7 +14,7 @@ from django.utils import timezone as django_timezone
 
 from mmsearch_app import search
 from mmsearch_app.searching.query import InvalidQuery
-from mmsearch_app.sources.types import InstantType
+from mmsearch_app.sources.moments import InstantType
 from tests.gadgets import Invent, found, found_everywhere
 
 pytestmark = pytest.mark.django_db
