@@ -81,6 +81,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     sqlite = django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
     lacking = [name for name in UNINSTALLED if importlib.util.find_spec(name) is None]
     absent = {"row_locks" if sqlite else "sqlite", *lacking}
+    if not django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
+        absent.add("arrays")
     left_out = [item for item in items if any(map(item.get_closest_marker, absent))]
     if config.getoption("only_database"):
         left_out += [item for item in items if not _uses_database(item)]

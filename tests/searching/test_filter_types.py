@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db import connection
@@ -16,9 +16,11 @@ from django.utils import translation
 from django.utils.translation import gettext, gettext_lazy
 from taggit.models import Tag
 
-from mmsearch_app import search
+from mmsearch_app import ImageSource, mark, search
 from mmsearch_app.models import Entry
 from mmsearch_app.searching.query import InvalidQuery
+from mmsearch_app.sources import FilterReader
+from mmsearch_app.testing import registered
 from tests.gadgets import Invent, choices, found, found_everywhere, tree
 from tests.shapes.gadgets import Gadget, Maker, Mood, Note, Topic
 from tests.shapes.models import Poster
@@ -355,3 +357,40 @@ def test_a_milvus_file_finds_the_same(
     assert found_everywhere(client, made__lte="2026-11-28", size=42) == {"red"}
     assert found_everywhere(client, sold="1") == {"blue"}
     assert found_everywhere(client, on_sale="0") == {"red", "blue"}
+
+
+@pytest.mark.parametrize("name", ["topic", "size", "tag-name"])
+def test_a_filter_costs_few_queries_whatever_the_number_of_rows(invent: Invent, name: str) -> None:
+    topics = tree("home", "kitchen", "pans", "lids")
+    for number in range(6):
+        invent(f"red{number} gadget", topics=topics[number % 3 + 1 :], sizes=["S"], tags=["S"])
+    work()
+    wanted = {name: topics[0].pk if name == "topic" else "S"}
+    with CaptureQueriesContext(connection) as plain:
+        search("gadget")
+    with CaptureQueriesContext(connection) as asked:
+        assert len(search("gadget", filters=wanted).hits) == 6
+    assert len(asked) - len(plain) == {"topic": 2, "size": 0, "tag-name": 1}[name]
+
+
+def test_values_through_several_relations_are_fetched_together(invent: Invent) -> None:
+    class Makers(ImageSource):
+        name = "makers"
+        image = "picture"
+        filters: ClassVar = {"via": "children.maker.code"}
+
+    for number in range(5):
+        parent = invent(f"red{number} gadget")
+        maker = Maker.objects.create(code=f"m{number}")
+        Gadget.objects.create(name="part", group=parent, maker=maker)
+    with registered(Makers(Gadget)) as source:
+        mark(Gadget.objects.all())
+        work()
+        with CaptureQueriesContext(connection) as queries:
+            rows = list(source.fetch(filters=["via"]))
+            assert [list(source.get_filters(row)["via"]) for row in rows[:1]] == [["m0"]]
+            assert len(rows) == 10
+            reader = FilterReader(source)
+            assert sum(len(reader.values(row, "via")) for row in rows) == 5
+        assert len(queries) == 3
+        assert found(via="m3") == {"red3"}
