@@ -13,7 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
     path("category/<slug:slug>/", views.category, name="category"),
     path("product/<slug:slug>/", views.product, name="product"),
-    path("search/", include("mmsearch_app.urls")),
+    path("find/", include("mmsearch_app.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("robots.txt", views.robots, name="robots"),

@@ -186,7 +186,7 @@ def check_urls(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckM
         Warning(
             f"{address} is the address of {what}, but {found} answers there.",
             hint="Include it under a path that no other pattern matches, or before that pattern: "
-            'path("find-similar/", include("mmsearch_app.urls")).',
+            'path("find/", include("mmsearch_app.urls")).',
             id="mmsearch_app.W023",
         )
         for name, what in _ROUTES.items()

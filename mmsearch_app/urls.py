@@ -1,4 +1,4 @@
-"""The storefront: `path("search/", include("mmsearch_app.urls"))`."""
+"""The storefront: `path("find/", include("mmsearch_app.urls"))`."""
 
 from __future__ import annotations
 

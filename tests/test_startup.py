@@ -86,7 +86,7 @@ call_command("mmsearch_reindex", verbosity=0)
 from mmsearch_app import search
 print([hit.title for hit in search("red mug").hits])
 from django.test import Client
-print(Client(HTTP_HOST="localhost").get("/search/?text=mug").status_code)
+print(Client(HTTP_HOST="localhost").get("/find/?text=mug").status_code)
 assert not any(name.startswith("rest_framework.") for name in sys.modules)
 """
     assert "['red mug']\n200\n" in run(code, tmp_path)

@@ -97,7 +97,7 @@ def test_the_worker_says_when_it_tries_again(posters: Any) -> None:
 
 def test_the_page_and_its_filters_work(posters: Any, client: Client) -> None:
     for question in ({"text": "sea"}, {"text": "sea", "released__gte": "2026-03-01"}):
-        assert client.get("/search/", question).status_code == 200
+        assert client.get("/find/", question).status_code == 200
 
 
 def test_the_oldest_waiting_image_is_reported(posters: Any) -> None:

@@ -128,7 +128,7 @@ def test_a_lost_picture_is_drawn_again(few: Path) -> None:
 def test_the_inspiration_can_be_asked_with(client: Client, few: Path) -> None:
     index_everything()
     leopard = Product.objects.get(price=None)
-    asked = client.get("/search/", {"like": str(leopard.pk), "text": "a phone case with this"})
+    asked = client.get("/find/", {"like": str(leopard.pk), "text": "a phone case with this"})
     assert asked.status_code == 200
     assert len(asked.context["answer"].hits) == 2
     assert leopard not in [hit.product for hit in asked.context["answer"].hits]
@@ -153,8 +153,8 @@ def test_the_demo_prepares_everything_and_names_its_searches(client: Client, set
     for _ in range(2):
         out = StringIO()
         call_command("demo", serve=False, limit=2, jobs=1, port=8123, stdout=out)
-        links = re.findall(r"http://127\.0\.0\.1:8123(/search/\S+)", out.getvalue())
-        assert links[0] == "/search/?text=red+mug"
+        links = re.findall(r"http://127\.0\.0\.1:8123(/find/\S+)", out.getvalue())
+        assert links[0] == "/find/?text=red+mug"
         assert "text=a+phone+case+with+this" in links[-1]
         for link in links:
             assert client.get(link).context["answer"].hits

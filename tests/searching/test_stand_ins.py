@@ -110,7 +110,7 @@ def test_a_ticket_restores_the_stand_in(variant: Product, shop: Catalogue) -> No
 def test_the_page_shows_the_picture_of_the_stand_in(
     client: Client, variant: Product, shop: Catalogue
 ) -> None:
-    page = client.get("/search/", {"like": str(variant.pk), "text": "in blue"})
+    page = client.get("/find/", {"like": str(variant.pk), "text": "in blue"})
     assert page.context["reference"].title == "large red mug"
     assert page.context["reference"].url == variant.get_absolute_url()
     assert page.context["reference"].image_url == shop["red mug"].images.get().original.url

@@ -10,7 +10,7 @@ from example_shop.models import Product
 
 from .conftest import draw
 
-SEARCH = "/search/"
+SEARCH = "/find/"
 Shop = dict[str, Product]
 
 

@@ -68,7 +68,7 @@ def test_an_image_is_chosen_with_the_keyboard_alone(
 ) -> None:
     file = tmp_path / "mine.png"
     file.write_bytes(draw("blue"))
-    page = site("/search/")
+    page = site("/find/")
     page.get_by_label("What are you looking for?").focus()
     page.keyboard.press("Shift+Tab")
     expect(page.locator("input[name=image]")).to_be_focused()
@@ -112,7 +112,7 @@ def test_words_alone_go_straight_to_a_link(site: Callable[[str], Page], live_ser
     page = site("/")
     page.get_by_label("What are you looking for?").fill("red mug")
     page.get_by_role("button", name="Search").click()
-    page.wait_for_url(f"{live_server.url}/search/?text=red+mug")
+    page.wait_for_url(f"{live_server.url}/find/?text=red+mug")
     expect(first_title(page)).to_have_text("red mug")
 
 
@@ -148,7 +148,7 @@ def test_a_suggestion_is_one_click(site: Callable[[str], Page], shelf: dict[str,
 
 
 def test_filters_open_and_close_with_the_keyboard(site: Callable[[str], Page]) -> None:
-    page = site("/search/?text=red")
+    page = site("/find/?text=red")
     summary = page.locator("summary", has_text="Category")
     summary.focus()
     page.keyboard.press("Enter")
@@ -182,13 +182,13 @@ def test_it_works_without_javascript(
 
 def test_the_box_can_be_used_again_after_a_stopped_request(site: Callable[[str], Page]) -> None:
     page = site("/")
-    page.route("**/search/**", lambda route: route.fulfill(status=204))  # as when it is stopped
+    page.route("**/find/**", lambda route: route.fulfill(status=204))  # as when it is stopped
     page.get_by_label("What are you looking for?").fill("red mug")
     page.get_by_role("button", name="Search").click()
     form = page.locator("[data-mmsearch-box]")
     expect(form).to_have_attribute("aria-busy", "true")
     expect(form).not_to_have_attribute("aria-busy", "true")
-    page.unroute("**/search/**")
+    page.unroute("**/find/**")
     page.get_by_role("button", name="Search").click()
     expect(first_title(page)).to_have_text("red mug")
 

@@ -40,13 +40,13 @@ def axe(request: pytest.FixtureRequest) -> str:
     return source.read_text()
 
 
-PAGES = ("/", "/category/mugs/", "product", "/search/", "/search/?text=red+mug", "like")
+PAGES = ("/", "/category/mugs/", "product", "/find/", "/find/?text=red+mug", "like")
 
 
 @pytest.fixture(params=PAGES)
 def address(request: pytest.FixtureRequest, shelf: dict[str, Product]) -> str:
     mug = shelf["red mug"]
-    named = {"product": mug.get_absolute_url(), "like": f"/search/?like={mug.pk}&text=in+red"}
+    named = {"product": mug.get_absolute_url(), "like": f"/find/?like={mug.pk}&text=in+red"}
     return str(named.get(request.param, request.param))
 
 

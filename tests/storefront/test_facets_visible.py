@@ -65,10 +65,10 @@ def test_the_hidden_product_gives_no_suggestion(client: Client) -> None:
     with registered(ForMembers(Gadget)):
         secret = invent_secret()
         work()
-        answer = client.get("/search/", {"like": f"shapes.gadget:{secret.pk}", "text": "x"})
+        answer = client.get("/find/", {"like": f"shapes.gadget:{secret.pk}", "text": "x"})
         assert "price__lt=7" not in answer.text
         client.force_login(User.objects.create(username="member"))
-        answer = client.get("/search/", {"like": f"shapes.gadget:{secret.pk}", "text": "x"})
+        answer = client.get("/find/", {"like": f"shapes.gadget:{secret.pk}", "text": "x"})
         assert "price__lt=7.00" in answer.text
 
 

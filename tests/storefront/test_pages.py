@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 Shop = dict[str, Product]
 
 
-@pytest.mark.parametrize("path", ["/", "/category/mugs/", "/search/", "/admin/login/"])
+@pytest.mark.parametrize("path", ["/", "/category/mugs/", "/find/", "/admin/login/"])
 def test_pages_answer_with_a_strict_policy(client: Client, shop: Shop, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 200
@@ -35,7 +35,7 @@ def test_robots_are_asked_not_to_search(client: Client) -> None:
     response = client.get("/robots.txt")
     assert response.headers["Content-Type"] == "text/plain"
     robots.parse(response.text.splitlines())
-    assert not robots.can_fetch("Anybot", "/search/?text=red+mug")
+    assert not robots.can_fetch("Anybot", "/find/?text=red+mug")
     assert not robots.can_fetch("Anybot", "/api/mmsearch/v1/search/")
     assert robots.can_fetch("Anybot", "/product/red-mug/")
 

@@ -38,7 +38,7 @@ def request_() -> Any:
 
 def test_the_box_takes_an_image_and_words(request_: Any) -> None:
     html = render("{% mmsearch_box %}", request=request_)
-    assert 'method="post" enctype="multipart/form-data" action="/search/"' in html
+    assert 'method="post" enctype="multipart/form-data" action="/find/"' in html
     assert re.search(r'name="csrfmiddlewaretoken" value="\w+"', html)
     assert 'type="file" name="image"' in html
     assert 'type="text" name="text"' in html
@@ -53,9 +53,9 @@ def test_the_box_needs_no_context_processor_except_csrf(request_: Any) -> None:
 
 def test_the_box_without_a_request_takes_words_and_links_to_the_upload() -> None:
     html = render("{% mmsearch_box %}")
-    assert 'method="get" action="/search/"' in html
+    assert 'method="get" action="/find/"' in html
     assert 'type="file"' not in html
-    assert '<a href="/search/">Search with a picture</a>' in html
+    assert '<a href="/find/">Search with a picture</a>' in html
 
 
 def test_the_hint_of_the_box_can_be_changed_and_is_escaped(request_: Any) -> None:
@@ -66,9 +66,9 @@ def test_the_hint_of_the_box_can_be_changed_and_is_escaped(request_: Any) -> Non
 def test_more_like_this_is_a_link_that_can_be_shared(shop: Shop) -> None:
     product = shop["red mug"]
     html = render("{% mmsearch_like product %}", product=product)
-    assert 'method="get" action="/search/"' in html
+    assert 'method="get" action="/find/"' in html
     assert f'<input type="hidden" name="like" value="{product.pk}">' in html
-    assert f'href="/search/?like={product.pk}&amp;text=in+black"' in html
+    assert f'href="/find/?like={product.pk}&amp;text=in+black"' in html
 
 
 def test_more_like_this_makes_one_query(shop: Shop, django_assert_num_queries: Any) -> None:
@@ -90,13 +90,13 @@ def test_keys_are_not_localised(settings: Any) -> None:
     add_picture(product)
     html = render("{% mmsearch_like product %}{{ product|mmsearch_like_url }}", product=product)
     assert 'value="1234567"' in html
-    assert html.endswith("/search/?like=1234567")
+    assert html.endswith("/find/?like=1234567")
 
 
 def test_a_second_model_of_products_is_named_in_the_link() -> None:
     garment = Garment(code="G-7", name="cape")
     html = render("{{ product|mmsearch_like_url }}", product=garment)
-    assert html == "/search/?like=shapes.garment%3AG-7"
+    assert html == "/find/?like=shapes.garment%3AG-7"
 
 
 def test_style_and_script_are_included_once_for_many_tags(shop: Shop, request_: Any) -> None:
@@ -139,7 +139,7 @@ def test_the_style_sheet_affects_nothing_outside_the_app() -> None:
 
 
 def test_a_shop_can_override_the_card_template(client: Any, shop: Shop) -> None:
-    html = client.get("/search/", {"text": "red mug"}).text
+    html = client.get("/find/", {"text": "red mug"}).text
     assert "£10.00" in html
 
 

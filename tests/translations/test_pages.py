@@ -17,7 +17,7 @@ from tests.translations.conftest import Speak
 from tests.translations.leftovers import LOCALE, find_leftovers, read_page
 from tools import messages
 
-SEARCH = "/search/"
+SEARCH = "/find/"
 Ask = Callable[[Client, dict[str, Any]], Any]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 Site = Callable[..., Any]
-ASKED = "/search/?text=red+mug"
+ASKED = "/find/?text=red+mug"
 
 
 def expect(locator: Any) -> Any:
@@ -174,7 +174,7 @@ def test_a_busy_shop_is_asked_again_after_retry_after(
         else:
             route.continue_()
 
-    page.route("**/search/?*rerank=*", answer)
+    page.route("**/find/?*rerank=*", answer)
     page.goto(live_server.url + ASKED)
     expect(status(page)).to_contain_text("best matches now come first")
     assert busy == []
