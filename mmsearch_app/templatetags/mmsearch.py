@@ -19,13 +19,23 @@ register = template.Library()
 
 
 @register.inclusion_tag("mmsearch/_box.html", takes_context=True)
-def mmsearch_box(context: Context, *, hint: str = "") -> dict[str, Any]:
-    """Render a box for an image, words, or both.
+def mmsearch_box(
+    context: Context, *, hint: str | None = None, compact: bool = False
+) -> dict[str, Any]:
+    """Render a box for an image, words, or both; `compact` is one line for a header.
+
+    `hint` replaces the sentence below the box, "" leaves it out, as `compact` does by default.
 
     Without a request there is no CSRF token to upload an image with: the box then takes words
     only, and links to the search page for images.
     """
-    return {"once": _once(context), "action": reverse("mmsearch:search"), "hint": hint}
+    return {
+        "once": _once(context),
+        "action": reverse("mmsearch:search"),
+        "hint": hint,
+        "compact": compact,
+        "explained": hint is None and not compact,
+    }
 
 
 @register.inclusion_tag("mmsearch/_like.html", takes_context=True)

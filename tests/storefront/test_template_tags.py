@@ -11,6 +11,7 @@ from django.contrib.staticfiles import finders
 from django.template import Context, RequestContext, Template, TemplateSyntaxError
 from django.template.backends.django import DjangoTemplates
 from django.test import RequestFactory
+from django.utils import translation
 
 from example_shop.models import Product
 from mmsearch_app import ImageSource
@@ -55,7 +56,7 @@ def test_the_box_without_a_request_takes_words_and_links_to_the_upload() -> None
     html = render("{% mmsearch_box %}")
     assert 'method="get" action="/find/"' in html
     assert 'type="file"' not in html
-    assert '<a href="/find/">Search with a picture</a>' in html
+    assert 'href="/find/">Search with a picture</a>' in html
 
 
 def test_the_hint_of_the_box_can_be_changed_and_is_escaped(request_: Any) -> None:
@@ -176,3 +177,27 @@ def test_a_product_of_a_proxys_model_is_named_by_the_proxy(request_: Any) -> Non
         assert f'name="like" value="shapes.cheapposter:{product.pk}"' in html
     finally:
         registry.add(posters)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentences"),
+    [("", 1), ("hint=''", 0), ("compact=True", 0), ("compact=True hint='Try a photo.'", 1)],
+)
+def test_the_hint_of_the_box_can_be_switched_off(
+    options: str, sentences: int, request_: Any
+) -> None:
+    html = render("{% mmsearch_box " + options + " %}", request=request_)
+    assert html.count("mmsearch-hint") == sentences
+    assert ("mmsearch-compact" in html) == ("compact" in options)
+
+
+def test_the_suggestions_of_a_page_have_labels_and_words(shop: Shop) -> None:
+    html = render("{% mmsearch_like product chips='in Grün = in green|schlicht' %}", **_one(shop))
+    assert re.search(r'href="[^"]*text=in\+green"[^>]*>in Grün</a>', html)
+    assert re.search(r'href="[^"]*text=schlicht"[^>]*>schlicht</a>', html)
+
+
+def test_a_suggestion_in_german_asks_the_model_in_english(shop: Shop) -> None:
+    with translation.override("de"):
+        html = render("{% mmsearch_like product %}", **_one(shop))
+    assert re.search(r'href="[^"]*text=in\+black"[^>]*>in Schwarz</a>', html)
