@@ -52,7 +52,8 @@ class Note(models.Model):
     """Points to any row."""
 
     objects: ClassVar[models.Manager[Note]] = models.Manager()
-    kind = models.ForeignKey(ContentType, models.CASCADE, db_constraint=False)
+    # No constraint: this app has no migrations, so its tables are there before those of others.
+    kind = models.ForeignKey(ContentType, on_delete=models.CASCADE, db_constraint=False)
     key = models.CharField(max_length=40)
     about = GenericForeignKey("kind", "key")
     stars = models.IntegerField()
