@@ -30,6 +30,12 @@ settings.configure(
 django.setup()
 from django.core.management import call_command
 from django.template.loader import get_template
+from mmsearch_app import ImageSource, register
+
+@register("auth.User")
+class Portraits(ImageSource):
+    image = "portrait"
+
 
 call_command("migrate", verbosity=0)
 call_command("makemigrations", "mmsearch_app", check=True, dry_run=True, verbosity=0)
