@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mmsearch_app.translation import translate_stored
 
-__all__ = ["Entry", "Rebuild", "State"]
+__all__ = ["Entry", "KnownIndex", "Rebuild", "State"]
 
 _M = TypeVar("_M", bound=models.Model)
 
@@ -65,6 +65,8 @@ class Entry(models.Model):
     )
     due_at = models.DateTimeField(_("due"), null=True, blank=True, db_index=True)
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True, editable=False)
+    lease = models.UUIDField(null=True, editable=False)
+    """The claim that `lease_until` belongs to. A worker that lost its lease notices by it."""
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     error = models.TextField(_("error"), blank=True, default="")
     marked_at = models.DateTimeField(_("marked"))
@@ -157,3 +159,33 @@ class Rebuild(models.Model):
         if seconds >= 60:
             return timesince(self.requested_at, self.finished_at)
         return ngettext("%(count)d second", "%(count)d seconds", seconds) % {"count": seconds}
+
+
+class KnownIndex(models.Model):
+    """The index that this ledger fills: one row, whose stamp the live generation carries, too.
+
+    See `indexing.stamps`.
+    """
+
+    instance = models.UUIDField(default=uuid.uuid4, editable=False)
+    generation = models.CharField(max_length=255, blank=True, default="", editable=False)
+    """The generation that was live when it was last looked at."""
+    number = models.PositiveBigIntegerField(default=0, editable=False)
+    """The number in `stamp`."""
+    stamp = models.CharField(max_length=100, blank=True, default="", editable=False)
+    coming = models.CharField(max_length=100, blank=True, default="", editable=False)
+    """The next stamp while it is being written: the index may already carry it."""
+    stamped_at = models.DateTimeField(null=True, editable=False)
+    problem = models.TextField(blank=True, default="", editable=False)
+    """Why nothing is written to the index, or ""."""
+    healed = models.TextField(blank=True, default="", editable=False)
+    """What was last found wrong with the index and is being repaired without a person, or ""."""
+    healed_at = models.DateTimeField(null=True, editable=False)
+
+    objects = Primary["KnownIndex"]()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.generation

@@ -94,7 +94,7 @@ def entry(row: Any) -> Entry:
 def held() -> list[str]:
     """The sorted ids in the live generation of the index."""
     live = get_index().live()
-    return sorted(get_index().ids(generation=live.name)) if live else []
+    return sorted(dict(get_index().contents(generation=live.name))) if live else []
 
 
 class CountingEmbedder(TestingEmbedder):

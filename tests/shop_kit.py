@@ -20,7 +20,7 @@ def vector_of(row: Any) -> Any:
     live = get_index().live()
     assert live is not None
     key = entry(row).key
-    return get_index().vectors([key], generation=live.name)[key]
+    return get_index().stored([key], generation=live.name)[key].vector
 
 
 ANY = "zzz"

@@ -188,13 +188,13 @@ def _compare(
         shown = _shown_keys(source, product)
         for pk, _product in find_pictures(source, [product.pk]):
             public[entry_key(source.name, pk)] = pk in shown
-    held = get_index().vectors(list(public), generation=generation) if public else {}
+    held = get_index().stored(list(public), generation=generation) if public else {}
     entries = _entries(list(public))
     return [
         Comparison(
             key=key,
             entry=entries.get(key),
-            score=float(held[key] @ vector) if key in held and vector is not None else None,
+            score=float(held[key].vector @ vector) if key in held and vector is not None else None,
             public=public[key],
         )
         for key in public

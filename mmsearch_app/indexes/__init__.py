@@ -11,4 +11,5 @@ from mmsearch_app.indexes.base import (
     Operator,
     Record,
     Scalar,
+    Stored,
 )

@@ -38,8 +38,20 @@ class Record:
     """Shape (dimension,), finite, length 1."""
     digest: str = ""
     """SHA-256 of the image's bytes, in hexadecimal."""
+    content: str = ""
+    """SHA-256 of all that was embedded, in hexadecimal: says which version `vector` is of."""
     filters: Mapping[str, Scalar | Sequence[Scalar]] = field(default_factory=dict)
     """Filter name to its value, or to a sequence of its values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a generation contains of one record, read in one step."""
+
+    vector: NDArray[np.float32]
+    """Shape (dimension,)."""
+    content: str
+    """`Record.content` as it was written with this vector; "" if the generation keeps none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +85,8 @@ class Generation:
     name: str
     fingerprint: str
     dimension: int
+    keeps_content: bool = True
+    """Whether it stores `Record.content`; collections made by version 0.2 or older do not."""
 
 
 @runtime_checkable
@@ -145,16 +159,27 @@ class Index(Protocol):
         """
         ...
 
-    def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:
-        """Return the stored vectors of those `ids` that exist, shape (dimension,)."""
+    def stored(self, ids: Sequence[str], *, generation: str) -> dict[str, Stored]:
+        """Return vector and content of those `ids` that exist."""
         ...
 
-    def ids(self, *, generation: str) -> Iterator[str]:
-        """Yield every id, read in pages."""
+    def contents(self, *, generation: str) -> Iterator[tuple[str, str]]:
+        """Yield id and content of every record, read in pages."""
         ...
 
     def count(self, *, generation: str) -> int:
         """Return the number of records."""
+        ...
+
+    def stamp(self, *, generation: str) -> str:
+        """Return the text that `restamp` last kept with the generation, or ""."""
+        ...
+
+    def restamp(self, text: str, *, generation: str) -> None:
+        """Keep a short text with the generation, as part of what a backup contains of it.
+
+        The ledger recognises by it the index that it knows.
+        """
         ...
 
     def describe(self) -> str:

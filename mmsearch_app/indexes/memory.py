@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch_app.indexes.base import Generation, IndexMissing, Match, Record
+from mmsearch_app.indexes.base import Generation, IndexMissing, Match, Record, Stored
 from mmsearch_app.indexes.records import (
     Facets,
     age_of,
@@ -33,6 +33,7 @@ class _Shelf:
     records: dict[str, tuple[Record, Facets]] = field(default_factory=dict)
     rows: list[tuple[Record, Facets]] | None = None
     matrix: NDArray[np.float32] | None = None
+    stamp: str = ""
 
     def ranked(self, vector: NDArray[np.float32]) -> Iterator[tuple[float, Record, Facets]]:
         """Yield all records, best first; equal scores in the order of ids."""
@@ -139,18 +140,31 @@ class MemoryIndex:
                 found.append(_match(record, score))
             return found
 
-    def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:
+    def stored(self, ids: Sequence[str], *, generation: str) -> dict[str, Stored]:
         with self._lock:
             records = self._shelf(generation).records
-            return {key: records[key][0].vector.copy() for key in ids if key in records}
+            found = {key: records[key][0] for key in ids if key in records}
+            return {
+                key: Stored(vector=record.vector.copy(), content=record.content)
+                for key, record in found.items()
+            }
 
-    def ids(self, *, generation: str) -> Iterator[str]:
+    def contents(self, *, generation: str) -> Iterator[tuple[str, str]]:
         with self._lock:
-            return iter(sorted(self._shelf(generation).records))
+            records = self._shelf(generation).records
+            return iter([(key, records[key][0].content) for key in sorted(records)])
 
     def count(self, *, generation: str) -> int:
         with self._lock:
             return len(self._shelf(generation).records)
+
+    def stamp(self, *, generation: str) -> str:
+        with self._lock:
+            return self._shelf(generation).stamp
+
+    def restamp(self, text: str, *, generation: str) -> None:
+        with self._lock:
+            self._shelf(generation).stamp = text
 
     def describe(self) -> str:
         return f"memory of this process, collection {self.collection!r}"

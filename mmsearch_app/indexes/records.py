@@ -109,7 +109,7 @@ def _number(value: object) -> float:
     raise ValueError(msg)
 
 
-MAX_BYTES = {"id": 512, "product": 512, "source": 255, "digest": 128}
+MAX_BYTES = {"id": 512, "product": 512, "source": 255, "digest": 128, "content": 64}
 """Longest value of each text field of a record, in bytes of UTF-8."""
 
 TOLERANCE = 1e-2

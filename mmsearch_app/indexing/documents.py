@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -76,6 +76,7 @@ class Document:
             source=self.entry.source,
             vector=vector,
             digest=self.digest,
+            content=self.content_hash,
             filters=self.filters,
         )
 
@@ -114,14 +115,16 @@ class Described:
     failed: list[Failure]
 
 
-def describe_rows(entries: Sequence[Entry], *, reusable: Collection[str] = ()) -> Described:
+def describe_rows(
+    entries: Sequence[Entry], *, stored: Mapping[str, str] | None = None
+) -> Described:
     """Load the entries' rows with one query per source.
 
-    `reusable` are the keys of entries whose vector is stored: their images are only decoded if
-    they changed. A row that the source's queryset does not contain, or whose source is no longer
-    registered, counts as removed.
+    `stored` says by key which content the live generation contains a vector of: an image is only
+    decoded if its content differs. A row that the source's queryset does not contain, or whose
+    source is no longer registered, counts as removed.
     """
-    rows, without_image, failed = _describe_all(entries, reusable)
+    rows, without_image, failed = _describe_all(entries, stored or {})
     return Described(rows=rows, without_image=without_image, failed=failed)
 
 
@@ -149,21 +152,21 @@ def sort_readings(described: Described, readings: Sequence[Reading]) -> Prepared
     )
 
 
-def prepare(entries: Sequence[Entry], *, reusable: Collection[str] = ()) -> Prepared:
+def prepare(entries: Sequence[Entry], *, stored: Mapping[str, str] | None = None) -> Prepared:
     """Do all of it: load the rows, read their images, and sort the batch."""
-    described = describe_rows(entries, reusable=reusable)
+    described = describe_rows(entries, stored=stored)
     return sort_readings(described, read_images(described))
 
 
 def _describe_all(
-    entries: Sequence[Entry], reusable: Collection[str]
+    entries: Sequence[Entry], stored: Mapping[str, str]
 ) -> tuple[list[_Described], list[Outcome], list[Failure]]:
     described, without_image, failed = [], [], []
     rows = _load(entries)
     readers = {source.name: FilterReader(source) for source in registry}
     for entry in entries:
-        known = entry.content if entry.key in reusable else ""
         try:
+            known = stored.get(entry.key, "")
             found = _describe(entry, rows.get(entry.key), readers, known=known)
         except Exception as error:  # the shop's own code: one row must not stop the batch
             log.exception("%s cannot be described", entry)

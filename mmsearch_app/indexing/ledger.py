@@ -39,6 +39,10 @@ _TRIES = 4
 _CONFLICTS = frozenset([1020, 1205, 1213, "40001", "40P01"])
 """Error codes of MySQL and MariaDB, and SQL states of PostgreSQL."""
 _MARKED = ["present", "wanted", "state", "due_at", "attempts", "marked_at"]
+LONGEST_WAIT = 3600
+"""Seconds that an entry waits at most for its next attempt."""
+SKEW = timedelta(minutes=5)
+"""How far the clocks of the shop's machines may differ."""
 _RECORDED = ["state", "error", "digest", "content", "signature", "generation"]
 
 
@@ -241,12 +245,41 @@ def _write_after_error(marks: set[tuple[str, str]]) -> None:
 # Work
 
 
+def lease_is_free(*, at: datetime | None = None) -> Q:
+    """Return the condition for rows of which no worker has a lease.
+
+    A lease that ends an hour later than any that is given now was taken under a wrong clock.
+    """
+    now = at or timezone.now()
+    longest = now + timedelta(seconds=get_settings().LEASE_SECONDS + LONGEST_WAIT)
+    return Q(lease_until__isnull=True) | Q(lease_until__lt=now) | Q(lease_until__gt=longest)
+
+
 def waiting(*, at: datetime | None = None) -> QuerySet[Entry]:
     """Return the entries with work to do now: due, and not leased by a worker."""
     now = at or timezone.now()
-    return Entry.objects.filter(due_at__lte=now).filter(
-        Q(lease_until__isnull=True) | Q(lease_until__lt=now)
-    )
+    return Entry.objects.filter(lease_is_free(at=now), due_at__lte=now)
+
+
+def leased() -> QuerySet[Entry]:
+    """Return the entries that are due and that a worker is at work on, or died at work on."""
+    return Entry.objects.filter(due_at__isnull=False).exclude(lease_is_free())
+
+
+def correct_times(*, thorough: bool = False) -> int:
+    """Correct what was written under a wrong clock. Returns how many entries it made due.
+
+    An entry due later than any wait explains is due now. With `thorough` also the times in the
+    future at which entries were marked or indexed become the present, which reads every entry.
+    """
+    now = timezone.now()
+    wait = timedelta(seconds=2 * max(LONGEST_WAIT, get_settings().RETRY_SECONDS))
+    late = Entry.objects.filter(due_at__gt=now + wait)
+    freed = change(late, due_at=now)
+    if thorough:
+        for name in ("marked_at", "indexed_at"):
+            change(Entry.objects.filter(**{f"{name}__gt": now + SKEW}), **{name: now})
+    return freed
 
 
 def claim(limit: int) -> list[Entry]:
@@ -256,9 +289,10 @@ def claim(limit: int) -> list[Entry]:
 
 def _claim(limit: int) -> list[Entry]:
     taken = list(_lock(waiting().order_by("due_at", "pk"))[:limit])
-    until = _lease([entry.pk for entry in taken])
+    lease = uuid.uuid4()
+    until = _lease([entry.pk for entry in taken], lease=lease)
     for entry in taken:
-        entry.lease_until = until
+        entry.lease, entry.lease_until = lease, until
     return taken
 
 
@@ -268,11 +302,9 @@ def renew(entries: Sequence[Entry]) -> None:
     An entry that a transaction of the shop has locked is not waited for: its lease runs on, and
     can be renewed the next time.
     """
-    known = {entry.pk: entry.lease_until for entry in entries}
 
     def extend() -> tuple[set[int], datetime]:
-        free = _lock(Entry.objects.filter(pk__in=known)).values_list("pk", "lease_until")
-        mine = {pk for pk, until in free if until == known[pk]}
+        mine = set(_lock(_claimed(entries)).values_list("pk", flat=True))
         return mine, _lease(mine)
 
     mine, until = in_transaction(extend)
@@ -281,10 +313,20 @@ def renew(entries: Sequence[Entry]) -> None:
             entry.lease_until = until
 
 
-def _lease(pks: Collection[int]) -> datetime:
+def _lease(pks: Collection[int], **columns: Any) -> datetime:
     until = timezone.now() + timedelta(seconds=get_settings().LEASE_SECONDS)
-    Entry.objects.filter(pk__in=pks).update(lease_until=until)
+    Entry.objects.filter(pk__in=pks).update(lease_until=until, **columns)
     return until
+
+
+def _claimed(entries: Sequence[Entry]) -> QuerySet[Entry]:
+    """Return those of the entries that are still leased by the claim that they came from."""
+    return Entry.objects.filter(
+        pk__in=[entry.pk for entry in entries], lease__in={entry.lease for entry in entries}
+    )
+
+
+_NO_LEASE: dict[str, Any] = {"lease": None, "lease_until": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,8 +345,9 @@ class Outcome:
 def finish(outcomes: Sequence[Outcome], *, still_live: Callable[[], bool] | None = None) -> int:
     """Record outcomes. Returns how many entries were not marked since they were claimed.
 
-    An entry that was marked meanwhile stays due and is marked once more, because this worker may
-    have overwritten in the index what another worker wrote from the newer version.
+    An entry that was marked meanwhile, or whose lease ran out and was taken by another worker,
+    stays due and is marked once more, because this worker may have overwritten in the index what
+    another worker wrote from the newer version.
 
     `still_live` is called when all outcomes are recorded, and returns whether the generation that
     they were written to is still live. Until then the entries stay due under their lease, so that
@@ -319,27 +362,28 @@ def finish(outcomes: Sequence[Outcome], *, still_live: Callable[[], bool] | None
 
     current = [entry for entries in write_free_first(by_pk, record) for entry in entries]
     if still_live is not None and current:
-        rows = Entry.objects.filter(pk__in=[entry.pk for entry in current])
+        rows = _claimed(current)
         if still_live():
             unmarked = When(wanted__in=[entry.wanted for entry in current], then=None)
-            change(rows, due_at=Case(unmarked, default=F("due_at")), lease_until=None)
+            change(rows, due_at=Case(unmarked, default=F("due_at")), **_NO_LEASE)
         else:
             retry(rows)
     return len(current)
 
 
 def _record(outcome: Outcome, *, stay_due: bool) -> bool:
-    """Record the outcome, or mark the entry again and return False if it was marked meanwhile."""
+    """Record the outcome, or mark the entry again and return False if it is out of date."""
     columns: dict[str, Any] = {name: getattr(outcome, name) for name in _RECORDED}
     columns["attempts"] = 0
     columns["present"] = outcome.state != State.REMOVED
     columns["indexed_at"] = timezone.now() if outcome.state == State.INDEXED else None
     if not stay_due:
-        columns |= {"due_at": None, "lease_until": None}
-    row = Entry.objects.filter(pk=outcome.entry.pk)
-    if row.filter(wanted=outcome.entry.wanted).update(**columns):
+        columns |= {"due_at": None, **_NO_LEASE}
+    if _claimed([outcome.entry]).filter(wanted=outcome.entry.wanted).update(**columns):
         return True
-    row.update(wanted=uuid.uuid4(), due_at=timezone.now(), state=State.PENDING, lease_until=None)
+    row = Entry.objects.filter(pk=outcome.entry.pk)
+    row.update(wanted=uuid.uuid4(), due_at=timezone.now(), state=State.PENDING)
+    _claimed([outcome.entry]).update(**_NO_LEASE)
     return False
 
 
@@ -352,24 +396,25 @@ def fail(entries: Sequence[Entry], error: str) -> None:
     settings = get_settings()
     for entry in entries:
         attempts = entry.attempts + 1
-        wait = _spread(min(settings.RETRY_SECONDS * 2 ** (attempts - 1), 3600))
+        wait = _spread(min(settings.RETRY_SECONDS * 2 ** (attempts - 1), LONGEST_WAIT))
         gave_up = attempts >= settings.MAX_ATTEMPTS
-        Entry.objects.filter(pk=entry.pk, wanted=entry.wanted).update(
+        _claimed([entry]).filter(wanted=entry.wanted).update(
             attempts=attempts,
             error=error[:2000],
             signature=entry.signature,
             state=State.FAILED if gave_up else State.PENDING,
             due_at=None if gave_up else timezone.now() + timedelta(seconds=wait),
         )
-    change(Entry.objects.filter(pk__in=[entry.pk for entry in entries]), lease_until=None)
+    change(_claimed(entries), **_NO_LEASE)
 
 
 def release(entries: Sequence[Entry], *, error: str = "", wait: float = 0) -> None:
     """Give claimed entries back, due in about `wait` seconds, without counting an attempt."""
     later = timezone.now() + timedelta(seconds=_spread(wait))
-    rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
-    change(rows.filter(due_at__isnull=False), lease_until=None, due_at=later, error=error[:2000])
-    change(rows, lease_until=None)
+    rows = _claimed(entries)
+    waits = rows.filter(due_at__isnull=False)
+    change(waits, due_at=later, error=error[:2000], **_NO_LEASE)
+    change(rows, **_NO_LEASE)
 
 
 def _spread(seconds: float) -> float:
@@ -384,7 +429,7 @@ def retry(entries: QuerySet[Entry]) -> int:
         due_at=timezone.now(),
         attempts=0,
         state=State.PENDING,
-        lease_until=None,
+        **_NO_LEASE,
     )
 
 

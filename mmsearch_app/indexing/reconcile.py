@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -25,9 +23,8 @@ from django.db.models import (
 from django.db.models.functions import Cast, Replace
 from django.utils import timezone
 
-from mmsearch_app.backends import get_index
 from mmsearch_app.indexing import ledger, notify
-from mmsearch_app.indexing.ledger import in_chunks
+from mmsearch_app.indexing.compare import compare_index, mark_entries
 from mmsearch_app.models import Entry, State
 from mmsearch_app.sources import ImageSource, from_primary, key_field, registry, signature
 
@@ -49,7 +46,7 @@ class Drift:
     gone: int = 0
     """Entries whose row is deleted or may no longer be shown."""
     lost: int = 0
-    """Entries recorded as indexed that the index does not contain (deep only)."""
+    """Entries recorded as indexed that the index lacks or has in another version (deep only)."""
     strays: int = 0
     """Records of the index that no entry asks for (deep only)."""
 
@@ -140,56 +137,4 @@ def _mark_unregistered() -> int:
     """Mark entries of sources that are no longer registered as gone; return how many."""
     names = [source.name for source in registry]
     orphans = Entry.objects.filter(present=True).exclude(source__in=names)
-    return _mark(list(orphans.only(*_KEY)), present=False)
-
-
-def compare_index() -> tuple[int, int]:
-    """Mark entries that the index lost, and delete records without an entry.
-
-    Returns how many were lost, and how many records no entry asks for. A record whose entry does
-    not want it is left to a worker, which looks at the row: another one may be bringing it back.
-
-    The index returns its ids in no order, so the keys of the entries found are kept in memory:
-    about 70 MB for a million.
-    """
-    index = get_index()
-    live = index.live()
-    name = live.name if live else ""
-    found: set[int] = set()
-    unknown: list[str] = []
-    unwanted = 0
-    for ids in in_chunks(index.ids(generation=name) if live else (), _PAGE):
-        entries = _find_entries(ids)
-        found.update(entry.pk for entry in entries.values())
-        unwanted += _mark([e for e in entries.values() if not e.present], present=False)
-        unknown += [key for key in ids if key not in entries]
-    lost = 0
-    indexed = Entry.objects.filter(present=True, state=State.INDEXED).order_by("pk")
-    for page in in_chunks(indexed.only(*_KEY, "generation").iterator(_PAGE), _PAGE):
-        lost += _mark([e for e in page if e.pk not in found or e.generation != name], force=True)
-    if unknown:
-        index.delete(unknown, generation=name)
-    return lost, unwanted + len(unknown)
-
-
-def _find_entries(ids: Sequence[str]) -> dict[str, Entry]:
-    """Return the entries of those ids of the index, by id."""
-    pks: dict[str, list[str]] = defaultdict(list)
-    for key in ids:
-        source, _, pk = key.partition(":")
-        pks[source].append(pk)
-    found: dict[str, Entry] = {}
-    for source, keys in pks.items():
-        rows = Entry.objects.filter(source=source, object_pk__in=keys)
-        found |= {entry.key: entry for entry in rows.only(*_KEY, "present")}
-    return found
-
-
-def _mark(entries: Sequence[Entry], *, present: bool = True, force: bool = False) -> int:
-    """Mark the rows of the entries; return how many."""
-    pks: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        pks[entry.source].append(entry.object_pk)
-    for source, keys in pks.items():
-        ledger.mark_rows(source, keys, present=present, force=force)
-    return len(entries)
+    return mark_entries(list(orphans.only(*_KEY)), present=False)

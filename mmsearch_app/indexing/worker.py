@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.conf import get_settings
-from mmsearch_app.indexes import Generation, IndexFault, IndexMissing
+from mmsearch_app.indexes import Generation, IndexFault, IndexMissing, Stored
 from mmsearch_app.indexing import documents, ledger
 from mmsearch_app.indexing.batch import EmbedderDown, embed_each, fingerprint_of, write_each
 from mmsearch_app.indexing.documents import Document, Failure, Prepared
@@ -165,8 +165,9 @@ def _process(entries: Sequence[Entry]) -> Job[Drained]:
     if not getattr(get_embedder(), "settled", True):  # finding that out runs the model
         yield Step(lane=Lane.MODEL, work=partial(fingerprint_of, get_embedder()))
     live = ensure_live()
-    stored = _stored_vectors(entries, live)
-    described = documents.describe_rows(entries, reusable=stored)
+    stored = _read_stored(entries, live)
+    contents = {key: found.content for key, found in stored.items()}
+    described = documents.describe_rows(entries, stored=contents)
     readings = yield Step(lane=Lane.READ, work=partial(documents.read_images, described))
     prepared = documents.sort_readings(described, readings)
     del readings
@@ -186,10 +187,14 @@ def _process(entries: Sequence[Entry]) -> Job[Drained]:
     )
 
 
-def _stored_vectors(entries: Sequence[Entry], live: Generation) -> dict[str, Vector]:
-    """Return vectors, by key, that are still right if only other values of the row changed."""
+def _read_stored(entries: Sequence[Entry], live: Generation) -> dict[str, Stored]:
+    """Return what the live generation contains, by key, of entries that may keep their vector.
+
+    Which content a vector was made from is read with it from the index: another worker, or a
+    backup that was restored, may have replaced what the ledger recorded last.
+    """
     known = [entry.key for entry in entries if entry.content and entry.generation == live.name]
-    return get_index().vectors(known, generation=live.name) if known else {}
+    return get_index().stored(known, generation=live.name) if known else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +204,11 @@ class _Written:
 
 
 def _embed_and_write(
-    prepared: Prepared, stored: Mapping[str, Vector], live: Generation
+    prepared: Prepared, stored: Mapping[str, Stored], live: Generation
 ) -> Job[_Written]:
     """Embed and write the documents, whose images are dropped in between."""
     changed = [document for document in prepared.documents if not document.unchanged]
-    vectors = {d.entry.key: stored[d.entry.key] for d in prepared.documents if d.unchanged}
+    vectors = {d.entry.key: stored[d.entry.key].vector for d in prepared.documents if d.unchanged}
     failures: list[Failure] = []
     if changed:
         made, failures = yield Step(lane=Lane.MODEL, work=partial(embed_each, changed))

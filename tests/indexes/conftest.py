@@ -152,7 +152,9 @@ def generation(index: Index) -> Generation:
     """
     for generation in index.generations():
         if generation.dimension == 4 and generation.fingerprint == "emptied":
-            index.delete(list(index.ids(generation=generation.name)), generation=generation.name)
+            index.delete(
+                list(dict(index.contents(generation=generation.name))), generation=generation.name
+            )
             return generation
     return index.create(fingerprint="emptied", dimension=4)
 

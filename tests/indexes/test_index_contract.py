@@ -59,8 +59,8 @@ class TestGenerations:
             lambda index, name: index.upsert([record("a")], generation=name),
             lambda index, name: index.delete(["a"], generation=name),
             lambda index, name: index.search(AHEAD, generation=name, limit=1),
-            lambda index, name: index.vectors(["a"], generation=name),
-            lambda index, name: list(index.ids(generation=name)),
+            lambda index, name: index.stored(["a"], generation=name),
+            lambda index, name: list(dict(index.contents(generation=name))),
             lambda index, name: index.count(generation=name),
         ],
         ids=["promote", "upsert", "delete", "search", "vectors", "ids", "count"],
@@ -86,7 +86,7 @@ class TestLiving:
         index.close()
         assert index.live() == generation
         assert found(index, generation) == {"a"}
-        assert index.vectors(["a"], generation=generation.name).keys() == {"a"}
+        assert index.stored(["a"], generation=generation.name).keys() == {"a"}
 
     def test_it_describes_itself_in_one_line(self, index: Index) -> None:
         assert "\n" not in index.describe()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mmsearch_app.indexes.base import Generation, Index, Record
-from mmsearch_app.indexes.milvus import MilvusIndex
+from mmsearch_app.indexes.milvus import MilvusIndex, schema
+from mmsearch_app.indexes.records import MAX_BYTES
 from tests.indexes.kit import AHEAD, NASTY, found, record, records, unit, where
 
 NAMELESS: dict[str, Any] = {"": 1}
@@ -22,7 +24,7 @@ class TestWriting:
         for _ in range(2):
             index.upsert([record("a")], generation=generation.name)
         assert index.count(generation=generation.name) == 1
-        assert list(index.ids(generation=generation.name)) == ["a"]
+        assert list(dict(index.contents(generation=generation.name))) == ["a"]
 
     def test_the_last_of_two_equal_ids_in_a_call_is_kept(
         self, index: Index, generation: Generation
@@ -98,7 +100,7 @@ class TestWriting:
     def test_deleted_records_are_gone(self, index: Index, roomy: Generation) -> None:
         index.upsert(records(1300), generation=roomy.name)
         index.delete([f"r{n:05}" for n in range(1299)] + ["never"], generation=roomy.name)
-        assert list(index.ids(generation=roomy.name)) == ["r01299"]
+        assert list(dict(index.contents(generation=roomy.name))) == ["r01299"]
         assert index.count(generation=roomy.name) == 1
         assert found(index, roomy) == {"r01299"}
 
@@ -120,7 +122,7 @@ class TestWriting:
         for thread in threads:
             thread.join()
         expected = {f"t{thread}-{n:05}" for thread in range(3) for n in range(400)}
-        assert set(index.ids(generation=roomy.name)) == expected
+        assert set(dict(index.contents(generation=roomy.name))) == expected
         assert index.count(generation=roomy.name) == 1200
 
 
@@ -128,14 +130,53 @@ class TestReconciling:
     def test_vectors_come_back_as_stored(self, index: Index, roomy: Generation) -> None:
         stored = records(1100)
         index.upsert(stored, generation=roomy.name)
-        vectors = index.vectors([*(r.id for r in stored), "never"], generation=roomy.name)
+        vectors = index.stored([*(r.id for r in stored), "never"], generation=roomy.name)
         assert vectors.keys() == {r.id for r in stored}
         for rec in stored:
-            assert vectors[rec.id].dtype == np.float32
-            np.testing.assert_allclose(vectors[rec.id], rec.vector, atol=1e-6)
+            vector = vectors[rec.id].vector
+            assert vector.dtype == np.float32
+            np.testing.assert_allclose(vector, rec.vector, atol=1e-6)
+
+    def test_the_content_comes_back_with_the_vector_it_was_written_with(
+        self, index: Index, generation: Generation
+    ) -> None:
+        for content, vector in (("a" * 64, unit(1, 0, 0, 0)), ("b" * 64, unit(0, 1, 0, 0))):
+            written = replace(record("a", vector), content=content)
+            index.upsert([written], generation=generation.name)
+            found = index.stored(["a"], generation=generation.name)["a"]
+            assert found.content == content
+            np.testing.assert_allclose(found.vector, vector, atol=1e-6)
+            assert list(index.contents(generation=generation.name)) == [("a", content)]
+
+    def test_a_collection_without_the_column_for_contents_goes_on_working(
+        self, index: Index, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Such as version 0.2 made."""
+        if not isinstance(index, MilvusIndex):
+            return
+        sizes = {**MAX_BYTES, "fingerprint": 1024}
+        del sizes["content"]
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "MAX_BYTES", sizes)
+            old = index.create(fingerprint="older", dimension=4)
+        assert not old.keeps_content
+        index.upsert([replace(record("a"), content="a" * 64)], generation=old.name)
+        assert list(index.contents(generation=old.name)) == [("a", "")]
+        assert index.stored(["a"], generation=old.name)["a"].content == ""
+        (match,) = index.search(AHEAD, generation=old.name, limit=1)
+        assert match.id == "a"
+
+    def test_a_generation_keeps_the_last_stamp(self, index: Index, generation: Generation) -> None:
+        other = index.create(fingerprint="stamped", dimension=4)
+        assert index.stamp(generation=other.name) == ""
+        for text in ("first 1", "second 2"):
+            index.restamp(text, generation=other.name)
+            assert index.stamp(generation=other.name) == text
+        assert index.stamp(generation=generation.name) == ""
+        assert other in index.generations()
 
     def test_no_ids_give_no_vectors(self, index: Index, generation: Generation) -> None:
-        assert index.vectors([], generation=generation.name) == {}
+        assert index.stored([], generation=generation.name) == {}
 
     def test_every_id_comes_once_over_several_pages(
         self, index: Index, roomy: Generation, monkeypatch: pytest.MonkeyPatch
@@ -143,7 +184,7 @@ class TestReconciling:
         monkeypatch.setattr(sys.modules[MilvusIndex.__module__], "PAGE", 500)
         stored = records(1200)
         index.upsert(stored, generation=roomy.name)
-        ids = list(index.ids(generation=roomy.name))
+        ids = [key for key, _ in index.contents(generation=roomy.name)]
         assert len(ids) == 1200
         assert set(ids) == {r.id for r in stored}
 
@@ -152,8 +193,8 @@ class TestReconciling:
     ) -> None:
         texts = [text for text in NASTY if text]
         index.upsert([record(text) for text in texts], generation=generation.name)
-        assert set(index.ids(generation=generation.name)) == set(texts)
+        assert set(dict(index.contents(generation=generation.name))) == set(texts)
         for number, text in enumerate(texts, start=1):
-            assert index.vectors([text], generation=generation.name).keys() == {text}
+            assert index.stored([text], generation=generation.name).keys() == {text}
             index.delete([text], generation=generation.name)
             assert index.count(generation=generation.name) == len(texts) - number

@@ -23,7 +23,7 @@ from tests.indexes.kit import record, records
 index = MilvusIndex(uri=sys.argv[1], timeout=300)
 """
 
-LIST = OPEN + "print(*index.ids(generation=sys.argv[2]))"
+LIST = OPEN + "print(*dict(index.contents(generation=sys.argv[2])))"
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def kill_after(path: Path, work: str) -> str:
 def test_written_records_survive_a_kill(path: Path) -> None:
     name = kill_after(path, "index.upsert(records(300), generation=name)")
     index = MilvusIndex(uri=path)
-    assert set(index.ids(generation=name)) == {r.id for r in records(300)}
-    assert len(index.vectors([r.id for r in records(300)], generation=name)) == 300
+    assert set(dict(index.contents(generation=name))) == {r.id for r in records(300)}
+    assert len(index.stored([r.id for r in records(300)], generation=name)) == 300
     index.close()
 
 
@@ -80,7 +80,7 @@ def test_deleted_records_stay_deleted_after_a_kill(path: Path) -> None:
     )
     name = kill_after(path, work)
     index = MilvusIndex(uri=path)
-    assert list(index.ids(generation=name)) == ["r00299"]
+    assert list(dict(index.contents(generation=name))) == ["r00299"]
     index.close()
 
 
@@ -97,7 +97,7 @@ threads = [threading.Thread(target=write, args=(p,)) for p in "abc"]
 [t.join() for t in threads]"""
     name = kill_after(path, work)
     index = MilvusIndex(uri=path)
-    assert set(index.ids(generation=name)) == {
+    assert set(dict(index.contents(generation=name))) == {
         r.id for prefix in "abc" for r in records(600, prefix=prefix)
     }
     index.close()
@@ -154,7 +154,7 @@ def test_the_index_opens_again_after_the_other_process_ends(
     index.close()
     code = OPEN + "index.upsert([record('b')], generation=sys.argv[2])"
     assert run_python(code, str(path), generation.name).returncode == 0
-    assert list(index.ids(generation=generation.name)) == ["b"]
+    assert list(dict(index.contents(generation=generation.name))) == ["b"]
 
 
 def test_two_indexes_of_one_process_share_a_file(
@@ -162,10 +162,10 @@ def test_two_indexes_of_one_process_share_a_file(
 ) -> None:
     other = MilvusIndex(uri=str(path))
     other.upsert([record("a")], generation=generation.name)
-    assert list(index.ids(generation=generation.name)) == ["a"]
+    assert list(dict(index.contents(generation=generation.name))) == ["a"]
     other.close()
     index.upsert([record("b")], generation=generation.name)
-    assert set(index.ids(generation=generation.name)) == {"a", "b"}
+    assert set(dict(index.contents(generation=generation.name))) == {"a", "b"}
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -188,7 +188,7 @@ def test_a_forked_child_does_not_touch_its_parents_file(
     with os.fdopen(reader) as answer:
         assert "Only one process can open it" in answer.read()
     index.upsert([record("c")], generation=generation.name)
-    assert set(index.ids(generation=generation.name)) == {"a", "c"}
+    assert set(dict(index.contents(generation=generation.name))) == {"a", "c"}
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

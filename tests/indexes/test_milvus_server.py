@@ -76,7 +76,7 @@ def test_three_processes_write_to_milvus_concurrently_and_lose_nothing(milvus_ur
         for thread in threads:
             thread.join()
         expected = {r.id for prefix in "abc" for r in records(600, prefix=prefix)}
-        assert set(index.ids(generation=name)) == expected
+        assert set(dict(index.contents(generation=name))) == expected
 
 
 def test_rows_that_milvus_has_sealed_and_indexed_are_found_alike(milvus_uri: str) -> None:
@@ -93,7 +93,7 @@ def test_rows_that_milvus_has_sealed_and_indexed_are_found_alike(milvus_uri: str
         assert len(matches) == 600
         assert matches[0].id == "r00007"
         assert index.count(generation=generation.name) == 3000
-        assert list(index.ids(generation=generation.name)) == [r.id for r in stored]
+        assert list(dict(index.contents(generation=generation.name))) == [r.id for r in stored]
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -108,7 +108,7 @@ def test_a_forked_child_opens_its_own_connection(
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    assert set(index.ids(generation=generation.name)) == {"a", "b"}
+    assert set(dict(index.contents(generation=generation.name))) == {"a", "b"}
 
 
 def test_a_foreign_collection_of_that_name_is_refused_and_kept(index: MilvusIndex) -> None:
@@ -178,7 +178,7 @@ def test_after_an_outage_the_next_call_works(lite_server: LiteServer) -> None:
     index._connection.timeout = 300
     lite_server.start()
     assert index.search(unit(1, 0, 0, 0), generation=generation.name, limit=1)[0].id == "a"
-    assert index.vectors(["a"], generation=generation.name).keys() == {"a"}
+    assert index.stored(["a"], generation=generation.name).keys() == {"a"}
     index.close()
 
 

@@ -10,7 +10,8 @@ from django.core.management import CommandError, call_command
 
 from example_shop.models import ProductImage
 from mmsearch_app.backends import get_index
-from mmsearch_app.indexing.reconcile import Drift, compare_index, reconcile
+from mmsearch_app.indexing.compare import compare_index
+from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Entry, State
 from tests.shop import CountingEmbedder, Sell, add_picture, entry, held, picture, work
 from tests.shop_kit import delete_raw
@@ -106,7 +107,7 @@ def test_a_record_with_a_pending_delete_is_left_to_a_worker(sell: Sell) -> None:
 
 
 def test_many_images_are_compared_page_by_page(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("mmsearch_app.indexing.reconcile"), "_PAGE", 2)
+    monkeypatch.setattr(import_module("mmsearch_app.indexing.compare"), "_PAGE", 2)
     sell(pictures=7)
     work()
     live = get_index().live()

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmsearch_app.indexes.base import IndexMissing, IndexUnavailable
 from mmsearch_app.indexes.milvus.filters import is_flat
-from mmsearch_app.indexes.milvus.schema import FINGERPRINT, make_index, make_schema, read_generation
+from mmsearch_app.indexes.milvus.schema import (
+    FINGERPRINT,
+    STAMP,
+    make_index,
+    make_schema,
+    read_generation,
+)
 from mmsearch_app.indexes.records import age_of, is_generation, name_generation
 
 if TYPE_CHECKING:
@@ -110,6 +116,14 @@ class Generations:
 
     def find(self, name: str) -> Generation:
         return self._look_up(name)[0]
+
+    def stamp(self, name: str) -> str:
+        described = self.connection.call("describe_collection", name)
+        return str(described["properties"].get(STAMP, ""))
+
+    def restamp(self, text: str, name: str) -> None:
+        with self.connection.turn():
+            self.connection.call("alter_collection_properties", name, properties={STAMP: text})
 
     def is_flat(self, name: str) -> bool:
         """Whether its filters are flat; see `filters`."""

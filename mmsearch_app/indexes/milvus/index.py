@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch_app.indexes.base import Match
+from mmsearch_app.indexes.base import Match, Stored
 from mmsearch_app.indexes.milvus.connection import Connection
 from mmsearch_app.indexes.milvus.filters import one_of, quote, select
 from mmsearch_app.indexes.milvus.generations import Generations
@@ -102,10 +102,7 @@ class MilvusIndex:
         # The last of equal ids wins: a server would store all that come in one call.
         rows = {
             record.id: make_row(
-                record,
-                check_record(record, dimension=known.dimension),
-                fingerprint=known.fingerprint,
-                flat=flat,
+                record, check_record(record, dimension=known.dimension), generation=known, flat=flat
             )
             for record in records
         }
@@ -155,33 +152,43 @@ class MilvusIndex:
             wanted *= SPARE
         return sorted(best.values(), key=lambda match: (-match.score, match.id))[:limit]
 
-    def vectors(self, ids: Sequence[str], *, generation: str) -> dict[str, NDArray[np.float32]]:
-        dimension = self._generations.find(generation).dimension
-        found: dict[str, NDArray[np.float32]] = {}
-        for batch in batches(ids, dimension=dimension):
-            rows = self._rows(generation, one_of("id", batch), "id", "vector")
-            found |= {row["id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
+    def stored(self, ids: Sequence[str], *, generation: str) -> dict[str, Stored]:
+        known = self._generations.find(generation)
+        columns = _version_columns(known)
+        found: dict[str, Stored] = {}
+        for batch in batches(ids, dimension=known.dimension):
+            rows = self._rows(generation, one_of("id", batch), *columns, "vector")
+            for row in rows:
+                vector = np.asarray(row["vector"], dtype=np.float32)
+                found[row["id"]] = Stored(vector=vector, content=row.get("content", ""))
         return found
 
-    def ids(self, *, generation: str) -> Iterator[str]:
+    def contents(self, *, generation: str) -> Iterator[tuple[str, str]]:
+        columns = _version_columns(self._generations.find(generation))
         last = ""
         while True:
             # The two options make Milvus return rows ordered by id.
             rows = self._rows(
                 generation,
                 f"id > {quote(last)}",
-                "id",
+                *columns,
                 limit=PAGE,
                 iterator="True",
                 reduce_stop_for_best="True",
             )
             if not rows:
                 return
-            yield from (row["id"] for row in rows)
+            yield from ((row["id"], row.get("content", "")) for row in rows)
             last = rows[-1]["id"]
 
     def count(self, *, generation: str) -> int:
         return self._generations.count(generation)
+
+    def stamp(self, *, generation: str) -> str:
+        return self._generations.stamp(generation)
+
+    def restamp(self, text: str, *, generation: str) -> None:
+        self._generations.restamp(text, generation)
 
     def describe(self) -> str:
         place = self._connection.place
@@ -224,3 +231,8 @@ class MilvusIndex:
         """Flush Milvus Lite to disk; a server has done so already."""
         if self._connection.lite:
             self._connection.call("flush", generation)
+
+
+def _version_columns(generation: Generation) -> tuple[str, ...]:
+    """Return the columns that say which version of an image a record is of."""
+    return ("id", "content") if generation.keeps_content else ("id",)

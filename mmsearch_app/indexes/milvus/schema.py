@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FINGERPRINT = "mmsearch.fingerprint"
 """Collection property with the fingerprint (Milvus Lite does not store descriptions)."""
+STAMP = "mmsearch.stamp"
+"""Collection property with the text of `Index.restamp`."""
 METRIC = "COSINE"
 CONSISTENCIES = ("Strong", "Session", "Bounded", "Eventually")
 LITE_INDEX_TYPES = ("AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8")
@@ -56,7 +58,7 @@ def make_schema(dimension: int, *, flat: bool) -> Any:
     from pymilvus import DataType, MilvusClient
 
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-    for name, size in {**MAX_BYTES, "fingerprint": 1024}.items():
+    for name, size in MAX_BYTES.items():
         schema.add_field(name, DataType.VARCHAR, max_length=size, is_primary=name == "id")
     add_columns(schema, flat=flat)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
@@ -82,16 +84,25 @@ def read_generation(described: Mapping[str, Any]) -> Generation | None:
         name=described["collection_name"],
         fingerprint=fingerprint,
         dimension=int(vector["params"]["dim"]),
+        keeps_content=any(field["name"] == "content" for field in described["fields"]),
     )
 
 
-def make_row(record: Record, facets: Facets, *, fingerprint: str, flat: bool) -> dict[str, Any]:
+def make_row(
+    record: Record, facets: Facets, *, generation: Generation, flat: bool
+) -> dict[str, Any]:
+    """Return the row. Collections without `content` have a column for the fingerprint instead."""
+    version = (
+        {"content": record.content}
+        if generation.keeps_content
+        else {"fingerprint": generation.fingerprint}
+    )
     return {
         "id": record.id,
         "product": record.product,
         "source": record.source,
         "digest": record.digest,
-        "fingerprint": fingerprint,
+        **version,
         "vector": np.asarray(record.vector, dtype=np.float32),
         **make_columns(facets, flat=flat),
     }

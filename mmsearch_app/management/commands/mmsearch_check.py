@@ -104,11 +104,11 @@ def _index() -> str:
         record = Record(id="mmsearch_check:1", product="mmsearch_check", source="", vector=vector)
         index.upsert([record], generation=generation.name)
         _wait_for(record, generation)
-        if record.id not in index.vectors([record.id], generation=generation.name):
+        if record.id not in index.stored([record.id], generation=generation.name):
             msg = f"{index.describe()}: the vector of a record that was written is missing"
             raise LookupError(msg)
         index.delete([record.id], generation=generation.name)
-        if list(index.ids(generation=generation.name)):
+        if list(index.contents(generation=generation.name)):
             msg = f"{index.describe()}: a record that was deleted is still there"
             raise LookupError(msg)
     live = index.live()
