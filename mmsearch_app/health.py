@@ -10,6 +10,7 @@ from django.db import DatabaseError
 
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexing import ledger
+from mmsearch_app.models import KnownIndex
 from mmsearch_app.warming import model_state
 
 __all__ = ["Health", "examine"]
@@ -26,6 +27,9 @@ class Health:
     """Whether the live index was built by the configured embedder."""
     waiting: int | None
     """Images that wait to be indexed, or None if the database cannot be read."""
+    indexing: Literal["ok", "healing", "refused", "unknown"] = "unknown"
+    """Whether changes reach the index: "healing" while an index that was lost or restored is
+    filled again, "refused" if another database fills it."""
 
     @property
     def ok(self) -> bool:
@@ -43,10 +47,29 @@ def examine() -> Health:
         live = get_index().live()
     except Exception:
         log.exception("The search index cannot be reached")
-        return Health(index="unreachable", model="unknown", waiting=_count_waiting())
+        return _health("unreachable", "unknown")
     if live is None:
-        return Health(index="not built", model="unknown", waiting=_count_waiting())
-    return Health(index="live", model=_compare(live.fingerprint), waiting=_count_waiting())
+        return _health("not built", "unknown")
+    return _health("live", _compare(live.fingerprint))
+
+
+def _health(
+    index: Literal["live", "not built", "unreachable"],
+    model: Literal["matches", "differs", "unavailable", "unknown"],
+) -> Health:
+    waiting = _count_waiting()
+    return Health(index=index, model=model, waiting=waiting, indexing=_look_at_indexing(waiting))
+
+
+def _look_at_indexing(waiting: int | None) -> Literal["ok", "healing", "refused", "unknown"]:
+    if waiting is None:
+        return "unknown"
+    known = KnownIndex.objects.first()
+    if known is None:
+        return "ok"
+    if known.problem:
+        return "refused"
+    return "healing" if waiting and known.is_healing else "ok"
 
 
 def _compare(fingerprint: str) -> Literal["matches", "differs", "loading", "unavailable"]:

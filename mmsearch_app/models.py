@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
 from django.db import models, router
+from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -189,3 +191,8 @@ class KnownIndex(models.Model):
 
     def __str__(self) -> str:
         return self.generation
+
+    @property
+    def is_healing(self) -> bool:
+        """Whether something was found wrong within a day."""
+        return self.healed_at is not None and timezone.now() - self.healed_at < timedelta(days=1)

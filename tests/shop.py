@@ -162,7 +162,12 @@ class FickleIndex:
             down = False
 
             def __getattribute__(self, name: str) -> Any:
-                public = not name.startswith("_") and name not in ("down", "shared", "close")
+                public = not name.startswith("_") and name not in (
+                    "down",
+                    "shared",
+                    "durable",
+                    "close",
+                )
                 if public and name in MemoryIndex.__dict__ and self.down:
                     raise IndexUnavailable("Milvus cannot be reached at https://secret@milvus")
                 return super().__getattribute__(name)

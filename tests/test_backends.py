@@ -58,7 +58,7 @@ def test_the_system_check_shows_no_secret() -> None:
     ("key", "lacking"),
     [
         ("EMBEDDER", "it lacks dimension, embed_documents, embed_queries, fingerprint."),
-        ("INDEX", "it lacks count, create, delete, describe, "),
+        ("INDEX", "it lacks contents, count, create, delete, "),
         ("RERANKER", "it lacks fingerprint, rerank."),
     ],
 )

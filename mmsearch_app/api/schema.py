@@ -26,7 +26,7 @@ PROBLEM = {
 
 HEALTH = {
     "type": "object",
-    "required": ["status", "index", "model", "waiting"],
+    "required": ["status", "index", "model", "waiting", "indexing"],
     "properties": {
         "status": {"type": "string", "enum": ["ok", "degraded"]},
         "index": {"type": "string", "enum": ["live", "not built", "unreachable"]},
@@ -35,6 +35,7 @@ HEALTH = {
             "enum": ["matches", "differs", "loading", "unavailable", "unknown"],
         },
         "waiting": {"type": "integer", "nullable": True},
+        "indexing": {"type": "string", "enum": ["ok", "healing", "refused", "unknown"]},
     },
 }
 

@@ -6,6 +6,7 @@ from mmsearch_app.indexes.base import (
     Index,
     IndexFault,
     IndexMissing,
+    IndexRefused,
     IndexUnavailable,
     Match,
     Operator,

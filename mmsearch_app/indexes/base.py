@@ -25,6 +25,10 @@ class IndexMissing(IndexFault):
     """The generation does not exist, or no longer."""
 
 
+class IndexRefused(IndexFault):
+    """The collection or alias belongs to something else. A person must decide."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One image in the index."""

@@ -51,6 +51,8 @@ class MemoryIndex:
     """Implements `Index`, except that its content is lost when the process ends."""
 
     shared = False
+    durable = False
+    """Whether other processes and later ones see the same content."""
 
     def __init__(self, *, collection: str = "product_images") -> None:
         self.collection = collection

@@ -1,6 +1,6 @@
 """From a saved image to the index."""
 
-from mmsearch_app.indexing import ledger, notify, rebuild
+from mmsearch_app.indexing import ledger, notify, rebuild, stamps
 from mmsearch_app.indexing.batch import EmbedderDown
 from mmsearch_app.indexing.leases import give_back_all
 from mmsearch_app.indexing.ledger import paused
@@ -10,4 +10,4 @@ from mmsearch_app.indexing.overlap import ModelHangs, require_model
 from mmsearch_app.indexing.receivers import connect, is_known, mark
 from mmsearch_app.indexing.reconcile import reconcile
 from mmsearch_app.indexing.trial import try_document, try_statements
-from mmsearch_app.indexing.worker import drain
+from mmsearch_app.indexing.worker import Drained, drain

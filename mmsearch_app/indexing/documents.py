@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mmsearch_app import images
 from mmsearch_app.indexes import Record, Scalar
+from mmsearch_app.indexing import ledger
 from mmsearch_app.indexing.files import Reading, StoredFile, hash_content, read_files
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.inference import Content
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PROBES = 3
+_MANY = 3
+"""Missing files that are no coincidence if no other file can be opened."""
 
 Failure: TypeAlias = tuple[Entry, str]
 """An entry, and the error that made this attempt fail."""
@@ -136,19 +139,20 @@ def read_images(described: Described) -> list[Reading]:
 def sort_readings(described: Described, readings: Sequence[Reading]) -> Prepared:
     """Sort the batch by what has to be done, once its files are read."""
     pairs = list(zip(described.rows, readings, strict=True))
+    unmounted = _find_unmounted(pairs)
     documents = []
     without_image = list(described.without_image)
     for row, reading in pairs:
         if reading.fault is None:
             documents.append(_document(row, reading))
-        elif not reading.unanswered:
+        elif not reading.unanswered and row.entry.pk not in unmounted:
             without_image.append(_unusable(row, reading.fault, reading.digest))
     unread, postponed = _sort_unanswered(pairs)
     return Prepared(
         documents=documents,
         without_image=without_image,
         failed=described.failed + unread,
-        postponed=postponed,
+        postponed=postponed + list(unmounted.values()),
     )
 
 
@@ -229,7 +233,7 @@ def _unusable(row: _Described, fault: Exception, digest: str) -> Outcome:
     return Outcome(
         entry=row.entry,
         state=State.REJECTED if rejected else State.EMPTY,
-        error=in_english(fault) if rejected else f"The file is missing: {row.file.file}",
+        error=in_english(fault) if rejected else f"{ledger.MISSING}{row.file.file}",
         digest=digest,
         signature=row.entry.signature,
     )
@@ -252,7 +256,7 @@ def _sort_unanswered(
     for name, failures in unanswered.items():
         entries = [entry for entry, _ in failures]
         if name not in answered and _storage_is_down(registry.get(name), entries):
-            postponed += failures
+            postponed += [(e, f"The storage does not answer: {error}") for e, error in failures]
         else:
             failed += failures
     return failed, postponed
@@ -261,14 +265,55 @@ def _sort_unanswered(
 def _storage_is_down(source: ImageSource, failed: Sequence[Entry]) -> bool:
     """Return whether the storage returns no file: neither the `failed` ones nor known ones.
 
-    Reads the three files of the source that were last indexed. If the storage answers for any
+    Reads some files of the source that were indexed before. If the storage answers for any
     of them, even by saying that the file is missing, the failed files are at fault, so that one
     broken file is not taken for an outage. If no other file was ever read, nothing tells the two
     apart, and waiting loses less.
     """
+    return all(reading.unanswered for reading in _probe(source, failed))
+
+
+def _probe(source: ImageSource, failed: Sequence[Entry]) -> list[Reading]:
+    """Read the files that were indexed last, and as many of those that were indexed first."""
     read = Entry.objects.filter(source=source.name, present=True).exclude(digest="")
-    others = read.exclude(pk__in=[entry.pk for entry in failed]).order_by("-indexed_at", "-pk")
-    keys = source.valid_keys(others.values_list("object_pk", flat=True)[:_PROBES])
-    rows = from_primary(source.get_queryset().filter(pk__in=keys))
+    others = read.exclude(pk__in=[entry.pk for entry in failed])
+    keys = [
+        *others.order_by("-indexed_at", "-pk").values_list("object_pk", flat=True)[:_PROBES],
+        *others.order_by("pk").values_list("object_pk", flat=True)[:_PROBES],
+    ]
+    rows = from_primary(source.get_queryset().filter(pk__in=source.valid_keys(keys)))
     files = [StoredFile(file=file, title="") for row in rows if (file := source.get_file(row))]
-    return all(reading.unanswered for reading in read_files(files))
+    return read_files(files)
+
+
+def _find_unmounted(readings: Iterable[tuple[_Described, Reading]]) -> dict[int, Failure]:
+    """Return failures, by primary key, of entries whose file is missing like all others.
+
+    If no file of a source can be opened, neither in this batch nor of those that were read
+    before, and at least three are missing, then a media volume is not mounted or a bucket is the
+    wrong one: retry later.
+    """
+    missing: dict[str, list[_Described]] = defaultdict(list)
+    opened: set[str] = set()
+    for row, reading in readings:
+        if reading.missing:
+            missing[row.entry.source].append(row)
+        elif not reading.unanswered:
+            opened.add(row.entry.source)
+    failures: dict[int, Failure] = {}
+    for name, rows in missing.items():
+        if name not in opened and _all_missing(registry.get(name), rows):
+            error = (
+                f"No image of {name} can be found in the storage, such as {rows[0].file.file}. "
+                "Is the media volume mounted, is the bucket the right one?"
+            )
+            failures |= {row.entry.pk: (row.entry, error) for row in rows}
+    return failures
+
+
+def _all_missing(source: ImageSource, rows: Sequence[_Described]) -> bool:
+    probes = _probe(source, [row.entry for row in rows])
+    lost = sum(probe.missing for probe in probes)
+    known = lost + sum(bool(row.entry.digest) for row in rows)
+    opened = any(not probe.missing and not probe.unanswered for probe in probes)
+    return bool(known) and not opened and lost + len(rows) >= _MANY

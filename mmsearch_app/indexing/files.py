@@ -48,6 +48,11 @@ class Reading:
     fault: Exception | None = None
 
     @property
+    def missing(self) -> bool:
+        """Whether the storage says that there is no such file."""
+        return isinstance(self.fault, FileNotFoundError)
+
+    @property
     def unanswered(self) -> bool:
         """Whether the storage failed, which says nothing about the file itself."""
         about_the_file = (FileNotFoundError, images.InvalidImage)

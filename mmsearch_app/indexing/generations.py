@@ -5,14 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
+from django.utils import timezone
 
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes import Generation, IndexUnavailable
-from mmsearch_app.indexing import ledger
+from mmsearch_app.indexing import ledger, stamps
 from mmsearch_app.indexing.batch import fingerprint_of
-from mmsearch_app.models import Entry
+from mmsearch_app.indexing.compare import compare_index
+from mmsearch_app.models import Entry, KnownIndex, State
+
+if TYPE_CHECKING:
+    from mmsearch_app.indexing.documents import Document
 
 log = logging.getLogger(__name__)
 
@@ -22,20 +28,16 @@ class ReindexNeeded(Exception):
 
 
 def ensure_live() -> Generation:
-    """Return the live generation; create it on first use.
+    """Return the live generation, which may be written to; create it on first use.
 
-    Raises ReindexNeeded if it was built by another model.
+    If it is lost, it is found or made again. If it is older than the ledger, it is compared
+    first. Raises ReindexNeeded if it was built by another model, and IndexRefused if another
+    database fills it.
     """
-    index, embedder = get_index(), get_embedder()
-    live, fingerprint = index.live(), fingerprint_of(embedder)
-    if live is None:
-        made = index.create(fingerprint=fingerprint, dimension=embedder.dimension)
-        live = index.live()
-        if live is None:
-            index.promote(made.name)
-            ledger.retry(Entry.objects.filter(present=True).exclude(generation=""))
-            return made
-        index.drop(made.name)
+    embedder = get_embedder()
+    fingerprint = fingerprint_of(embedder)
+    live = get_index().live() or _bring_back(fingerprint, embedder.dimension)
+    stamps.verify(live, compare=compare_index)
     if live.fingerprint != fingerprint:
         msg = (
             "The index was built by another model or preprocessing than the configured one. "
@@ -43,6 +45,62 @@ def ensure_live() -> Generation:
         )
         raise ReindexNeeded(msg)
     return live
+
+
+def _bring_back(fingerprint: str, dimension: int) -> Generation:
+    """Return the live generation, after another process or this one has made one live.
+
+    An alias that is gone is pointed to the generation that was live. If that is gone, too, a new
+    one is created, and every entry that was in the index is queued.
+    """
+    stamps.announce_stamp()
+    with stamps.alone() as row:
+        live = get_index().live() or _point_back(row)
+        if live is not None:
+            return live
+        made = get_index().create(fingerprint=fingerprint, dimension=dimension)
+        stamps.stamp_and_promote(made.name, row)
+    if queued := ledger.retry(_once_indexed()):
+        stamps.note_healing(
+            f"The index was empty or gone: {queued} images are indexed again, in {made.name}."
+        )
+    return made
+
+
+def find_live() -> Generation | None:
+    """Return the live generation, verified, or None if there is none.
+
+    Points the alias back if it alone is gone. Raises IndexRefused if another database fills it.
+    """
+    live = get_index().live()
+    if live is None:
+        with stamps.alone() as row:
+            live = get_index().live() or _point_back(row)
+    if live is not None:
+        stamps.verify(live, compare=compare_index, now=True)
+    return live
+
+
+def _point_back(row: KnownIndex) -> Generation | None:
+    """Make the generation live that was live last, if it still exists. Call inside `alone`."""
+    found = {generation.name: generation for generation in get_index().generations()}
+    lost = found.get(row.generation or _last_generation())
+    if lost is not None:
+        get_index().promote(lost.name)
+        stamps.note_healing(f"The alias of the index was gone: it points to {lost.name} again.")
+    return lost
+
+
+def _once_indexed() -> QuerySet[Entry]:
+    return Entry.objects.filter(present=True).exclude(generation="")
+
+
+def _last_generation() -> str:
+    """Return the generation that most entries were written to, for a ledger without stamps."""
+    names = Entry.objects.filter(state=State.INDEXED).exclude(generation="").order_by()
+    counted = names.values_list("generation").annotate(number=Count("pk")).order_by("-number")
+    first = counted.first()
+    return first[0] if first else ""
 
 
 def is_live(name: str) -> bool:
@@ -73,23 +131,55 @@ def announce(entries: Sequence[Entry], *, generation: str) -> None:
     ledger.change(rows, staged=None, staged_in=generation)
 
 
-def stage(written: Sequence[Entry], without: Sequence[Entry], *, generation: str) -> None:
-    """Record that `generation` contains this version of the `written` entries.
+def stage(written: Sequence[Document], without: Sequence[Entry], *, generation: str) -> None:
+    """Record that `generation` contains this version of the `written` documents.
 
-    Those `without` an image are recorded as done at this version. An entry that a transaction of
-    the shop has locked is waited for: skipped, it would be filled again and again as long as that
-    transaction lasts.
+    What no other generation contains is recorded with its content, so that it need not be read
+    and embedded again after the switch. Those `without` an image are recorded as done at this
+    version. An entry that a transaction of the shop has locked is waited for: skipped, it would
+    be filled again and again as long as that transaction lasts.
     """
-    for entry in (*written, *without):
+    first = {document.entry.pk: document for document in written if not document.entry.generation}
+    entries = [document.entry for document in written]
+    for entry in (*entries, *without):
         entry.staged, entry.staged_in = entry.wanted, generation
     for entry in without:
         entry.staged_in = generation if entry.present else ""
-    by_pk = {entry.pk: entry for entry in (*written, *without)}
+    by_pk = {entry.pk: entry for entry in (*entries, *without)}
+    for pk, document in first.items():
+        by_pk[pk].digest, by_pk[pk].content = document.digest, document.content_hash
+        by_pk[pk].generation = generation
 
     def write(pks: list[int]) -> None:
         Entry.objects.bulk_update([by_pk[pk] for pk in pks], ["staged", "staged_in"])
+        new = [by_pk[pk] for pk in pks if pk in first]
+        unknown = Entry.objects.filter(generation="").exclude(state=State.INDEXED)
+        unknown.bulk_update(new, ["digest", "content", "signature", "generation"])
 
     ledger.write_free_first(by_pk, write)
+
+
+def settle_staged(generation: str) -> None:
+    """Record as indexed what the generation, which is live now, contains as it is wanted."""
+    current = Entry.objects.filter(present=True, staged_in=generation, staged=F("wanted"))
+    ledger.change(current.filter(state=State.INDEXED), generation=generation)
+    ledger.change(
+        current.filter(generation=generation).exclude(state=State.INDEXED),
+        state=State.INDEXED,
+        indexed_at=timezone.now(),
+        due_at=None,
+        attempts=0,
+        error="",
+        **ledger.NO_LEASE,
+    )
+
+
+def discard_generation(generation: str) -> None:
+    """Drop a generation that never became live, and forget what the ledger knows of it."""
+    get_index().drop(generation)
+    ledger.change(Entry.objects.filter(staged_in=generation), staged=None, staged_in="")
+    filled = Entry.objects.filter(generation=generation)
+    ledger.change(filled, generation="", digest="", content="", signature="")
 
 
 class Settling:

@@ -326,7 +326,7 @@ def _claimed(entries: Sequence[Entry]) -> QuerySet[Entry]:
     )
 
 
-_NO_LEASE: dict[str, Any] = {"lease": None, "lease_until": None}
+NO_LEASE: dict[str, Any] = {"lease": None, "lease_until": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,7 +365,7 @@ def finish(outcomes: Sequence[Outcome], *, still_live: Callable[[], bool] | None
         rows = _claimed(current)
         if still_live():
             unmarked = When(wanted__in=[entry.wanted for entry in current], then=None)
-            change(rows, due_at=Case(unmarked, default=F("due_at")), **_NO_LEASE)
+            change(rows, due_at=Case(unmarked, default=F("due_at")), **NO_LEASE)
         else:
             retry(rows)
     return len(current)
@@ -378,12 +378,12 @@ def _record(outcome: Outcome, *, stay_due: bool) -> bool:
     columns["present"] = outcome.state != State.REMOVED
     columns["indexed_at"] = timezone.now() if outcome.state == State.INDEXED else None
     if not stay_due:
-        columns |= {"due_at": None, **_NO_LEASE}
+        columns |= {"due_at": None, **NO_LEASE}
     if _claimed([outcome.entry]).filter(wanted=outcome.entry.wanted).update(**columns):
         return True
     row = Entry.objects.filter(pk=outcome.entry.pk)
     row.update(wanted=uuid.uuid4(), due_at=timezone.now(), state=State.PENDING)
-    _claimed([outcome.entry]).update(**_NO_LEASE)
+    _claimed([outcome.entry]).update(**NO_LEASE)
     return False
 
 
@@ -405,7 +405,7 @@ def fail(entries: Sequence[Entry], error: str) -> None:
             state=State.FAILED if gave_up else State.PENDING,
             due_at=None if gave_up else timezone.now() + timedelta(seconds=wait),
         )
-    change(_claimed(entries), **_NO_LEASE)
+    change(_claimed(entries), **NO_LEASE)
 
 
 def release(entries: Sequence[Entry], *, error: str = "", wait: float = 0) -> None:
@@ -413,8 +413,8 @@ def release(entries: Sequence[Entry], *, error: str = "", wait: float = 0) -> No
     later = timezone.now() + timedelta(seconds=_spread(wait))
     rows = _claimed(entries)
     waits = rows.filter(due_at__isnull=False)
-    change(waits, due_at=later, error=error[:2000], **_NO_LEASE)
-    change(rows, **_NO_LEASE)
+    change(waits, due_at=later, error=error[:2000], **NO_LEASE)
+    change(rows, **NO_LEASE)
 
 
 def _spread(seconds: float) -> float:
@@ -429,8 +429,17 @@ def retry(entries: QuerySet[Entry]) -> int:
         due_at=timezone.now(),
         attempts=0,
         state=State.PENDING,
-        **_NO_LEASE,
+        **NO_LEASE,
     )
+
+
+MISSING = "The file is missing: "
+"""How the error of an entry begins whose row names a file that does not exist."""
+
+
+def missing() -> QuerySet[Entry]:
+    """Return the entries that are without an image because their file does not exist."""
+    return Entry.objects.filter(state=State.EMPTY, error__startswith=MISSING)
 
 
 def counts() -> dict[str, int]:

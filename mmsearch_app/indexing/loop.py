@@ -14,11 +14,10 @@ from typing import Any
 
 from django.core.signals import request_started
 from django.db import close_old_connections, connections
-from django.utils import timezone
 
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import IndexFault
-from mmsearch_app.indexing import notify, worker
+from mmsearch_app.indexing import ledger, notify, worker
 from mmsearch_app.indexing.batch import EmbedderDown
 from mmsearch_app.indexing.leases import give_back_all
 from mmsearch_app.indexing.overlap import require_model
@@ -132,7 +131,8 @@ class WorkerLoop:
         work = self._rebuilder
         if work is None or work.row.pk != row.pk:
             work = self._rebuilder = Rebuilder(row)
-        if not work.has_lease and row.lease_until and row.lease_until > timezone.now():
+        free = Rebuild.objects.filter(ledger.lease_is_free(), pk=row.pk)
+        if not work.has_lease and row.lease_until and not free.exists():
             return False  # another process is at work on it, or died a short while ago
         try:
             for _ in range(_BATCHES_IN_A_ROW):

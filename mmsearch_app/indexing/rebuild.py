@@ -15,23 +15,25 @@ from datetime import timedelta
 from typing import NoReturn
 
 from django.db import IntegrityError, router, transaction
-from django.db.models import F, Q
 from django.utils import timezone
 
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.conf import get_settings
-from mmsearch_app.indexing import documents, ledger
+from mmsearch_app.indexing import documents, ledger, stamps
 from mmsearch_app.indexing.batch import embed_each, fingerprint_of, write_each
 from mmsearch_app.indexing.documents import Document
 from mmsearch_app.indexing.generations import (
     Settling,
     announce,
+    discard_generation,
+    find_live,
     is_live,
     outdated_in,
+    settle_staged,
     stage,
     unstaged,
 )
-from mmsearch_app.indexing.reconcile import reconcile
+from mmsearch_app.indexing.reconcile import find_drift
 from mmsearch_app.models import Entry, Rebuild, State
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ log = logging.getLogger(__name__)
 _Progress = Callable[[int, int], object]
 _PAUSE = 0.5
 """Seconds between two looks at an index that is being built."""
+_FEW = 10
+"""A shop with fewer images may lose most of them, but not all."""
 
 
 class RebuildBlocked(Exception):
@@ -54,15 +58,18 @@ def request_rebuild() -> Rebuild:
             return Rebuild.objects.select_for_update().get(open=True)
 
 
-def rebuild_index(*, progress: _Progress | None = None, tolerant: bool = False) -> Rebuild:
+def rebuild_index(
+    *, progress: _Progress | None = None, tolerant: bool = False, allow_loss: bool = False
+) -> Rebuild:
     """Do a whole rebuild in this process, or continue the open one.
 
     `progress(done, total)` is called after every batch. With `tolerant` the new generation
     becomes live even if images cannot be read; they stay due. Otherwise that raises
-    RebuildBlocked. Raises IndexFault if the index and EmbedderDown if the model is unavailable.
+    RebuildBlocked, as does a new generation that lacks most images of the live one, unless
+    `allow_loss`. Raises IndexFault if the index and EmbedderDown if the model is unavailable.
     After any of these, calling it again continues.
     """
-    work = Rebuilder(request_rebuild(), tolerant=tolerant)
+    work = Rebuilder(request_rebuild(), tolerant=tolerant, allow_loss=allow_loss)
     try:
         while not work.step():
             if progress:
@@ -74,12 +81,23 @@ def rebuild_index(*, progress: _Progress | None = None, tolerant: bool = False) 
     return work.row
 
 
+def describe_loss(*, kept: int, before: int, some: str) -> str:
+    """Return why a new generation was not made live."""
+    example = f" ({some})" if some else ""
+    return (
+        f"Only {kept} of {before} images could be indexed{example}, so the index was not "
+        "switched. Is the media volume mounted, is the bucket the right one? If these images are "
+        'gone for good, run "manage.py mmsearch_reindex --allow-loss".'
+    )
+
+
 class Rebuilder:
     """Fills the generation of one rebuild, batch by batch."""
 
-    def __init__(self, row: Rebuild, *, tolerant: bool = False) -> None:
+    def __init__(self, row: Rebuild, *, tolerant: bool = False, allow_loss: bool = False) -> None:
         self.row = row
         self.tolerant = tolerant
+        self.allow_loss = allow_loss
         self.begun = False
         self.has_lease = False
         self.waiting = False
@@ -87,12 +105,15 @@ class Rebuilder:
         self.last = 0
         self.missed: dict[int, str] = {}
         """Error by primary key of entries whose image cannot be indexed now."""
+        self.unusable: dict[int, str] = {}
+        """Error by primary key of entries whose file is missing or no valid image."""
         self.settling: Settling | None = None
 
     def step(self) -> bool:
         """Do one batch, or look at the index; return True if the rebuild is complete and live.
 
-        Raises RebuildBlocked if another process is at work on it or images cannot be read.
+        Raises RebuildBlocked if another process is at work on it, if images cannot be read, or
+        if too many are lost.
         """
         self._lease()
         self.waiting = False
@@ -107,6 +128,7 @@ class Rebuilder:
         if self.missed and not self.tolerant:
             some = next(iter(self.missed.values()))
             self._block(f"{len(self.missed)} images cannot be read now, such as: {some}")
+        self._refuse_loss()
         # Once, after the first fill: what is saved meanwhile is little, and may never end.
         self.settling = self.settling or Settling(self.row.generation)
         self.waiting = not self.settling.look()
@@ -124,7 +146,7 @@ class Rebuilder:
         now = timezone.now()
         rows = Rebuild.objects.filter(pk=self.row.pk, open=True)
         if not self.has_lease:
-            rows = rows.filter(Q(lease_until__isnull=True) | Q(lease_until__lt=now))
+            rows = rows.filter(ledger.lease_is_free(at=now))
         if not rows.update(lease_until=now + timedelta(seconds=get_settings().LEASE_SECONDS)):
             msg = (
                 "Another process is at work on this rebuild, or died less than "
@@ -136,14 +158,15 @@ class Rebuilder:
     def _begin(self) -> None:
         """Bring the ledger up to date, and create the new generation unless it exists."""
         index, embedder = get_index(), get_embedder()
+        find_live()
         names = {generation.name for generation in index.generations()}
         fingerprint = fingerprint_of(embedder)
         if self.row.generation not in names or self.row.fingerprint != fingerprint:
             if self.row.generation in names and not is_live(self.row.generation):
-                index.drop(self.row.generation)
+                discard_generation(self.row.generation)
             made = index.create(fingerprint=fingerprint, dimension=embedder.dimension)
             self.row.generation, self.row.fingerprint = made.name, made.fingerprint
-        reconcile(given_up=False)
+        find_drift(given_up=False)
         left = unstaged(self.row.generation).count()
         self.row.total = max(left, self.row.total)  # an interrupted rebuild keeps its total
         self.row.done, self.row.error = self.row.total - left, ""
@@ -167,7 +190,7 @@ class Rebuilder:
         index, name = get_index(), self.row.generation
         prepared = documents.prepare(batch)
         if prepared.postponed and not self.tolerant:
-            self._block(f"The storage does not answer: {prepared.postponed[0][1]}")
+            self._block(prepared.postponed[0][1])
         announce(batch, generation=name)
         vectors, failures = embed_each(prepared.documents)
         written, refused = write_each(prepared.documents, vectors, generation=name)
@@ -178,8 +201,10 @@ class Rebuilder:
                 without.append(entry)
             else:
                 self.missed[entry.pk] = error
+        errors = {outcome.entry.pk: outcome.error for outcome in prepared.without_image}
+        self.unusable |= {pk: error for pk, error in errors.items() if error}
         self._queue_for_live(written, without)
-        stage([document.entry for document in written], without, generation=name)
+        stage(written, without, generation=name)
         self.row.done = min(self.row.done + len(batch), self.row.total)
         self.row.save(update_fields=["done"])
 
@@ -192,9 +217,9 @@ class Rebuilder:
 
     def _complete(self) -> None:
         name = self.row.generation
-        get_index().promote(name)
+        stamps.promote(name)
+        settle_staged(name)
         indexed = Entry.objects.filter(present=True, state=State.INDEXED)
-        ledger.change(indexed.filter(staged_in=name, staged=F("wanted")), generation=name)
         ledger.retry(indexed.exclude(generation=name))
         ledger.retry(unstaged(name).filter(staged_in=name))
         ledger.retry(Entry.objects.filter(pk__in=list(self.missed)))
@@ -213,6 +238,24 @@ class Rebuilder:
         for generation in old:
             if generation != kept:
                 get_index().drop(generation.name)
+
+    def _refuse_loss(self) -> None:
+        """End the rebuild without the switch if the new generation lacks most of the images.
+
+        That is, if it is empty although there are images, or contains fewer than half of at
+        least ten. A media volume that is not mounted looks like this.
+        """
+        name = self.row.generation
+        kept = get_index().count(generation=name)
+        before = Entry.objects.filter(present=True).exclude(generation__in=["", name]).count()
+        empty = not kept and bool(before or self.unusable)
+        if self.allow_loss or not (empty or (before >= _FEW and kept < before / 2)):
+            return
+        some = next(iter(self.unusable.values()), "")
+        discard_generation(name)
+        self.row.open, self.row.finished_at = False, timezone.now()
+        self.row.save(update_fields=["open", "finished_at"])
+        self._block(describe_loss(kept=kept, before=before or len(self.unusable), some=some))
 
     def _block(self, error: str) -> NoReturn:
         self.row.error = error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,10 +24,16 @@ from django.db.models import (
 from django.db.models.functions import Cast, Replace
 from django.utils import timezone
 
-from mmsearch_app.indexing import ledger, notify
+from mmsearch_app.backends import get_index
+from mmsearch_app.indexes import IndexUnavailable
+from mmsearch_app.indexing import ledger, notify, watch
+from mmsearch_app.indexing.batch import EmbedderDown
 from mmsearch_app.indexing.compare import compare_index, mark_entries
+from mmsearch_app.indexing.generations import ReindexNeeded
 from mmsearch_app.models import Entry, State
 from mmsearch_app.sources import ImageSource, from_primary, key_field, registry, signature
+
+log = logging.getLogger(__name__)
 
 _PAGE = 2000
 _KEY = ("source", "object_pk")
@@ -46,7 +53,7 @@ class Drift:
     gone: int = 0
     """Entries whose row is deleted or may no longer be shown."""
     lost: int = 0
-    """Entries recorded as indexed that the index lacks or has in another version (deep only)."""
+    """Entries recorded as indexed that the index lacks or, if `deep`, has in another version."""
     strays: int = 0
     """Records of the index that no entry asks for (deep only)."""
 
@@ -59,14 +66,48 @@ class Drift:
 def reconcile(*names: str, deep: bool = False, files: bool = False, given_up: bool = True) -> Drift:
     """Mark every difference between the sources (all, or those named) and the ledger.
 
-    One anti-join each way and per source; safe to run at any time, and twice. With `deep` the
-    ledger is compared with the ids in the index, too (after a crash or a restored backup). With
+    One anti-join each way and per source; safe to run at any time, and twice. An index that is
+    lost, emptied or restored from a backup is noticed, and times that were written under a wrong
+    clock are corrected. With `deep` every record of the index is compared in any case. With
     `files` every row counts as changed, so that the worker reads all images and embeds those
     whose bytes differ (a file was replaced under its own name). With `given_up` images that were
     given up get another chance, once a day.
     Raises KeyError for an unknown name, and IndexFault if `deep` and the index is unavailable.
     """
-    changed = gone = lost = strays = 0
+    drift = find_drift(*names, files=files, given_up=given_up)
+    ledger.correct_times(thorough=True)
+    lost, strays = _check_index(deep=deep)
+    cutoff = timezone.now() - _KEEP_REMOVED
+    old = Entry.objects.filter(state=State.REMOVED, due_at=None, marked_at__lt=cutoff)
+    ledger.in_transaction(old.delete)
+    notify.after_commit()
+    return replace(drift, lost=lost, strays=strays)
+
+
+def _check_index(*, deep: bool) -> tuple[int, int]:
+    """Look whether the index is still right, and mark what it lost; `deep` compares all records.
+
+    Returns how many entries were lost, and how many records no entry asks for. Without `deep`, an
+    index that is unavailable is no error: a worker looks as soon as it is back.
+    """
+    if not deep and not getattr(get_index(), "durable", True):
+        return 0, 0  # in the memory of another process
+    try:
+        lost = watch.look()
+    except (IndexUnavailable, EmbedderDown, ReindexNeeded) as error:
+        if deep and isinstance(error, IndexUnavailable):
+            raise
+        log.warning("The index was not checked: %s", error)
+        lost = 0
+    if not deep:
+        return lost, 0
+    more, strays = compare_index()
+    return lost + more, strays
+
+
+def find_drift(*names: str, files: bool = False, given_up: bool = True) -> Drift:
+    """Do the part of `reconcile` that compares the sources with the ledger."""
+    changed = gone = 0
     for source in [registry.get(name) for name in names] or registry:
         rows = (
             from_primary(source.get_queryset())
@@ -77,26 +118,21 @@ def reconcile(*names: str, deep: bool = False, files: bool = False, given_up: bo
         gone += _mark_pages(source, find_vanished(source), "object_pk", present=False)
     if not names:
         gone += _mark_unregistered()
-    if deep:
-        lost, strays = compare_index()
-    cutoff = timezone.now() - _KEEP_REMOVED
-    old = Entry.objects.filter(state=State.REMOVED, due_at=None, marked_at__lt=cutoff)
-    ledger.in_transaction(old.delete)
-    notify.after_commit()
-    return Drift(changed=changed, gone=gone, lost=lost, strays=strays)
+    return Drift(changed=changed, gone=gone)
 
 
 def find_drifted(source: ImageSource, *, given_up: bool) -> QuerySet[Any]:
     """Return rows of the source without an entry that is current or already waiting.
 
-    With `given_up`, an entry that was given up is current for a day only.
+    With `given_up`, an entry that was given up or whose file is missing is current for a day only.
     """
     key: Expression = Cast(OuterRef("pk"), CharField())
     if isinstance(key_field(source), UUIDField):
         key = Replace(key, Value("-"), Value(""))
     known = Q(signature=OuterRef("mmsearch_signature"))
     if given_up:
-        known &= ~Q(state=State.FAILED, marked_at__lt=timezone.now() - _GIVEN_UP)
+        again = Q(state=State.FAILED) | Q(state=State.EMPTY, error__startswith=ledger.MISSING)
+        known &= ~(again & Q(marked_at__lt=timezone.now() - _GIVEN_UP))
     settled = Q(state=State.PENDING) | known
     current = Entry.objects.filter(settled, source=source.name, object_pk=key, present=True)
     rows: QuerySet[Any] = from_primary(source.get_queryset())

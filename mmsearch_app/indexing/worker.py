@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import Generation, IndexFault, IndexMissing, Stored
-from mmsearch_app.indexing import documents, ledger
+from mmsearch_app.indexing import documents, ledger, watch
 from mmsearch_app.indexing.batch import EmbedderDown, embed_each, fingerprint_of, write_each
 from mmsearch_app.indexing.documents import Document, Failure, Prepared
 from mmsearch_app.indexing.generations import ReindexNeeded, ensure_live, is_live
@@ -92,12 +92,15 @@ def drain(
         beat()
 
     try:
-        jobs = overlap(drain.next_job, stopped=stopped, beat=renew, every=_beat_seconds())
-        with closing(jobs):
-            for size, drained in jobs:
-                drain.total += drained
-                if progress:
-                    progress(size)
+        more = True
+        while more:
+            jobs = overlap(drain.next_job, stopped=stopped, beat=renew, every=_beat_seconds())
+            with closing(jobs):
+                for size, drained in jobs:
+                    drain.total += drained
+                    if progress:
+                        progress(size)
+            more = drain.look()
     finally:
         drain.leases.give_back()
     return drain.total
@@ -127,7 +130,7 @@ class _Drain:
         size = get_settings().BATCH_SIZE
         if self.limit is not None:
             size = min(size, self.limit - self.claimed)
-        if size <= 0 or self.total.problem or self.stopped() or self._is_late():
+        if not self._may_go_on():
             return []
         try:
             require_model()
@@ -139,8 +142,25 @@ class _Drain:
         self.leases.add(entries)
         return entries
 
-    def _is_late(self) -> bool:
-        return self.claimed > 0 and time.monotonic() >= self.until
+    def _may_go_on(self) -> bool:
+        late = self.claimed > 0 and time.monotonic() >= self.until
+        if self.total.problem or self.stopped() or late:
+            return False
+        return self.limit is None or self.claimed < self.limit
+
+    def look(self) -> bool:
+        """If nothing is due, look whether the index is still right. Returns whether now there is.
+
+        A process looks twice a minute at most.
+        """
+        if not self._may_go_on():
+            return False
+        try:
+            return watch.look_if_idle()
+        except (ReindexNeeded, EmbedderDown, IndexFault) as error:
+            log.warning("The index could not be checked: %s", error)
+            self.total += Drained(problem=str(error))
+            return False
 
     def _work(self, entries: Sequence[Entry]) -> Job[tuple[int, Drained]]:
         drained = yield from work_off(entries)
@@ -174,6 +194,7 @@ def _process(entries: Sequence[Entry]) -> Job[Drained]:
     done = yield from _embed_and_write(prepared, stored, live)
     without_image = prepared.without_image
     ledger.finish(done.outcomes + without_image, still_live=partial(is_live, live.name))
+    watch.note_found([outcome.entry for outcome in done.outcomes])
     failures = done.failures + prepared.failed
     for entry, error in failures:
         ledger.fail([entry], error)
@@ -193,7 +214,7 @@ def _read_stored(entries: Sequence[Entry], live: Generation) -> dict[str, Stored
     Which content a vector was made from is read with it from the index: another worker, or a
     backup that was restored, may have replaced what the ledger recorded last.
     """
-    known = [entry.key for entry in entries if entry.content and entry.generation == live.name]
+    known = [entry.key for entry in entries if entry.content]
     return get_index().stored(known, generation=live.name) if known else {}
 
 
@@ -247,7 +268,7 @@ def _release_postponed(prepared: Prepared) -> str:
     """Give back the entries whose storage is down; return the problem, or ""."""
     if not prepared.postponed:
         return ""
-    problem = f"The storage does not answer: {prepared.postponed[0][1]}"
+    problem = prepared.postponed[0][1]
     log.warning("Indexing waits: %s", problem)
     entries = [entry for entry, _ in prepared.postponed]
     ledger.release(entries, error=problem, wait=get_settings().RETRY_SECONDS)

@@ -26,7 +26,9 @@ def look(api: APIClient) -> Any:
 def test_a_working_shop_is_healthy(api: APIClient, catalogue: Any) -> None:
     response = look(api)
     assert response.status_code == 200
-    assert response.json() == {"status": "ok", "index": "live", "model": "matches", "waiting": 0}
+    assert response.json() == {
+        "status": "ok", "index": "live", "model": "matches", "waiting": 0, "indexing": "ok",
+    }  # fmt: skip
 
 
 def test_a_backlog_is_counted_but_is_healthy(api: APIClient, catalogue: Any) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.files.storage import FileSystemStorage
@@ -203,7 +204,7 @@ def test_a_lease_that_another_worker_has_taken_is_not_renewed(sell: Sell) -> Non
     sell(pictures=2)
     claimed = ledger.claim(2)
     other = timezone.now() + timedelta(seconds=5)
-    Entry.objects.filter(pk=claimed[0].pk).update(lease_until=other)
+    Entry.objects.filter(pk=claimed[0].pk).update(lease=uuid4(), lease_until=other)
     before = claimed[1].lease_until
     ledger.renew(claimed)
     assert Entry.objects.get(pk=claimed[0].pk).lease_until == other

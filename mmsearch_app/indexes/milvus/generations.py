@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mmsearch_app.indexes.base import IndexMissing, IndexUnavailable
+from mmsearch_app.indexes.base import IndexMissing, IndexRefused
 from mmsearch_app.indexes.milvus.filters import is_flat
 from mmsearch_app.indexes.milvus.schema import (
     FINGERPRINT,
     STAMP,
+    describe_fields,
     make_index,
     make_schema,
     read_generation,
@@ -43,11 +44,11 @@ class Generations:
         """Return the live generation, asked for every time (0.7 ms in Lite, 2 ms on a server)."""
         name = self._aliased()
         try:
-            return self.find(name) if name else None
+            return self._find_own(name) if name else None
         except IndexMissing:
             # Another process promoted a new one and dropped this one in between.
             name = self._aliased()
-            return self.find(name) if name else None
+            return self._find_own(name) if name else None
 
     def all(self) -> list[Generation]:
         names = self.connection.call("list_collections")
@@ -117,6 +118,20 @@ class Generations:
     def find(self, name: str) -> Generation:
         return self._look_up(name)[0]
 
+    def _find_own(self, name: str) -> Generation:
+        """Return what the alias points to. Raises IndexRefused if mmsearch did not make it."""
+        if name not in self._known:
+            described = self.connection.call("describe_collection", name)
+            if read_generation(described) is None:
+                msg = (
+                    f"The alias {self.collection!r} points to the collection {name!r}, which "
+                    f"mmsearch did not make: it has {describe_fields(described)}; expected was a "
+                    f"collection named {self.collection}_<fingerprint>_<time> with the property "
+                    f"{FINGERPRINT}. Set another MMSEARCH['INDEX']['OPTIONS']['collection']."
+                )
+                raise IndexRefused(msg)
+        return self.find(name)
+
     def stamp(self, name: str) -> str:
         described = self.connection.call("describe_collection", name)
         return str(described["properties"].get(STAMP, ""))
@@ -171,4 +186,4 @@ class Generations:
                 f"A collection named {self.collection!r} exists, and mmsearch needs the name for "
                 "an alias. Rename it or set MMSEARCH['INDEX']['OPTIONS']['collection']."
             )
-            raise IndexUnavailable(msg)
+            raise IndexRefused(msg)

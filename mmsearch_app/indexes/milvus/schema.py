@@ -77,15 +77,31 @@ def make_index(index_type: str, params: Mapping[str, Any]) -> Any:
 def read_generation(described: Mapping[str, Any]) -> Generation | None:
     """Return the generation that `describe_collection` describes, or None for other collections."""
     fingerprint = described["properties"].get(FINGERPRINT)
-    if fingerprint is None:
+    vector = next((field for field in described["fields"] if field["name"] == "vector"), None)
+    if fingerprint is None or vector is None:
         return None
-    vector = next(field for field in described["fields"] if field["name"] == "vector")
     return Generation(
         name=described["collection_name"],
         fingerprint=fingerprint,
         dimension=int(vector["params"]["dim"]),
         keeps_content=any(field["name"] == "content" for field in described["fields"]),
     )
+
+
+def describe_fields(described: Mapping[str, Any]) -> str:
+    """Return the fields of a collection in words, with the dimension of vectors."""
+    dimensions = {
+        field["name"]: field["params"]["dim"]
+        for field in described["fields"]
+        if "dim" in field.get("params", {})
+    }
+    names = [
+        f"{field['name']} ({dimensions[field['name']]} dimensions)"
+        if field["name"] in dimensions
+        else field["name"]
+        for field in described["fields"]
+    ]
+    return f"the fields {', '.join(names)}"
 
 
 def make_row(

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mmsearch_app.indexes import IndexFault
-from mmsearch_app.indexing import EmbedderDown, drain, ledger, mark, rebuild, reconcile
+from mmsearch_app.indexing import EmbedderDown, ledger, mark, rebuild, reconcile, stamps
+from mmsearch_app.management.commands._leftover import describe_leases, describe_unusable, drain_all
 from mmsearch_app.management.commands._progress import bar, require_sources, warn_of_memory
 from mmsearch_app.sources import registry
 
@@ -28,12 +29,24 @@ class Command(BaseCommand):
             help="switch even if some images cannot be read now; they stay due",
         )
         parser.add_argument(
+            "--allow-loss",
+            action="store_true",
+            help="switch even if the new index lacks most images of the old one",
+        )
+        parser.add_argument(
+            "--take-over",
+            action="store_true",
+            help="replace the index even if another database, or a copy of this one, fills it",
+        )
+        parser.add_argument(
             "--later", action="store_true", help="only request it; a worker does the work"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         require_sources()
         try:
+            if options["take_over"]:
+                stamps.take_over()
             if options["source"]:
                 self._sources(options)
             elif options["later"]:
@@ -54,8 +67,10 @@ class Command(BaseCommand):
                 progress.total = total
                 progress.update(done - progress.n)
 
-            row = rebuild.rebuild_index(progress=show, tolerant=options["tolerant"])
-        drained = drain()
+            row = rebuild.rebuild_index(
+                progress=show, tolerant=options["tolerant"], allow_loss=options["allow_loss"]
+            )
+        drained = drain_all(self)
         states = ledger.counts()
         self.stdout.write(
             f"{states['indexed']} images indexed, {states['empty']} rows without an image, "
@@ -63,6 +78,11 @@ class Command(BaseCommand):
         )
         if drained.problem or states["failed"]:
             raise CommandError(drained.problem or "Some images could not be indexed.")
+        if held := describe_leases():
+            raise CommandError(held)
+        unusable = describe_unusable()
+        if unusable and not states["indexed"] and not options["allow_loss"]:
+            raise CommandError(unusable)
 
     def _sources(self, options: dict[str, Any]) -> None:
         sources = [registry.get(name) for name in options["source"]]
@@ -74,7 +94,9 @@ class Command(BaseCommand):
             self.stdout.write(f"{count} images marked; a worker will index them.")
             return
         with bar(count, label="Indexing", verbosity=options["verbosity"]) as progress:
-            drained = drain(progress=progress.update)
+            drained = drain_all(self, progress=progress.update)
         self.stdout.write(str(drained))
         if drained.problem or drained.failed:
             raise CommandError(drained.problem or "Some images could not be indexed.")
+        if held := describe_leases():
+            raise CommandError(held)

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.timezone import is_aware, localtime, now
 
 from mmsearch_app.indexing import ModelHangs, WorkerLoop, drain, give_back_all, require_model
+from mmsearch_app.management.commands._leftover import describe_leases
 from mmsearch_app.management.commands._progress import bar, require_sources, warn_of_memory
 from mmsearch_app.management.commands._stopping import end_process, stopping
 from mmsearch_app.models import Entry
@@ -75,6 +76,8 @@ class Command(BaseCommand):
             raise CommandError(drained.problem or "Some images failed; they will be tried again.")
 
     def _print_postponed(self) -> None:
+        if held := describe_leases():
+            self.stdout.write(held)
         left = Entry.objects.filter(due_at__gt=now()).order_by("due_at")
         if first := left.first():
             when = localtime(first.due_at) if is_aware(first.due_at) else first.due_at

@@ -1,0 +1,53 @@
+"""What the commands say and do about images that are left when nothing waits any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from django.core.management.base import BaseCommand
+from django.db.models import Count, Max
+from django.utils.timezone import is_aware, localtime
+
+from mmsearch_app.conf import get_settings
+from mmsearch_app.indexing import Drained, drain, ledger
+from mmsearch_app.models import Entry, State
+
+__all__ = ["describe_leases", "describe_unusable", "drain_all"]
+
+_PAUSE = 1.0
+"""Seconds between two looks at what another worker holds."""
+
+
+def describe_leases() -> str:
+    """Return how many images another worker holds, and until when; "" if there are none."""
+    held = ledger.leased().aggregate(number=Count("pk"), until=Max("lease_until"))
+    if not held["number"]:
+        return ""
+    until = localtime(held["until"]) if is_aware(held["until"]) else held["until"]
+    return (
+        f"{held['number']} images are held by another worker until "
+        f"{until.isoformat(' ', 'seconds')}. If it was killed, they are free then "
+        "(MMSEARCH['LEASE_SECONDS'])."
+    )
+
+
+def drain_all(command: BaseCommand, *, progress: Callable[[int], object] | None = None) -> Drained:
+    """Drain, and wait for what other workers hold, at most until their leases have run out."""
+    drained = drain(progress=progress)
+    end = time.monotonic() + get_settings().LEASE_SECONDS + 10 * _PAUSE
+    if not drained.problem and (held := describe_leases()):
+        command.stdout.write(f"Waiting: {held}")
+        while not drained.problem and ledger.leased().exists() and time.monotonic() < end:
+            time.sleep(_PAUSE)
+            drained += drain(progress=progress)
+    return drained
+
+
+def describe_unusable() -> str:
+    """Return how many images could not be used, with an example; "" if all could."""
+    unusable = ledger.missing() | Entry.objects.filter(state=State.REJECTED)
+    first = unusable.order_by("pk").first()
+    if first is None:
+        return ""
+    return f"None of {unusable.count()} images could be indexed, such as {first}: {first.error}"
