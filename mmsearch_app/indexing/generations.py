@@ -15,7 +15,7 @@ from mmsearch_app.indexes import Generation, IndexUnavailable
 from mmsearch_app.indexing import ledger, stamps
 from mmsearch_app.indexing.batch import fingerprint_of
 from mmsearch_app.indexing.compare import compare_index
-from mmsearch_app.models import Entry, KnownIndex, State
+from mmsearch_app.models import Entry, KnownIndex, Rebuild, State
 
 if TYPE_CHECKING:
     from mmsearch_app.indexing.documents import Document
@@ -60,7 +60,7 @@ def _bring_back(fingerprint: str, dimension: int) -> Generation:
             return live
         made = get_index().create(fingerprint=fingerprint, dimension=dimension)
         stamps.stamp_and_promote(made.name, row)
-    if queued := ledger.retry(_once_indexed()):
+    if queued := ledger.retry(once_live()):
         stamps.note_healing(
             f"The index was empty or gone: {queued} images are indexed again, in {made.name}."
         )
@@ -91,8 +91,10 @@ def _point_back(row: KnownIndex) -> Generation | None:
     return lost
 
 
-def _once_indexed() -> QuerySet[Entry]:
-    return Entry.objects.filter(present=True).exclude(generation="")
+def once_live() -> QuerySet[Entry]:
+    """Return the entries that a generation contains or contained which was live."""
+    filling = Rebuild.objects.filter(open=True).values_list("generation", flat=True)
+    return Entry.objects.filter(present=True).exclude(generation__in=["", *filling])
 
 
 def _last_generation() -> str:

@@ -28,6 +28,7 @@ from mmsearch_app.indexing.generations import (
     discard_generation,
     find_live,
     is_live,
+    once_live,
     outdated_in,
     settle_staged,
     stage,
@@ -247,7 +248,7 @@ class Rebuilder:
         """
         name = self.row.generation
         kept = get_index().count(generation=name)
-        before = Entry.objects.filter(present=True).exclude(generation__in=["", name]).count()
+        before = once_live().count()
         empty = not kept and bool(before or self.unusable)
         if self.allow_loss or not (empty or (before >= _FEW and kept < before / 2)):
             return

@@ -13,7 +13,7 @@ from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes import Generation, Index, IndexMissing, IndexRefused
 from mmsearch_app.indexing import ledger, stamps
 from mmsearch_app.indexing.compare import compare_index
-from mmsearch_app.indexing.generations import ensure_live
+from mmsearch_app.indexing.generations import ensure_live, once_live
 from mmsearch_app.models import Entry, Rebuild, State
 
 _SECONDS = 30.0
@@ -103,7 +103,7 @@ def _look_at_index() -> int:
     live = get_index().live()
     believed = Entry.objects.filter(present=True, state=State.INDEXED)
     if live is None:
-        if not Entry.objects.filter(present=True).exclude(generation="").exists():
+        if not once_live().exists():
             return 0  # nothing was ever indexed
         before = believed.count()
         live = ensure_live()

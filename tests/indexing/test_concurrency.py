@@ -11,11 +11,12 @@ from django.db import connection, transaction
 
 from example_shop.models import ProductImage
 from mmsearch_app import mark
+from mmsearch_app.backends import get_index
 from mmsearch_app.indexes.memory import MemoryIndex
-from mmsearch_app.indexing import ledger, notify
+from mmsearch_app.indexing import ledger, notify, stamps
 from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.indexing.worker import drain
-from mmsearch_app.models import Entry, State
+from mmsearch_app.models import Entry, KnownIndex, State
 from tests.shop import EmbedderWithMoods, Sell, add_picture, entry, held, picture_file
 from tests.shop_kit import in_threads
 
@@ -171,3 +172,36 @@ def test_the_entry_of_a_row_saved_in_one_thread_is_one_row_for_all(sell: Sell) -
 
     in_threads(save, save, save)
     assert entry(image).state == State.PENDING
+
+
+def test_processes_that_notice_a_lost_index_at_once_create_one_generation(
+    sell: Sell, monkeypatch: pytest.MonkeyPatch, use: Any
+) -> None:
+    sell(pictures=6)
+    drain()
+    use()  # another index in memory: everything is lost
+    index = get_index()
+    create = index.create
+
+    def create_slowly(**options: Any) -> Any:
+        time.sleep(0.2)
+        return create(**options)
+
+    monkeypatch.setattr(index, "create", create_slowly)
+    in_threads(*[drain] * 4)
+    assert len(index.generations()) == 1
+    assert len(held()) == 6
+    assert reconcile(deep=True) == Drift()
+
+
+def test_two_processes_renew_the_stamp_at_once(sell: Sell) -> None:
+    sell()
+    drain()
+    before = KnownIndex.objects.get().number
+    in_threads(*[stamps.renew_stamp] * 6)
+    live = get_index().live()
+    assert live is not None
+    known = KnownIndex.objects.get()
+    assert before < known.number <= before + 6
+    assert get_index().stamp(generation=live.name) == known.stamp
+    assert known.coming == ""
