@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexing import ledger
-from mmsearch_app.models import Entry, Rebuild, State
+from mmsearch_app.models import Entry, KnownIndex, Rebuild, State
 
 _PATIENCE = timedelta(minutes=1)
 """Work that no worker has touched for this long is worth a warning."""
@@ -114,13 +114,22 @@ def count_queued() -> int:
 
 
 def measure_backlog() -> Backlog:
-    """Count the entries, in four short queries."""
+    """Count the entries, in five short queries."""
     counts = ledger.counts()
     return Backlog(
         counts={state: counts[state.value] for state in State},
         queued=count_queued(),
-        warning=_warn_of_idleness(),
+        warning=" ".join(filter(None, [_warn_of_index(), _warn_of_idleness()])),
     )
+
+
+def _warn_of_index() -> str:
+    """Return why nothing is written to the index, or what is being repaired while it waits."""
+    known = KnownIndex.objects.first()
+    if known is None:
+        return ""
+    healing = known.is_healing and ledger.waiting().exists()
+    return known.problem or (known.healed if healing else "")
 
 
 def _warn_of_idleness() -> str:

@@ -182,6 +182,20 @@ def become_another_database() -> None:
     Rebuild.objects.all().delete()
 
 
+def test_the_admin_and_the_health_check_say_what_is_being_repaired(
+    mugs: Any, admin_client: Any
+) -> None:
+    page = "/admin/mmsearch_app/entry/"
+    assert "contains 0 of 3 images" not in admin_client.get(page).content.decode()
+    empty_collection()
+    reconcile()
+    assert "contains 0 of 3 images" in admin_client.get(page).content.decode()
+    assert examine().indexing == "healing"
+    work()
+    assert "contains 0 of 3 images" not in admin_client.get(page).content.decode()
+    assert examine().indexing == "ok"
+
+
 def restore_database(known: Any) -> None:
     KnownIndex.objects.filter(pk=known["id"]).update(**known)
 
@@ -190,7 +204,9 @@ COMMANDS = [["mmsearch_reindex"], ["mmsearch_reconcile"], ["mmsearch_worker", "-
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_index_that_another_database_fills_is_refused(mugs: Any, command: list[str]) -> None:
+def test_an_index_that_another_database_fills_is_refused(
+    mugs: Any, command: list[str], admin_client: Any
+) -> None:
     before, keys = live(), held()
     become_another_database()
     later()
@@ -199,6 +215,7 @@ def test_an_index_that_another_database_fills_is_refused(mugs: Any, command: lis
     assert (live(), held(), names()) == (before, keys, [before])
     assert "another database" in KnownIndex.objects.get().problem
     assert examine().indexing == "refused"
+    assert "another database" in admin_client.get("/admin/mmsearch_app/entry/").content.decode()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
