@@ -38,9 +38,11 @@ def ensure_live() -> Generation:
     fingerprint = fingerprint_of(embedder)
     live = get_index().live() or _bring_back(fingerprint, embedder.dimension)
     stamps.verify(live, compare=compare_index)
-    if live.fingerprint != fingerprint:
+    if (live.fingerprint, live.dimension) != (fingerprint, embedder.dimension):
         msg = (
-            "The index was built by another model or preprocessing than the configured one. "
+            "The index was built by another model or preprocessing than the configured one: "
+            f"{live.name} contains vectors of {live.fingerprint} with {live.dimension} dimensions, "
+            f"expected were {fingerprint} with {embedder.dimension}. "
             "Run mmsearch_reindex; until it is done, visitors search the old index."
         )
         raise ReindexNeeded(msg)

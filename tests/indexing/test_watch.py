@@ -182,6 +182,15 @@ def become_another_database() -> None:
     Rebuild.objects.all().delete()
 
 
+def test_the_live_check_fails_for_an_index_that_another_database_fills(
+    mugs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    become_another_database()
+    with pytest.raises(CommandError, match="Not working: .*index"):
+        call_command("mmsearch_check")
+    assert "was filled from another database" in capsys.readouterr().out
+
+
 def test_the_admin_and_the_health_check_say_what_is_being_repaired(
     mugs: Any, admin_client: Any
 ) -> None:

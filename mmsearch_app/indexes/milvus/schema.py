@@ -20,6 +20,8 @@ FINGERPRINT = "mmsearch.fingerprint"
 """Collection property with the fingerprint (Milvus Lite does not store descriptions)."""
 STAMP = "mmsearch.stamp"
 """Collection property with the text of `Index.restamp`."""
+_REQUIRED = {"id", "product", "source", "digest", "vector"}
+"""Columns that every generation has had."""
 METRIC = "COSINE"
 CONSISTENCIES = ("Strong", "Session", "Bounded", "Eventually")
 LITE_INDEX_TYPES = ("AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8")
@@ -77,14 +79,14 @@ def make_index(index_type: str, params: Mapping[str, Any]) -> Any:
 def read_generation(described: Mapping[str, Any]) -> Generation | None:
     """Return the generation that `describe_collection` describes, or None for other collections."""
     fingerprint = described["properties"].get(FINGERPRINT)
-    vector = next((field for field in described["fields"] if field["name"] == "vector"), None)
-    if fingerprint is None or vector is None:
+    fields = {field["name"]: field for field in described["fields"]}
+    if fingerprint is None or not fields.keys() >= _REQUIRED:
         return None
     return Generation(
         name=described["collection_name"],
         fingerprint=fingerprint,
-        dimension=int(vector["params"]["dim"]),
-        keeps_content=any(field["name"] == "content" for field in described["fields"]),
+        dimension=int(fields["vector"]["params"]["dim"]),
+        keeps_content="content" in fields,
     )
 
 

@@ -21,7 +21,7 @@ from mmsearch_app.backends import get_embedder, get_index, get_reranker
 from mmsearch_app.conf import get_settings
 from mmsearch_app.embedders import check_vectors, find_preset
 from mmsearch_app.indexes import Generation, Record
-from mmsearch_app.indexing import ledger, try_document, try_statements
+from mmsearch_app.indexing import find_live, ledger, try_document, try_statements
 from mmsearch_app.inference import Content
 from mmsearch_app.management.commands._progress import failing_on_logged_errors
 from mmsearch_app.searching import search, searchable, try_filters
@@ -98,6 +98,7 @@ def _square(colour: str) -> Image.Image:
 def _index() -> str:
     """Write, find and delete a record in a generation of its own; describe the live one."""
     index = get_index()
+    live = find_live()
     with _scratch() as generation:
         vector = np.zeros(generation.dimension, np.float32)
         vector[0] = 1
@@ -111,7 +112,6 @@ def _index() -> str:
         if list(index.contents(generation=generation.name)):
             msg = f"{index.describe()}: a record that was deleted is still there"
             raise LookupError(msg)
-    live = index.live()
     if live is None:
         return f"{index.describe()}; nothing is indexed yet"
     if live.fingerprint != get_embedder().fingerprint:
