@@ -9,8 +9,7 @@ from typing import Any, Literal
 from django.db import DatabaseError
 
 from mmsearch_app.backends import get_embedder, get_index
-from mmsearch_app.indexing import ledger
-from mmsearch_app.models import KnownIndex
+from mmsearch_app.indexing import ledger, stamps
 from mmsearch_app.warming import model_state
 
 __all__ = ["Health", "examine"]
@@ -64,7 +63,7 @@ def _health(
 def _look_at_indexing(waiting: int | None) -> Literal["ok", "healing", "refused", "unknown"]:
     if waiting is None:
         return "unknown"
-    known = KnownIndex.objects.first()
+    known = stamps.find_known()
     if known is None:
         return "ok"
     if known.problem:

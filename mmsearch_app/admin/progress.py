@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from mmsearch_app.conf import get_settings
-from mmsearch_app.indexing import ledger
-from mmsearch_app.models import Entry, KnownIndex, Rebuild, State
+from mmsearch_app.indexing import ledger, stamps
+from mmsearch_app.models import Entry, Rebuild, State
 
 _PATIENCE = timedelta(minutes=1)
 """Work that no worker has touched for this long is worth a warning."""
@@ -125,7 +125,7 @@ def measure_backlog() -> Backlog:
 
 def _warn_of_index() -> str:
     """Return why nothing is written to the index, or what is being repaired while it waits."""
-    known = KnownIndex.objects.first()
+    known = stamps.find_known()
     if known is None:
         return ""
     healing = known.is_healing and ledger.waiting().exists()

@@ -65,6 +65,11 @@ def alone() -> Iterator[KnownIndex]:
         yield KnownIndex.objects.get(pk=_PK)
 
 
+def find_known() -> KnownIndex | None:
+    """Return the ledger's row about the index, or None if nothing was ever written to one."""
+    return KnownIndex.objects.filter(pk=_PK).first()
+
+
 def get_known() -> KnownIndex:
     """Return the ledger's row about the index."""
     return KnownIndex.objects.get_or_create(pk=_PK)[0]

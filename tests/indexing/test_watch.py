@@ -186,7 +186,7 @@ def test_the_live_check_fails_for_an_index_that_another_database_fills(
     mugs: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     become_another_database()
-    with pytest.raises(CommandError, match="Not working: .*index"):
+    with pytest.raises(CommandError, match="index"):
         call_command("mmsearch_check")
     assert "was filled from another database" in capsys.readouterr().out
 
