@@ -54,7 +54,7 @@ def examine() -> Health:
 
 def _health(
     index: Literal["live", "not built", "unreachable"],
-    model: Literal["matches", "differs", "unavailable", "unknown"],
+    model: Literal["matches", "differs", "loading", "unavailable", "unknown"],
 ) -> Health:
     waiting = _count_waiting()
     return Health(index=index, model=model, waiting=waiting, indexing=_look_at_indexing(waiting))

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from mmsearch_app import images
 from mmsearch_app.backends import get_embedder
 from mmsearch_app.indexing.rebuild import Rebuilder, request_rebuild
 from mmsearch_app.indexing.reconcile import Drift, reconcile
-from mmsearch_app.models import Entry, State
+from mmsearch_app.models import Entry, Rebuild, State
 from mmsearch_app.searching.search import search
-from tests.indexing.rebuilding import finish, live
+from tests.indexing.rebuilding import change_model, finish, live
 from tests.shop import EmbedderWithMoods, Sell, held, work
 from tests.shop_kit import due
 
@@ -30,13 +31,13 @@ def test_a_first_reindex_embeds_and_reads_each_image_once(
 ) -> None:
     sell(pictures=5)
     read: list[Any] = []
-    from mmsearch_app import images
-
     read_bytes = images.read_bytes
-    monkeypatch.setattr(
-        "mmsearch_app.images.read_bytes",
-        lambda file, **options: (read.append(file.name), read_bytes(file, **options))[1],
-    )
+
+    def read_and_count(file: Any, **options: Any) -> bytes:
+        read.append(file.name)
+        return read_bytes(file, **options)
+
+    monkeypatch.setattr(images, "read_bytes", read_and_count)
     call_command("mmsearch_reindex")
     assert "5 images indexed" in capsys.readouterr().out
     assert embedder().documents == 5
@@ -84,14 +85,10 @@ def test_a_worker_beside_the_first_rebuild_records_what_it_wrote_itself(sell: Se
 
 def test_what_an_abandoned_generation_contained_is_not_believed(sell: Sell) -> None:
     """The model is changed after half of the fill: the generation is dropped."""
-    from tests.indexing.rebuilding import change_model
-
     sell(pictures=4)
     Rebuilder(request_rebuild()).step()
     assert Entry.objects.exclude(content="").count() == 2
     change_model()
-    from mmsearch_app.models import Rebuild
-
     Rebuild.objects.update(lease_until=None)
     rebuilder = Rebuilder(request_rebuild())
     rebuilder._lease()

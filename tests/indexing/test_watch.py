@@ -263,7 +263,7 @@ def test_a_database_restored_from_a_backup_takes_the_index_over_when_told(mugs: 
     KnownIndex.objects.update(stamped_at=None)
     work()
     restore_database(backup)
-    Entry.objects.filter(pk=entry.pop("id")).update(**entry)
+    Entry.objects.filter(pk=entry["id"]).update(**entry)
     type(mugs[0]).objects.filter(pk=mugs[0].pk).update(title="red mug")
     call_command("mmsearch_reconcile", "--take-over")
     later()
