@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random
 import threading
 import time
@@ -172,12 +173,18 @@ class _Pause:
     """The marks held back by one `paused()` block.
 
     A task or thread that the block started inherits this object with its context, and may
-    outlive the block: what it marks afterwards is not taken any more.
+    outlive the block: what it marks afterwards is not taken any more. Nor is what a process marks
+    that was forked in the block: it may never reach the block's end.
     """
 
     def __init__(self) -> None:
-        self.closed = False
+        self._closed = False
+        self._process = os.getpid()
         self._marks: set[tuple[str, str]] = set()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed or self._process != os.getpid()
 
     def take(self, marks: Iterable[tuple[str, str]]) -> bool:
         """Hold the marks back. Returns False if the block is over."""
@@ -187,10 +194,11 @@ class _Pause:
             return not self.closed
 
     def close(self) -> set[tuple[str, str]]:
-        """End the block and return the marks to write."""
+        """End the block and return the marks to write: none in a forked process."""
         with _pausing:
-            self.closed = True
-            return self._marks
+            marks = set() if self.closed else self._marks
+            self._closed = True
+            return marks
 
 
 _pause: ContextVar[_Pause | None] = ContextVar("mmsearch_pause", default=None)

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connections
 
-from mmsearch_app.indexing import ledger, loop, notify
+from mmsearch_app.indexing import give_back_all, ledger, loop, notify
 from mmsearch_app.indexing.loop import WorkerLoop
+from mmsearch_app.indexing.worker import drain
+from mmsearch_app.models import Entry
 from tests.forking import works_in_child
+from tests.shop import EmbedderWithMoods, Sell
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
@@ -68,3 +72,61 @@ def test_a_child_can_mark_while_another_thread_of_the_parent_marks_in_a_pause(db
 
     with ledger.paused(), ledger._pausing:
         assert works_in_child(mark)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_child_marks_is_not_lost_in_its_parents_pause() -> None:
+    def mark() -> bool:
+        connections.close_all()
+        ledger.mark_rows("a.source", [1])
+        with ledger.paused():
+            ledger.mark_rows("a.source", [2])
+        connections.close_all()
+        return True
+
+    with ledger.paused():
+        ledger.mark_rows("a.source", [3])
+        assert works_in_child(mark)
+        assert sorted(Entry.objects.values_list("object_pk", flat=True)) == ["1", "2"]
+    assert Entry.objects.count() == 3
+
+
+def test_a_child_that_leaves_its_parents_pause_does_not_write_the_parents_marks(
+    transactional_db: None,
+) -> None:
+    parent = os.getpid()
+
+    def pause() -> None:
+        with ledger.paused():
+            ledger.mark_rows("a.source", [1])
+            if not os.fork():
+                connections.close_all()
+                return
+            os.wait()
+            assert Entry.objects.count() == 0
+
+    pause()
+    if os.getpid() != parent:
+        os._exit(0)
+    assert Entry.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_child_of_a_working_worker_indexes_by_itself(
+    sell: Sell, embedder: EmbedderWithMoods
+) -> None:
+    sell()
+    worked: list[bool] = []
+
+    def index_in_child() -> bool:
+        connections.close_all()
+        embedder.before = None
+        sell()
+        indexed = drain().indexed
+        connections.close_all()
+        return indexed == 1 and give_back_all() == 0
+
+    embedder.before = lambda: worked.append(works_in_child(index_in_child))
+    assert drain().indexed == 1
+    assert worked == [True]
+    assert Entry.objects.filter(lease_until__isnull=False).count() == 0

@@ -60,6 +60,22 @@ class HangingEmbedder(SlowEmbedder):
         raise AssertionError
 
 
+class ForkingEmbedder(TestingEmbedder):
+    """Ends processes of its own by signals, as pools do."""
+
+    def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
+        for _ in range(2):
+            child = os.fork()
+            if not child:
+                threading.Event().wait(60)
+                os._exit(3)
+            os.kill(child, signal.SIGTERM)
+            _, status = os.waitpid(child, 0)
+            if os.waitstatus_to_exitcode(status) != -signal.SIGTERM:
+                raise RuntimeError(status)
+        return super().embed_documents(contents)
+
+
 Worker = Callable[..., Any]
 
 
@@ -178,3 +194,15 @@ def test_a_worker_that_runs_once_fails_with_the_reason_of_an_outage(worker: Work
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "Milvus at http://127.0.0.1:9" in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [["--limit=4"], ["--once"]])
+def test_signals_to_children_of_a_worker_do_not_reach_it(
+    worker: Worker, arguments: list[str]
+) -> None:
+    forking = {"BACKEND": "tests.management.test_worker_signals.ForkingEmbedder"}
+    with worker(*arguments, EMBEDDER=forking) as process:
+        told, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "4 indexed" in told
+    assert "signal" not in errors

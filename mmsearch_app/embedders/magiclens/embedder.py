@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import Unpack
+
+from django.utils.functional import cached_property
 
 from mmsearch_app.embedders.magiclens.architecture import (
     MAGICLENS_ARCHITECTURES,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from django.utils.functional import cached_property
 from numpy.typing import NDArray
 from safetensors.torch import load as load_safetensors
 from tokenizers import Tokenizer

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from django.utils.functional import cached_property
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw
 from torch.nn import functional

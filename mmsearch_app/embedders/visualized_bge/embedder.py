@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import Unpack
+
+from django.utils.functional import cached_property
 
 from mmsearch_app.embedders.runtime import HubEmbedder, Network, TorchOptions
 from mmsearch_app.embedders.visualized_bge.architecture import BGE_ARCHITECTURES, BGEArchitecture

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LEAVE_SECONDS = 3.0
@@ -29,16 +29,53 @@ def stopping(*, stop: Callable[[], object], leave: Callable[[], object]) -> Iter
         return
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)
-    handlers = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
-    descriptor = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(ours, stop, leave), daemon=True).start()
+    handling = _Handling(theirs)
     try:
         yield
     finally:
-        signal.set_wakeup_fd(descriptor)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        handling.restore()
         theirs.close()
+
+
+class _Handling:
+    """The handling of signals by a socket, until it is restored.
+
+    What is sent to a child, by a pool that ends its processes for example, is not for its parent:
+    signals are blocked from before a fork until the child handles them by itself.
+    """
+
+    def __init__(self, told: socket.socket) -> None:
+        self.handlers = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+        self.descriptor = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        self._masks: dict[int, set[Any]] = {}
+        """Signals that were blocked before a fork, by the thread that forks."""
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._block, after_in_parent=self._unblock, after_in_child=self._leave_child
+            )
+
+    def restore(self) -> None:
+        if not self.handlers:
+            return
+        signal.set_wakeup_fd(self.descriptor)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+    def _block(self) -> None:
+        if self.handlers:
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            self._masks[threading.get_ident()] = blocked
+
+    def _unblock(self) -> None:
+        blocked = self._masks.pop(threading.get_ident(), None)
+        if blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def _leave_child(self) -> None:
+        self.restore()
+        self._unblock()
 
 
 def _watch(ours: socket.socket, stop: Callable[[], object], leave: Callable[[], object]) -> None:
