@@ -15,6 +15,7 @@ from typing import Any
 from django.core.signals import request_started
 from django.db import close_old_connections, connections
 
+from mmsearch_app.backends import get_index
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import IndexFault
 from mmsearch_app.indexing import ledger, notify, worker
@@ -23,7 +24,7 @@ from mmsearch_app.indexing.leases import give_back_all
 from mmsearch_app.indexing.overlap import require_model
 from mmsearch_app.indexing.rebuild import RebuildBlocked, Rebuilder
 from mmsearch_app.indexing.worker import Drained
-from mmsearch_app.inference import renew_after_fork
+from mmsearch_app.inference import renew_after_fork, threads_replaced_by, threads_replaced_late
 from mmsearch_app.models import Rebuild
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,12 @@ class WorkerLoop:
 
 
 def start_with_requests() -> None:
-    """Start the thread with the first request, hence after any fork and in no command."""
+    """Start the thread with the first request, hence after any fork and in no command.
+
+    Raises ImproperlyConfigured if this process runs greenlets that the index cannot work with.
+    """
+    if threads_replaced_by():
+        get_index()
     request_started.connect(_on_request, dispatch_uid="mmsearch_app.indexing.loop")
 
 
@@ -161,7 +167,7 @@ _starting = threading.Lock()
 
 
 def _on_request(**_: Any) -> None:
-    if get_settings().WORKER_THREAD:
+    if get_settings().WORKER_THREAD and not threads_replaced_late():
         with _starting:
             _thread_of_this_process()
 

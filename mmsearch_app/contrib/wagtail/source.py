@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
+from django.utils.functional import cached_property
 
 from mmsearch_app.sources import ImageSource, paths, register
 

@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from mmsearch_app.indexes.base import IndexFault, IndexMissing, IndexUnavailable
 from mmsearch_app.indexes.milvus import file
-from mmsearch_app.inference import is_loopback, renew_after_fork
+from mmsearch_app.inference import (
+    is_loopback,
+    renew_after_fork,
+    threads_replaced_by,
+    threads_replaced_late,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -66,6 +72,9 @@ class Connection:
     ) -> None:
         uri = _read_uri(uri)
         self.path = None if urlsplit(uri).scheme in SCHEMES else _anchor(uri)
+        obstacle = _find_obstacle(lite=self.path is not None)
+        if obstacle and not threads_replaced_late():  # later it is an outage: all else is served
+            raise ImproperlyConfigured(obstacle)
         self.timeout = timeout
         self._options: dict[str, Any] = {
             "uri": self.path or uri,
@@ -160,7 +169,10 @@ class Connection:
     def _connect(self) -> _Opened:
         from pymilvus import MilvusClient
 
+        if obstacle := _find_obstacle(lite=self.path is not None):
+            raise IndexUnavailable(obstacle)
         _silence_loggers()
+        _prepare_grpc()
         if self.path:
             file.claim_file(self.path)
         try:
@@ -229,6 +241,40 @@ def _faults(what: str) -> Iterator[None]:
     except RpcError as error:
         code = getattr(error, "code", lambda: None)()
         raise IndexUnavailable(f"{what}: {getattr(code, 'name', error)}.") from error
+
+
+def _find_obstacle(*, lite: bool) -> str:
+    """Return why Milvus cannot be used with this process's greenlets and the remedy, or "".
+
+    Milvus Lite runs a server in a thread of the process: as a greenlet it could not answer one
+    that waits for it, and the whole process would stand still for ever.
+    """
+    library = threads_replaced_by()
+    if library == "eventlet":
+        return "gRPC, by which Milvus is reached, cannot run under eventlet: use threads (gthread)."
+    if library and threads_replaced_late():
+        return (
+            f"{library} replaced the threads of this process after mmsearch_app was loaded: start "
+            "the server without preloading, or use threads (gunicorn --worker-class gthread)."
+        )
+    if library and lite:
+        return (
+            f"Milvus Lite cannot run under {library}: use a Milvus server, or threads (gunicorn "
+            "--worker-class gthread)."
+        )
+    return ""
+
+
+@cache
+def _prepare_grpc() -> None:
+    """Let gRPC wait by gevent if that is in use. Call it before a channel is opened."""
+    if threads_replaced_by() == "gevent":
+        from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
+
+        init_gevent()
+
+
+renew_after_fork(_prepare_grpc.cache_clear)
 
 
 @cache
