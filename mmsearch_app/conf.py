@@ -23,6 +23,7 @@ __all__ = [
     "Settings",
     "get_settings",
     "is_replaced_for_tests",
+    "is_under_test",
     "read_part",
 ]
 
@@ -107,7 +108,15 @@ class Settings:
     QUERY_SECONDS: float = 30.0
     """Seconds that a query waits for its turn at the embedder; then it gets a 503."""
     THROTTLE_RATE: str | None = "60/min"
-    """Searches per visitor through the API, in the notation of Django REST framework."""
+    """Searches per visitor, on the page and through the API together, in the notation of Django
+    REST framework; None for no limit."""
+    NUM_PROXIES: int | None = None
+    """Your own proxies in front of the shop, each of which appends an address to
+    `X-Forwarded-For`: how a visitor is told from others. None: as `REST_FRAMEWORK` says, or else
+    the whole header is believed as it was sent."""
+    REQUEST_START_HEADER: str = ""
+    """Header in which your proxy writes when a request came in, such as "X-Request-Start"; what it
+    waited before it reached the shop then counts for MAX_WAIT_SECONDS."""
 
     BATCH_SIZE: int = 32
     """Images that are embedded and written together."""
@@ -291,6 +300,10 @@ def _check_value(key: str, value: object, *, default: object) -> object:
         valid = value is None or (isinstance(value, str) and bool(_RATE.fullmatch(value)))
     elif key in _CHOICES:
         valid = value in _CHOICES[key]
+    elif key == "NUM_PROXIES":
+        valid = value is None or (_is_number(value, like=0) and value >= 0)  # type: ignore[operator]
+    elif isinstance(default, str):
+        valid = isinstance(value, str)
     elif isinstance(default, Mapping):
         valid = isinstance(value, Mapping) and "TEST" not in value
     elif isinstance(default, bool):
@@ -311,11 +324,18 @@ def _check_value(key: str, value: object, *, default: object) -> object:
 def _describe(key: str, default: object) -> str:
     if key == "THROTTLE_RATE":
         return f"a rate such as {default!r}, or None"
+    if key == "NUM_PROXIES":
+        return "a whole number, at least 0, or None"
     if key in _CHOICES:
         return " or ".join(map(repr, _CHOICES[key]))
     if isinstance(default, Mapping):
         return "a dict with other keys of MMSEARCH"
-    kinds: dict[type, str] = {bool: "True or False", int: "a whole number", float: "a number"}
+    kinds: dict[type, str] = {
+        bool: "True or False",
+        str: "a string",
+        int: "a whole number",
+        float: "a number",
+    }
     return f"{kinds[type(default)]}; its default is {default!r}"
 
 

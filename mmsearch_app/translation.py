@@ -6,12 +6,13 @@ import re
 from decimal import Decimal
 
 from django.utils.formats import localize
-from django.utils.translation import gettext, gettext_noop, override
+from django.utils.translation import gettext, gettext_noop, ngettext, override
 
 __all__ = [
     "in_english",
     "too_large_message",
     "too_many_pixels_message",
+    "too_often_message",
     "translate_stored",
     "write_number",
 ]
@@ -39,6 +40,16 @@ def too_many_pixels_message(most: float, kind: str) -> str:
     """Return the message about an image with more than `most` pixels in the format `kind`."""
     text = gettext("This picture has too many pixels: as %(kind)s at most %(number)s megapixels.")
     return text % {"kind": kind, "number": write_number(most / 1e6, ".3g")}
+
+
+def too_often_message(seconds: int) -> str:
+    """Return the message about too many searches of one visitor, in the active language."""
+    text = ngettext(
+        "Too many searches: please wait %(seconds)d second.",
+        "Too many searches: please wait %(seconds)d seconds.",
+        seconds,
+    )
+    return text % {"seconds": seconds}
 
 
 def in_english(error: Exception) -> str:

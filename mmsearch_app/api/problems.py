@@ -31,12 +31,13 @@ from django.core.exceptions import (
 )
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from rest_framework.exceptions import APIException, Throttled, UnsupportedMediaType, ValidationError
 from rest_framework.settings import api_settings
 
 from mmsearch_app.images import InvalidImage, UploadTooLarge
 from mmsearch_app.searching import Expired, Forged, InvalidQuery, SearchUnavailable
+from mmsearch_app.translation import too_often_message
 
 log = logging.getLogger(__name__)
 WAIT = 60
@@ -156,12 +157,7 @@ def _(error: UnsupportedMediaType) -> Problem:
 @describe.register
 def _(error: Throttled) -> Problem:
     wait = ceil(getattr(error, "wait", None) or WAIT)
-    detail = ngettext(
-        "Too many searches: please wait %(seconds)d second.",
-        "Too many searches: please wait %(seconds)d seconds.",
-        wait,
-    ) % {"seconds": wait}
-    return Problem(status=429, detail=detail, headers={"Retry-After": str(wait)})
+    return Problem(status=429, detail=too_often_message(wait), headers={"Retry-After": str(wait)})
 
 
 @describe.register

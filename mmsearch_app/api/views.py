@@ -6,7 +6,6 @@ A shop that wants other rules subclasses a view, or routes it with other argumen
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import BaseThrottle, UserRateThrottle
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from mmsearch_app.api import problems
@@ -33,33 +32,37 @@ from mmsearch_app.api.serializers import (
 )
 from mmsearch_app.conf import get_settings
 from mmsearch_app.health import examine
-from mmsearch_app.searching import Answer, answer, apply_known, is_offered, search, tickets
+from mmsearch_app.images import discard
+from mmsearch_app.searching import (
+    Answer,
+    SearchUnavailable,
+    answer,
+    apply_known,
+    check_admission,
+    is_offered,
+    search,
+    seconds_to_wait,
+    tickets,
+)
 
-log = logging.getLogger(__name__)
 
+class SearchThrottle(BaseThrottle):
+    """Apply the setting `THROTTLE_RATE`, in one count with the searches on the page.
 
-class SearchThrottle(UserRateThrottle):
-    """Apply the setting `THROTTLE_RATE`, read at every request; None means no limit.
-
-    A visitor is the logged-in user or else the IP address. Behind a proxy set DRF's
-    `NUM_PROXIES`: without it the address is whatever `X-Forwarded-For` says, and a client that
-    sends a new one each time is never throttled. The counts are kept in the default cache and
-    are not exact under load: the throttle keeps single visitors from taking too much, while
-    `MAX_CONCURRENT_SEARCHES` protects the model. If the cache is unavailable, all requests are
-    allowed.
+    A visitor is the logged-in user or else the address. Behind a proxy set `NUM_PROXIES`: without
+    it the address is whatever `X-Forwarded-For` says, and a client that sends a new one each time
+    is never throttled. The throttle keeps single visitors from taking too much, while
+    `MAX_CONCURRENT_SEARCHES` protects the model.
     """
 
-    scope = "mmsearch"
-
-    def get_rate(self) -> str | None:
-        return get_settings().THROTTLE_RATE
+    _seconds = 0
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        try:
-            return bool(super().allow_request(request, view))
-        except Exception:  # caches raise anything
-            log.exception("The cache that counts requests is unavailable; the request is allowed")
-            return True
+        self._seconds = seconds_to_wait(request._request, user=request.user)
+        return not self._seconds
+
+    def wait(self) -> float | None:
+        return self._seconds or None
 
 
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
@@ -105,6 +108,7 @@ class SearchAPIView(PublicView):
         If the better order is known, because the same query found the same images before, it
         is returned at once.
         """
+        _admit(request)
         asked = _read(request)
         wanted = asked.pop("rerank")
         found = search(**asked, rerank=False, user=request.user, request=request)
@@ -163,6 +167,15 @@ def _status(found: Answer) -> RerankStatus:
     if found.judged:
         return "done"
     return "pending" if is_offered(found) else "off"
+
+
+def _admit(request: Request) -> None:
+    """Raise SearchUnavailable if the search would wait too long; its body is then dropped."""
+    try:
+        check_admission(request._request)
+    except SearchUnavailable:
+        discard(request._request, max_bytes=4 * get_settings().MAX_IMAGE_BYTES)
+        raise
 
 
 def _read(request: Request) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class CappedUpload(MemoryFileUploadHandler):
         raise UploadTooLarge(too_large_message(self.max_bytes))
 
 
-def discard(stream: IO[bytes], *, max_bytes: int) -> None:
+def discard(stream: IO[bytes] | HttpRequest, *, max_bytes: int) -> None:
     """Read and drop up to `max_bytes` of the rest of a refused body.
 
     A client that is still sending when the connection closes reports a broken connection, not

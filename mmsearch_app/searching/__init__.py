@@ -9,6 +9,7 @@ from mmsearch_app.searching.query import Answer, Busy, Hit, InvalidQuery, Query,
 from mmsearch_app.searching.reference import find_pictured, pictures_of_reference
 from mmsearch_app.searching.rerank import apply_known, is_offered
 from mmsearch_app.searching.retrieve import searchable
-from mmsearch_app.searching.search import answer, search
+from mmsearch_app.searching.search import answer, check_admission, search
+from mmsearch_app.searching.throttle import seconds_to_wait
 from mmsearch_app.searching.tickets import Expired, Forged
 from mmsearch_app.searching.trial import try_filters

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
+from django.http import HttpRequest
 from django.utils.translation import gettext
 
 from mmsearch_app.conf import get_settings
@@ -28,6 +30,10 @@ from mmsearch_app.sources import registry
 log = logging.getLogger(__name__)
 _places = Admission()
 """The places in which this process searches."""
+_NO_SECONDS = 1e11
+"""A time that is greater is not in seconds: they reach it in the year 5138."""
+_LONGEST_QUEUE = 600.0
+"""Seconds; a request that seems to have waited longer comes from a clock that is wrong."""
 
 
 def search(
@@ -119,15 +125,34 @@ def _scope(query: Query) -> Scope:
     )
 
 
-def check_admission() -> None:
-    """Raise Busy if a search would wait too long now: before a view does anything for it."""
+def check_admission(request: HttpRequest) -> None:
+    """Raise Busy if a search would wait too long now, before a view does anything for it.
+
+    Also if the request waited too long already, as the header `REQUEST_START_HEADER` says.
+    """
     settings = get_settings()
+    most = settings.MAX_WAIT_SECONDS
     try:
-        _places.check(
-            capacity=settings.MAX_CONCURRENT_SEARCHES, most_seconds=settings.MAX_WAIT_SECONDS
-        )
+        if _waited(request.headers.get(settings.REQUEST_START_HEADER or "-", "")) > most:
+            raise Crowded(_places.expected_wait(capacity=settings.MAX_CONCURRENT_SEARCHES))
+        _places.check(capacity=settings.MAX_CONCURRENT_SEARCHES, most_seconds=most)
     except Crowded as error:
         raise too_crowded(error) from error
+
+
+def _waited(start: str) -> float:
+    """Return the seconds since a time such as "t=1700000000.123"; 0 if it says nothing sensible.
+
+    Proxies write seconds, milliseconds or microseconds.
+    """
+    try:
+        began = float(start.removeprefix("t="))
+    except ValueError:
+        return 0.0
+    while _NO_SECONDS < began < math.inf:
+        began /= 1000
+    waited = time.time() - began
+    return waited if 0 < waited < _LONGEST_QUEUE else 0.0
 
 
 @contextmanager

@@ -29,12 +29,19 @@ from mmsearch_app.searching import (
     apply_known,
     build_query,
     canonical_jpeg,
+    check_admission,
     is_offered,
+    seconds_to_wait,
     tickets,
 )
 from mmsearch_app.storefront.facets import Visitor, applied, facets
 from mmsearch_app.storefront.forms import SearchForm, refer
 from mmsearch_app.storefront.suggestions import SUGGESTIONS, Chip, Suggestion, suggest
+from mmsearch_app.translation import too_often_message
+
+
+class TooOften(SearchUnavailable):
+    """This visitor has searched too often."""
 
 
 class SeeOther(HttpResponseRedirect):
@@ -80,6 +87,8 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
             return self.show(form)
         query = None
         try:
+            if not form.value("rerank"):
+                self.admit()
             query = self.build_query(form)
             return self.answer(form, query)
         except tickets.TicketError as fault:
@@ -89,9 +98,18 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
                 return self.show(form.change(like=None), fault=fault, status=404)
             return self.show(form, fault=fault, status=400)
         except SearchUnavailable as fault:
-            response = self.show(form, answer=Answer(query=query), unavailable=True, status=503)
+            status = 429 if isinstance(fault, TooOften) else 503
+            response = self.show(
+                form, answer=Answer(query=query), unavailable=True, notice=str(fault), status=status
+            )
             response.headers["Retry-After"] = str(fault.retry_after)
             return response
+
+    def admit(self) -> None:
+        """Count the search. Raises TooOften, and Busy if it would wait too long."""
+        if wait := seconds_to_wait(self.request, user=getattr(self.request, "user", None)):
+            raise TooOften(too_often_message(wait), retry_after=wait)
+        check_admission(self.request)
 
     def answer(self, form: SearchForm, query: Query) -> HttpResponse:
         """Show the hits in the better order if it is requested or known, else as indexed.
@@ -106,6 +124,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
                     return self.show(form, answer=better)
             except Busy as fault:
                 wait = fault.retry_after
+            self.admit()
         found = apply_known(answer(replace(query, rerank=False)))
         response = self.show(form, answer=found, status=503 if wait else 200)
         if wait:
@@ -141,11 +160,13 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         answer: Answer | None = None,
         fault: InvalidQuery | None = None,
         unavailable: bool = False,
+        notice: str = "",
         status: int = 200,
     ) -> HttpResponse:
         """Render the page.
 
-        With `unavailable`, `answer` has the query but no hits, so that the page keeps it.
+        With `unavailable`, `answer` has the query but no hits, so that the page keeps it, and
+        `notice` says why. No facets are looked up then: the answer must be quick.
         """
         offered = answer is not None and is_offered(answer)
         has_image = answer and answer.query and answer.query.image is not None
@@ -157,6 +178,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
             answer=answer,
             fault=fault,
             unavailable=unavailable,
+            notice=notice,
             better_url=form.link({"rerank": token}) if offered else "",
             late=bool(form.value("rerank")),
         )
@@ -172,7 +194,8 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
         found: Answer | None = kwargs["answer"]
         query = found.query if found else None
         visitor = Visitor(user=getattr(self.request, "user", None), request=self.request)
-        shown = facets(form, visitor) if found or kwargs["fault"] or form.filters else []
+        wanted = (found or kwargs["fault"] or form.filters) and not kwargs["unavailable"]
+        shown = facets(form, visitor) if wanted else []
         return super().get_context_data(
             **kwargs,
             posted=self.request.method == "POST",
