@@ -96,7 +96,7 @@ class Settings:
     """Most pixels (width times height) of any image, read from its header before decoding."""
     MAX_DECODE_BYTES: int = 320 * 1024 * 1024
     """Most memory in which one process decodes images, all threads together. It also limits the
-    formats that are decoded at full size: by default a WebP to 25 megapixels, an AVIF to 26."""
+    formats that are decoded at full size: by default a WebP to 25 megapixels, an AVIF to 27."""
     MAX_SOURCE_BYTES: int = 64 * 1024 * 1024
     """Most bytes of an image in the shop's own storage."""
     MAX_CONCURRENT_SEARCHES: int = 8

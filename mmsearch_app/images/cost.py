@@ -11,11 +11,11 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from mmsearch_app.images.strip import layers_of_first_scan
 
-_WEBP = 13
-"""Bytes of memory for each pixel: two canvases and a copy; then that copy and the image."""
-_AVIF, _DEEP_AVIF = 12, 19
-"""Bytes of memory for each pixel, planes at full size and alpha included; the second with more
-than 8 bits a sample."""
+_WEBP = (13, 9)
+"""Bytes of memory for each pixel, at most and afterwards: two canvases and a copy; then that copy
+and the image."""
+_AVIF, _DEEP_AVIF = (12, 10), (19, 16)
+"""The same, planes at full size and alpha included; the second with more than 8 bits a sample."""
 _DEPTH = re.compile(rb"av1C..(.)", re.DOTALL)
 _DEEP = 0x40
 _BLOCK = 32
@@ -29,22 +29,24 @@ def pixel_bytes(mode: str) -> int:
     return 2 if mode.startswith("I;16") else 4
 
 
-def decoding_bytes(image: Image.Image, data: bytes, full_size: tuple[int, int]) -> int:
-    """Return the most memory that `image.load()` takes, its result included.
+def decoding_bytes(image: Image.Image, data: bytes, full_size: tuple[int, int]) -> tuple[int, int]:
+    """Return the most memory that `image.load()` takes, and how much is taken afterwards.
 
     `data` is its file, `full_size` the size before `draft` scaled a JPEG down.
     """
-    width, height = image.size
+    pixels = image.width * image.height
     if isinstance(image, WebPImageFile):
-        return width * height * _WEBP + 3 * len(data)
+        most, after = _WEBP
+        return pixels * most + 3 * len(data), pixels * after
     if isinstance(image, AvifImageFile):
         depth = _DEPTH.search(data)
         is_deep = depth is None or depth[1][0] & _DEEP
-        return width * height * (_DEEP_AVIF if is_deep else _AVIF) + 2 * len(data)
-    decoded = width * height * pixel_bytes(image.mode)
+        most, after = _DEEP_AVIF if is_deep else _AVIF
+        return pixels * most + 2 * len(data), pixels * after
+    decoded = pixels * pixel_bytes(image.mode)
     if isinstance(image, JpegImageFile) and _is_buffered(image, data):
-        decoded += _coefficient_bytes(image, full_size)
-    return decoded
+        return decoded + _coefficient_bytes(image, full_size), decoded
+    return decoded, decoded
 
 
 def _coefficient_bytes(image: JpegImageFile, size: tuple[int, int]) -> int:

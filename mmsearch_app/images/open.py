@@ -205,7 +205,8 @@ def _normalise(
     if isinstance(image, JpegImageFile):
         scale = longest_side / max(width, height)
         image.draft("RGB", (int(width * scale) or 1, int(height * scale) or 1))
-    needed = decoding_bytes(image, data, full_size) + _shrinking_bytes(image.size, longest_side)
+    most, after = decoding_bytes(image, data, full_size)
+    needed = max(most, after + _shrinking_bytes(image.size, longest_side))
     with memory(image, full_size, needed):
         image.load()
         return _turn_upright(_shrink(image, longest_side), image)

@@ -1,0 +1,11 @@
+"""The example shop without a throttle, and with the time that a request came in."""
+
+from example_shop.settings import *  # noqa: F403
+from example_shop.settings import MMSEARCH
+
+MMSEARCH = {
+    **MMSEARCH,
+    "THROTTLE_RATE": None,
+    "REQUEST_START_HEADER": "X-Request-Start",
+    "RERANKER": None,
+}
