@@ -83,7 +83,7 @@ server.serve_forever()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="?", choices=["memory", "crowd"])
     parser.add_argument("--settings", default="benchmarks.load_settings")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the crowd searches")

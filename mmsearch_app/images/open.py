@@ -16,6 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from mmsearch_app.images.avif import largest_frame
 from mmsearch_app.images.bombs import is_bomb
 from mmsearch_app.images.cost import decoding_bytes
 from mmsearch_app.images.strip import strip
@@ -36,6 +37,8 @@ Code: TypeAlias = Literal["empty", "too_large", "too_many_pixels", "unsupported"
 
 _MAX_SIDE = 65_535
 """The longest side that JPEG, WebP and AVIF allow."""
+_PADDING = 64
+"""Pixels by which frames may exceed the image: they consist of whole blocks."""
 _BAND_PIXELS = 1 << 19
 """Pixels that are converted and reduced at a time."""
 _BAND_BYTES = 16
@@ -202,6 +205,8 @@ def _normalise(
     width, height = full_size = image.size
     if width * height > max_pixels or max(width, height) > _MAX_SIDE:
         raise _too_many_pixels()
+    if isinstance(image, AvifImageFile) and largest_frame(data) > _padded(width, height):
+        raise InvalidImage(_("This picture is damaged or incomplete."), code="broken")
     if isinstance(image, JpegImageFile):
         scale = longest_side / max(width, height)
         image.draft("RGB", (int(width * scale) or 1, int(height * scale) or 1))
@@ -210,6 +215,11 @@ def _normalise(
     with memory(image, full_size, needed):
         image.load()
         return _turn_upright(_shrink(image, longest_side), image)
+
+
+def _padded(width: int, height: int) -> int:
+    """Return the pixels of the largest frame that a decoder needs for an image of this size."""
+    return (width + _PADDING) * (height + _PADDING)
 
 
 @contextmanager

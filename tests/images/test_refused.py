@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from mmsearch_app.images.avif import largest_frame
 from mmsearch_app.images.open import InvalidImage, read_bytes
 from tests.images.caps import open_image
 from tests.pictures import EPS, FORMATS, black_png, encode, png_chunk, red_over_blue, with_chunk
@@ -190,3 +192,30 @@ def test_damaged_bytes_only_ever_raise_invalid_image(kind: str, seed: int) -> No
                 continue
             assert image.mode == "RGB"
             assert max(image.size) <= 1024
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("animated", [False, True])
+def test_an_avif_whose_frame_is_larger_than_announced_is_refused_undecoded(
+    mode: str, animated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder believes the frame: a hundred bytes would take gigabytes."""
+    image = Image.new(mode, (3000, 2000))
+    frames = {"save_all": True, "append_images": [image], "duration": 50} if animated else {}
+    data = encode(image, "AVIF", speed=10, **frames)
+    assert open_image(data).size == (1024, 683)
+    monkeypatch.setattr(AvifImageFile, "load", None)
+    assert code_of(data.replace(struct.pack(">II", 3000, 2000), struct.pack(">II", 30, 20)))
+    sizes = struct.pack(">II", 3000 << 16, 2000 << 16), struct.pack(">II", 30 << 16, 20 << 16)
+    spoofed = data.replace(struct.pack(">II", 3000, 2000), struct.pack(">II", 30, 20))
+    assert code_of(spoofed.replace(*sizes)) == "broken"
+
+
+def test_an_avif_whose_items_share_all_bytes_is_refused() -> None:
+    data = encode(red_over_blue(), "AVIF")
+    item = struct.pack(">HHHII", 1, 0, 1, 0, len(data))
+    body = b"\0\0\0\0\x44\0" + struct.pack(">H", 5_000) + item * 5_000
+    box = struct.pack(">I4s", 8 + len(body), b"iloc") + body
+    with pytest.raises(ValueError, match="many items"):
+        largest_frame(data + box)
+    assert open_image(data).size == (40, 20)
