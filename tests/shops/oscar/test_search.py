@@ -7,12 +7,24 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 from django.core.checks import run_checks
-from django.test import Client
+from django.template import Context, Template
+from django.test import Client, RequestFactory
 
+from mmsearch_app import search
 from mmsearch_app.contrib import layouts
 from tests.shops.oscar.conftest import Product, Shop
 from tests.shops.pictures import width
-from tests.shops.visitor import ask, coloured, find, find_by_picture, image, link, stored
+from tests.shops.visitor import (
+    ask,
+    cards,
+    coloured,
+    find,
+    find_by_picture,
+    image,
+    index,
+    link,
+    stored,
+)
 
 W030 = "mmsearch_app.W030"
 ALL = {"Red mug", "Blue mug", "Linen shirt", "Linen shirt, green"}
@@ -73,6 +85,32 @@ def test_a_picture_whose_file_is_lost_costs_that_picture_alone(shop: Shop) -> No
     original = shop.products["Red mug"].images.first().original
     original.storage.delete(original.name)
     assert set(find("mug")) == ALL
+
+
+def test_like_a_variant_without_pictures_asks_with_its_parents(shop: Shop) -> None:
+    variant = shop.products["variant of Linen shirt"]
+    assert next(iter(find(like=variant.pk))) == "Blue mug"
+    assert "Linen shirt" not in find(like=variant.pk)
+    assert search(like=variant, text="mug").hits
+
+
+def test_like_a_parent_without_pictures_asks_with_a_variants(shop: Shop) -> None:
+    shirt = shop.products["Linen shirt"]
+    shirt.images.all().delete()
+    index()
+    assert set(find(like=shirt.pk)) <= ALL - {"Linen shirt"}
+
+
+def test_the_product_page_has_a_box(shop: Shop) -> None:
+    box = '{% include "mmsearch/oscar/more_like_this.html" %}'
+    request = RequestFactory().get("/")
+    for product in (shop.products["Red mug"], shop.products["variant of Linen shirt"]):
+        html = Template(box).render(Context({"product": product, "request": request}))
+        soup = BeautifulSoup(html, "html.parser")
+        form = soup.select_one("form")
+        assert form is not None
+        hidden = {str(field["name"]): field["value"] for field in form.select("[type=hidden]")}
+        assert cards(Client().get(str(form["action"]), {**hidden, "text": "red"}))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.shops.editor import Editor
+from tests.shops.pictures import upload
 from tests.shops.visitor import coloured, find, index
 from tests.shops.wagtail.conftest import Shop, photograph
 from tests.shops.wagtail.models import ProductPage
@@ -87,6 +88,23 @@ def test_a_privacy_setting_holds_at_once(shop: Shop, editor: Editor) -> None:
     )
     assert response.status_code == 200
     assert set(find("mug")) == {"Linen shirt"}
+
+
+def test_a_replaced_file_of_the_image_library_is_found(shop: Shop, editor: Editor) -> None:
+    picture = shop.pages["Red mug"].image
+    address = reverse("wagtailimages:edit", args=[picture.pk])
+    editor.send(address, {"file": upload("yellow", side=641), "title": "Yellow"})
+    index()
+    assert coloured("yellow") == {"Red mug"}
+    assert "Red mug" not in coloured("red")
+
+
+def test_a_replaced_file_of_a_gallerys_image_is_found(shop: Shop, editor: Editor) -> None:
+    picture = shop.pages["Linen shirt"].gallery.get().image
+    address = reverse("wagtailimages:edit", args=[picture.pk])
+    editor.send(address, {"file": upload("yellow", side=642), "title": "Yellow"})
+    index()
+    assert coloured("yellow") == {"Linen shirt"}
 
 
 def test_a_deleted_image_is_found_no_more(shop: Shop, editor: Editor) -> None:

@@ -54,6 +54,16 @@ def test_a_card_links_to_the_page_and_shows_renditions(shop: Shop) -> None:
         assert width(stored(str(image(card)["src"]))) == 400
 
 
+def test_a_card_has_a_sharper_rendition_for_dense_screens(shop: Shop) -> None:
+    card = find("mug")["Linen shirt"]
+    usual, _, dense = str(image(card)["srcset"]).partition(", ")
+    assert usual == f"{image(card)['src']} 1x"
+    address, density = dense.split()
+    wide = width(stored(address))
+    assert wide > 400
+    assert density == f"{wide / 400:g}x"
+
+
 def test_the_api_gives_the_same_titles_links_and_renditions(shop: Shop) -> None:
     page = find("mug")
     for result in ask(text="mug"):
