@@ -39,10 +39,11 @@ class OscarImages(ImageSource):
         "in_stock": Filter(using=_can_be_bought, type=bool),
     }
     depends_on: ClassVar[Mapping[str, str | Sequence[str]]] = {
-        "catalogue.Product": ["images", "children.images", "parent.images"],
-        "catalogue.ProductCategory": ["product.images", "product.children.images"],
+        "catalogue.Product": ["children.images", "parent.images"],
+        "catalogue.ProductClass": ["products.images", "products.children.images"],
         "partner.StockRecord": ["product.images", "product.parent.images"],
     }
+    """What titles and `in_stock` read; the filters' own paths are watched anyway."""
     thumbnail: ClassVar[Mapping[str, Any]] = {"size": "400x400", "upscale": False}
     """Options of `oscar_thumbnail` for the pictures of the results."""
 

@@ -186,3 +186,19 @@ def test_products_published_in_bulk_are_found(shop: Shop, editor: Editor) -> Non
     assert "Hidden mug" in find("mug")
     bulk(editor, "make_products_non_public", [Product.objects.get(pk=hidden.pk)])
     assert "Hidden mug" not in find("mug")
+
+
+def test_what_is_sold_out_is_found_as_such(shop: Shop, editor: Editor) -> None:
+    editor.send(page_of(shop.products["Red mug"]), {"stockrecords-0-num_in_stock": "0"})
+    editor.send(page_of(shop.products["Linen shirt, green"]), {"stockrecords-0-num_in_stock": "0"})
+    index()
+    assert set(find("mug", in_stock=0)) == {"Red mug", "Linen shirt, green"}
+    editor.send(page_of(shop.products["variant of Linen shirt"]), {"is_public": None})
+    index()
+    assert set(find("mug", in_stock=1)) == {"Blue mug"}, "the shirt has no variant to buy"
+
+
+def test_an_order_that_takes_the_last_one_is_noticed(shop: Shop) -> None:
+    shop.products["Red mug"].stockrecords.get().allocate(5)
+    index()
+    assert set(find("mug", in_stock=0)) == {"Red mug"}

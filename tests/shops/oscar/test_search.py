@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 from django.core.checks import run_checks
+from django.db import connection
 from django.template import Context, Template
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 
 from mmsearch_app import search
 from mmsearch_app.contrib import layouts
@@ -144,3 +146,18 @@ def test_what_is_not_public_is_not_shown_even_before_the_worker_knows(shop: Shop
     Product.objects.filter(title="Linen shirt").update(is_public=False)
     assert set(find("mug")) == {"Blue mug"}, "a variant of a hidden parent has no page"
     assert {result["title"] for result in ask(text="mug")} == {"Blue mug"}
+
+
+def test_more_results_need_no_more_queries(shop: Shop) -> None:
+    asked = {"category": shop.categories["Clothes"].pk, "price__gte": 1}
+    find("mug", **asked)  # makes the thumbnails
+    with CaptureQueriesContext(connection) as before:
+        assert len(find("mug", **asked)) == 2
+    for number in range(10):
+        shirt = shop.sell(f"Shirt {number}", category="Shirts", type="Shirt", price=5)
+        shop.photograph(shirt, "green", side=500 + number)
+    index()
+    find("mug", **asked)
+    with CaptureQueriesContext(connection) as after:
+        assert len(find("mug", **asked)) == 12
+    assert len(after) <= len(before)
