@@ -13,7 +13,7 @@ from mmsearch_app.indexing import mark
 from mmsearch_app.inference import needing
 
 with needing("oscar"):
-    from oscar.core.exceptions import AppNotFoundError, ClassNotFoundError, ModuleNotFoundError
+    from oscar.core.exceptions import AppNotFoundError, ClassNotFoundError
     from oscar.core.loading import get_class, get_model
 
 BULK_ACTIONS = ("MakeProductsPublicAction", "MakeProductsNonPublicAction", "SetProductPriceAction")
@@ -27,7 +27,7 @@ def watch() -> None:
     for name in BULK_ACTIONS:
         try:
             action = get_class("dashboard.catalogue.bulk_actions", name)
-        except (AppNotFoundError, ClassNotFoundError, ModuleNotFoundError):
+        except (AppNotFoundError, ClassNotFoundError, ImportError):
             continue  # a shop without the dashboard, or without its bulk actions
         if not hasattr(action.execute, "marks"):
             action.execute = marking(action.execute)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.urls import reverse
 
+from mmsearch_app.contrib.oscar import changes
 from mmsearch_app.models import Entry
 from tests.shops.editor import Editor
 from tests.shops.oscar.conftest import Category, Product, Shop, StockRecord
@@ -202,3 +204,11 @@ def test_an_order_that_takes_the_last_one_is_noticed(shop: Shop) -> None:
     shop.products["Red mug"].stockrecords.get().allocate(5)
     index()
     assert set(find("mug", in_stock=0)) == {"Red mug"}
+
+
+def test_a_shop_without_the_dashboards_bulk_actions_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(module: str, name: str) -> Any:
+        raise ModuleNotFoundError(module)
+
+    monkeypatch.setattr(changes, "get_class", missing)
+    changes.watch()
