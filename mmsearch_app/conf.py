@@ -65,10 +65,16 @@ class Settings:
     """The largest page that a request may ask for."""
     MAX_OFFSET: int = 1000
     """The last position from which a page may start."""
-    MIN_SCORE: float = 0.0
-    """If the cosine of the best hit is lower, the answer says that there is no good match."""
+    MIN_SCORE: float | None = None
+    """If the cosine of the best hit is lower, the answer says that there is no good match; None:
+    lower than what nonsense reaches, as measured for each kind of question."""
+    NO_GOOD_MATCH: str = "closest"
+    """What is shown then: the "closest" hits all the same; those of the "words" or of the
+    "picture" alone; what the sources' `get_popular` returns ("popular"); or "nothing"."""
     WITHOUT_WEIGHT: float = 0.5
     """How strongly unwanted words push products away."""
+    READ_NEGATIONS: bool = True
+    """Whether words such as "without stripes" or "not red" act as unwanted words."""
     RERANK_LIMIT: int = 9
     """How many of the first hits are reranked."""
     RERANK_WEIGHT: float = 0.5
@@ -290,7 +296,12 @@ _BOUNDS = {
     "RERANK_QUEUE": (0, math.inf),
 }
 """Least and most of numbers. By default whole numbers are at least 1, others at least 0."""
-_CHOICES = {"RERANK_FUSION": ("ranks", "scores")}
+_OPTIONAL: dict[str, float] = {"NUM_PROXIES": 0, "MIN_SCORE": 0.0}
+"""Numbers that may be None, each with one of its type."""
+_CHOICES = {
+    "RERANK_FUSION": ("ranks", "scores"),
+    "NO_GOOD_MATCH": ("closest", "words", "picture", "popular", "nothing"),
+}
 _RATE = re.compile(r"[1-9][0-9]*/(s|m|h|d)[a-z]*")
 
 
@@ -300,8 +311,9 @@ def _check_value(key: str, value: object, *, default: object) -> object:
         valid = value is None or (isinstance(value, str) and bool(_RATE.fullmatch(value)))
     elif key in _CHOICES:
         valid = value in _CHOICES[key]
-    elif key == "NUM_PROXIES":
-        valid = value is None or (_is_number(value, like=0) and value >= 0)  # type: ignore[operator]
+    elif key in _OPTIONAL:
+        like = _OPTIONAL[key]
+        valid = value is None or (_is_number(value, like=like) and value >= 0)  # type: ignore[operator]
     elif isinstance(default, str):
         valid = isinstance(value, str)
     elif isinstance(default, Mapping):
@@ -324,8 +336,9 @@ def _check_value(key: str, value: object, *, default: object) -> object:
 def _describe(key: str, default: object) -> str:
     if key == "THROTTLE_RATE":
         return f"a rate such as {default!r}, or None"
-    if key == "NUM_PROXIES":
-        return "a whole number, at least 0, or None"
+    if key in _OPTIONAL:
+        kind = "a number" if isinstance(_OPTIONAL[key], float) else "a whole number"
+        return f"{kind}, at least 0, or None"
     if key in _CHOICES:
         return " or ".join(map(repr, _CHOICES[key]))
     if isinstance(default, Mapping):

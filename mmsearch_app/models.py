@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mmsearch_app.translation import translate_stored
 
-__all__ = ["Entry", "KnownIndex", "Rebuild", "State"]
+__all__ = ["Entry", "KnownIndex", "Rebuild", "ScoreFloor", "State"]
 
 _M = TypeVar("_M", bound=models.Model)
 
@@ -196,3 +196,26 @@ class KnownIndex(models.Model):
     def is_healing(self) -> bool:
         """Whether something was found wrong within a day."""
         return self.healed_at is not None and timezone.now() - self.healed_at < timedelta(days=1)
+
+
+class ScoreFloor(models.Model):
+    """The best cosines that nonsense reaches in a generation, by kind of question.
+
+    See `indexing.floors`.
+    """
+
+    generation = models.CharField(max_length=255, unique=True, editable=False)
+    images = models.PositiveIntegerField(editable=False)
+    """Number of images when it was measured."""
+    words = models.FloatField(editable=False)
+    picture = models.FloatField(editable=False)
+    composed = models.FloatField(editable=False)
+    measured_at = models.DateTimeField(editable=False)
+
+    objects = Primary["ScoreFloor"]()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"words {self.words:.3f}, picture {self.picture:.3f}, both {self.composed:.3f}"

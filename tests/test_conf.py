@@ -54,7 +54,7 @@ def test_a_setting_that_is_not_a_dict_is_refused(value: Any) -> None:
         ("LIMIT", True),
         ("LIMIT", None),
         ("MIN_SCORE", "0.5"),
-        ("MIN_SCORE", None),
+        ("MIN_SCORE", True),
         ("THROTTLE_RATE", 60),
         ("THROTTLE_RATE", "often"),
         ("THROTTLE_RATE", "60/fortnight"),
@@ -70,12 +70,12 @@ def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
     ("key", "value", "right"),
     [
         ("LIMIT", "24", "a whole number; its default is 24."),
-        ("MIN_SCORE", "0.5", "a number; its default is 0.0."),
+        ("MIN_SCORE", "0.5", "a number, at least 0, or None."),
         ("WORKER_THREAD", 1, "True or False; its default is False."),
         ("THROTTLE_RATE", "often", "a rate such as '60/min', or None."),
         ("RERANK_FUSION", "votes", "'ranks' or 'scores'."),
         ("LIMIT", 0, "at least 1."),
-        ("MIN_SCORE", -0.1, "at least 0."),
+        ("MIN_SCORE", -0.1, "a number, at least 0, or None."),
         ("RERANK_WEIGHT", 1.1, "from 0 to 1."),
     ],
 )
@@ -102,7 +102,13 @@ def test_a_number_out_of_range_is_refused(key: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("RETRY_SECONDS", 0), ("MAX_OFFSET", 0), ("MIN_SCORE", 1), ("THROTTLE_RATE", None)],
+    [
+        ("RETRY_SECONDS", 0),
+        ("MAX_OFFSET", 0),
+        ("MIN_SCORE", 1),
+        ("MIN_SCORE", None),
+        ("THROTTLE_RATE", None),
+    ],
 )
 def test_a_number_at_the_end_of_its_range_is_accepted(key: str, value: Any) -> None:
     with override_settings(MMSEARCH={**IN_MEMORY, key: value}):

@@ -2,6 +2,7 @@
 
 from mmsearch_app.indexing import ledger, notify, rebuild, stamps
 from mmsearch_app.indexing.batch import EmbedderDown
+from mmsearch_app.indexing.floors import measure_floors
 from mmsearch_app.indexing.generations import find_live
 from mmsearch_app.indexing.leases import give_back_all
 from mmsearch_app.indexing.ledger import paused

@@ -20,6 +20,7 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import IndexFault
 from mmsearch_app.indexing import ledger, notify, worker
 from mmsearch_app.indexing.batch import EmbedderDown
+from mmsearch_app.indexing.floors import measure_if_idle
 from mmsearch_app.indexing.leases import give_back_all
 from mmsearch_app.indexing.overlap import require_model
 from mmsearch_app.indexing.rebuild import RebuildBlocked, Rebuilder
@@ -78,6 +79,8 @@ class WorkerLoop:
         try:
             drained = self._drain()
             advanced = self._advance()
+            if not advanced and drained == Drained() and not self.stopped:
+                measure_if_idle()
         except Exception:
             log.exception("The worker failed; it continues after the next poll")
             return False

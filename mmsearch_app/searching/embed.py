@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from mmsearch_app.indexes import Generation
 from mmsearch_app.inference import Content, Crowded
 from mmsearch_app.searching.query import InvalidQuery, Query, SearchUnavailable, too_crowded
 from mmsearch_app.searching.reference import Picture, pictures_of_reference
+from mmsearch_app.searching.wishes import take_apart
 from mmsearch_app.sources import ImageSource, entry_key, file_of, label_of, registry, title_of
 from mmsearch_app.translation import in_english
 from mmsearch_app.warming import loaded, model_state
@@ -53,6 +55,20 @@ def query_vector(
     if query.without:
         vector = vector - get_settings().WITHOUT_WEIGHT * embedded[-1]
     return _unit(vector), tuple(_remark(query, contents))
+
+
+def without_refused(query: Query) -> Query:
+    """Return the query with what its words refuse among its unwanted words.
+
+    Words that only refuse something stay as they are if nothing else is asked for.
+    """
+    if not get_settings().READ_NEGATIONS:
+        return query
+    wish = take_apart(query.text)
+    if not wish.unwanted or not (wish.wanted or query.image or query.like):
+        return query
+    without = ", ".join(filter(None, [query.without, wish.unwanted]))
+    return replace(query, text=wish.wanted, without=without)
 
 
 def needs_model(query: Query) -> bool:

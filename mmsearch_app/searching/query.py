@@ -132,4 +132,7 @@ class Answer:
     more: bool = False
     """Whether there is another page at `query.offset + len(hits)`."""
     no_good_match: bool = False
-    """Whether even the best hit scores below the setting `MIN_SCORE`."""
+    """Whether even the best hit fits no better than nonsense would; see `MIN_SCORE`."""
+    fallback: Literal["", "words", "picture", "popular", "nothing"] = ""
+    """What the hits are instead, as the setting `NO_GOOD_MATCH` says: those of the words or of
+    the picture alone, popular products, or none. "" if they are the closest ones."""

@@ -32,9 +32,9 @@ class UnusableReply(Exception):
 
 
 def is_offered(answer: Answer) -> bool:
-    """Whether a reranker could improve the answer: a first page that none has judged yet."""
+    """Whether a reranker could improve the answer: a first page of the hits, not judged yet."""
     query = answer.query
-    asked = query is not None and query.offset == 0 and not answer.judged
+    asked = query is not None and query.offset == 0 and not answer.judged and not answer.fallback
     return asked and len(answer.hits) > 1 and get_reranker() is not None
 
 

@@ -25,6 +25,7 @@ from mmsearch_app.sources import (
     image_srcset_of,
     image_url_of,
     load_rows,
+    popular_rows,
     product_of,
     registry,
     title_of,
@@ -146,6 +147,20 @@ def hydrate(matches: Sequence[Match], scope: Scope) -> list[Hit]:
     for key, hit in _show(matches, scope).values():
         hits.setdefault(key, hit)
     return list(hits.values())
+
+
+def find_popular(scope: Scope, *, need: int) -> list[Hit]:
+    """Return up to `need` products that the sources call popular, best first."""
+    hits: dict[str, Hit] = {}
+    names = [wanted.name for wanted in scope.filters]
+    for source in registry:
+        seen = visible_rows(source, user=scope.user, request=scope.request, filters=names)
+        rows = popular_rows(source, seen)[: need * _SPARE]
+        for row in narrow(load_rows(source, rows), source, scope.filters):
+            key, hit = _hit(source, row, score=0.0) or ("", None)
+            if hit is not None and key not in scope.exclude_products:
+                hits.setdefault(key, hit)
+    return list(hits.values())[:need]
 
 
 def _show(matches: Sequence[Match], scope: Scope) -> dict[str, tuple[str, Hit]]:

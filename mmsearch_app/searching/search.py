@@ -18,12 +18,13 @@ from mmsearch_app.indexes import IndexFault, IndexMissing
 from mmsearch_app.inference import Admission, Crowded
 from mmsearch_app.searching.build import build_query
 from mmsearch_app.searching.cache import digests_of
-from mmsearch_app.searching.embed import needs_model, query_vector, require_loaded
+from mmsearch_app.searching.embed import needs_model, query_vector, require_loaded, without_refused
 from mmsearch_app.searching.filters import parse
+from mmsearch_app.searching.floor import floor_of, kind_of
 from mmsearch_app.searching.query import Answer, Query, SearchUnavailable, too_crowded
 from mmsearch_app.searching.reference import pictures_of_reference
 from mmsearch_app.searching.rerank import rerank as rerank_answer
-from mmsearch_app.searching.retrieve import Scope, retrieve, searchable
+from mmsearch_app.searching.retrieve import Scope, find_popular, retrieve, searchable
 from mmsearch_app.signals import searched
 from mmsearch_app.sources import registry
 
@@ -77,7 +78,7 @@ def _answer(query: Query) -> Answer:
     with clock("total"):
         with _place(query):
             found = _ask_index(query, clock)
-        if query.rerank and not query.offset:
+        if query.rerank and not query.offset and not found.fallback:
             # Outside the place: a slow reranker must not keep others from searching.
             with clock("rerank"):
                 found = rerank_answer(found)
@@ -97,20 +98,50 @@ def _ask_index(query: Query, clock: Clock) -> Answer:
 
 
 def _find(query: Query, clock: Clock) -> Answer:
+    scope = _scope(query)
+    found = _nearest(query, scope, clock)
+    if not found.no_good_match or query.offset:
+        return found
+    if found.hits:
+        found = replace(found, notes=(*found.notes, gettext("Nothing fits really well.")))
+    return _instead(query, scope, found, clock)
+
+
+def _nearest(query: Query, scope: Scope, clock: Clock) -> Answer:
     generation = searchable()
     with clock("embed"):
-        vector, notes = query_vector(query, generation)
+        asked = without_refused(query)
+        vector, notes = query_vector(asked, generation)
     end = query.offset + query.limit
     with clock("search"):
-        hits = retrieve(vector, generation=generation, need=end + 1, scope=_scope(query))
+        hits = retrieve(vector, generation=generation, need=end + 1, scope=scope)
     best = hits[0].score if hits else -1.0
     return Answer(
         hits=tuple(hits[query.offset : end]),
         query=replace(query, vector=vector),
         more=len(hits) > end,
-        no_good_match=best < get_settings().MIN_SCORE,
+        no_good_match=not hits or best < floor_of(asked, generation),
         notes=notes,
     )
+
+
+def _instead(query: Query, scope: Scope, found: Answer, clock: Clock) -> Answer:
+    """Return what the setting `NO_GOOD_MATCH` shows instead of hits that do not fit."""
+    choice = get_settings().NO_GOOD_MATCH
+    if choice == "nothing":
+        return replace(found, hits=(), more=False, fallback="nothing")
+    if choice == "popular" and (hits := find_popular(scope, need=query.limit)):
+        return replace(found, hits=tuple(hits), more=False, fallback="popular")
+    if choice in ("words", "picture") and kind_of(query) == "composed":
+        half = (
+            {"image": None, "like": None, "stand_in": None} if choice == "words" else {"text": ""}
+        )
+        other = _nearest(replace(query, **half), scope, clock)
+        if not other.no_good_match and other.query is not None:
+            whole = replace(query, vector=other.query.vector)
+            notes = (*found.notes, *other.notes)
+            return replace(other, query=whole, no_good_match=True, fallback=choice, notes=notes)
+    return found
 
 
 def _scope(query: Query) -> Scope:

@@ -60,6 +60,7 @@ class _Kept:
     """The embedder that made the query's vector."""
     matches: tuple[Match, ...]
     more: bool
+    no_good_match: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,7 @@ def issue(answer: Answer) -> str:
         fingerprint=get_embedder().fingerprint,
         matches=tuple(_match(hit) for hit in answer.hits),
         more=answer.more,
+        no_good_match=answer.no_good_match,
     )
     name = secrets.token_urlsafe(16)
     cache.write_cache(_key(name), kept)
@@ -127,7 +129,9 @@ def _rerank_late(token: str, user: Any, request: Any) -> Answer:
         with clock("hydrate"):
             scope = Scope(filters=parse(query.filters), user=user, request=request)
             hits = hydrate(kept.matches, scope)
-        found = Answer(hits=tuple(hits), query=query, more=kept.more)
+        found = Answer(
+            hits=tuple(hits), query=query, more=kept.more, no_good_match=kept.no_good_match
+        )
         reranker = get_reranker()
         if reranker is not None:
             with clock("rerank"):

@@ -11,6 +11,7 @@ from mmsearch_app.sources.display import (
     image_url_of,
     label_of,
     load_rows,
+    popular_rows,
     product_of,
     read_safely,
     stand_in_of,

@@ -97,6 +97,13 @@ class ImageSource:
         """Return another product whose pictures stand for this one, such as a variant's parent."""
         return None
 
+    def get_popular(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return rows to show if nothing fits, best first, of those that the visitor may see.
+
+        Only asked if `MMSEARCH["NO_GOOD_MATCH"]` is "popular". Default: none.
+        """
+        return queryset.none()
+
     # What a row says
 
     def get_file(self, row: Model) -> FieldFile | None:

@@ -129,6 +129,11 @@ def visible_rows(
     return read_safely(source, "get_queryset or visible_to", find, hidden)
 
 
+def popular_rows(source: ImageSource, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return what the source shows of `rows` if nothing fits, or no rows."""
+    return read_safely(source, "get_popular", lambda: source.get_popular(rows), rows.none())
+
+
 @lru_cache(64)
 def _takes_request(visible_to: Callable[..., Any]) -> bool:
     """Whether a shop's `visible_to` has the argument `request`, which older ones have not."""

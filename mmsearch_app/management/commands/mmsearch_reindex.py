@@ -7,7 +7,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mmsearch_app.indexes import IndexFault
-from mmsearch_app.indexing import EmbedderDown, ledger, mark, rebuild, reconcile, stamps
+from mmsearch_app.indexing import (
+    EmbedderDown,
+    ledger,
+    mark,
+    measure_floors,
+    rebuild,
+    reconcile,
+    stamps,
+)
 from mmsearch_app.management.commands._leftover import describe_leases, describe_unusable, drain_all
 from mmsearch_app.management.commands._progress import bar, require_sources, warn_of_memory
 from mmsearch_app.sources import registry
@@ -71,6 +79,7 @@ class Command(BaseCommand):
                 progress=show, tolerant=options["tolerant"], allow_loss=options["allow_loss"]
             )
         drained = drain_all(self)
+        measure_floors()
         states = ledger.counts()
         self.stdout.write(
             f"{states['indexed']} images indexed, {states['empty']} rows without an image, "
