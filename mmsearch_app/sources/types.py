@@ -152,10 +152,13 @@ class RelationType(ValueType):
         return self.key.read(self._key_of(value))
 
     def parse(self, value: Any, *, bound: bool = False) -> Span:
-        return self.key.parse(self._key_of(value))
+        return self.key.parse(self._key_of(value), bound=bound)
 
     def scalars(self, value: Any) -> list[Scalar]:
         return self.key.scalars(value)
+
+    def equal(self, wanted: Span) -> Scalar:
+        return self.key.equal(wanted)
 
     def _key_of(self, value: Any) -> Any:
         if not isinstance(value, Model):
@@ -201,7 +204,7 @@ class IntType(Steps):
         return int(number)
 
     def parse(self, value: Any, *, bound: bool = False) -> Span:
-        number: Any = _visitors_number(value)
+        number: Any = _number(value)
         if not bound and abs(number) > _LARGEST_KEY:
             msg = "too large for any column"
             raise ValueError(msg)
@@ -220,7 +223,7 @@ class FloatType(ValueType):
         return float(_number(value))
 
     def parse(self, value: Any, *, bound: bool = False) -> Span:
-        number = float(_visitors_number(value))
+        number = float(_number(value))
         return Span(number, number)
 
     def limit(self, operator: Operator, wanted: Span) -> Bound:
@@ -238,7 +241,7 @@ class DecimalType(ValueType):
         return _decimal(_number(value))
 
     def parse(self, value: Any, *, bound: bool = False) -> Span:
-        number = _decimal(_visitors_number(value))
+        number = _decimal(_number(value))
         if not bound and self.digits and abs(number) >= Decimal(10) ** (self.digits - self.places):
             msg = "too large for the column"
             raise ValueError(msg)
@@ -280,9 +283,13 @@ def _text(value: Any) -> str:
 def _number(value: Any) -> int | float | Decimal:
     """Return a number, the number that a text contains, or the amount of money.
 
-    Raises ValueError or ArithmeticError if it is none, not finite, or too large for a double.
+    Raises ValueError or ArithmeticError if it is none, not finite, too large for a double, or a
+    boolean.
     """
     value = value.value if isinstance(value, Enum) else value
+    if isinstance(value, bool):
+        msg = "a boolean is no number"
+        raise TypeError(msg)
     number: Any
     if isinstance(value, Decimal):
         number = value
@@ -298,13 +305,6 @@ def _number(value: Any) -> int | float | Decimal:
         msg = f"{str(value)[:_LONGEST_TEXT]!r} is no finite number"
         raise ValueError(msg)
     return number
-
-
-def _visitors_number(value: Any) -> int | float | Decimal:
-    if isinstance(value, bool):
-        msg = "a boolean is no number"
-        raise TypeError(msg)
-    return _number(value)
 
 
 def _decimal(number: float | Decimal) -> Decimal:
