@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -41,6 +42,10 @@ USUAL = (
     *(gettext_noop("size"), gettext_noop("stock")),
 )
 """Usual filter names, so that our catalogues contain them; a shop translates its others."""
+
+
+_INPUT_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+"""What `<input type="date">` shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +108,25 @@ def _facet(spec: FilterSpec, form: SearchForm, visitor: Visitor) -> Facet:
     given, name = form.filters, spec.name
     facet = Facet(name=name, label=_label(name), kind=spec.kind)
     if facet.is_range:
-        shown = {f"{name}__gte", f"{name}__lte"}
-        minimum, maximum = (given.get(f"{name}__{o}", [""])[0] for o in ("gte", "lte"))
+        ends = {key: given.get(key, [""])[0] for key in (f"{name}__gte", f"{name}__lte")}
+        shown = {key for key, value in ends.items() if _fits_input(spec, value)}
+        minimum, maximum = (value if key in shown else "" for key, value in ends.items())
         facet = replace(facet, minimum=minimum, maximum=maximum)
     else:
         shown = {name}
         facet = replace(facet, choices=tuple(_choices(spec, given.get(name, []), visitor)))
     hidden = [key for key, _ in _parameters(facet) if key not in shown]
     return replace(facet, kept=tuple((key, v) for key in hidden for v in given.get(key, [])))
+
+
+def _fits_input(spec: FilterSpec, value: str) -> bool:
+    """Return whether an input for numbers or days can show the value.
+
+    A browser empties it otherwise, which is right for what is no value at all, but would lose the
+    time of a day.
+    """
+    day = _INPUT_DAY.fullmatch(value) is not None
+    return day or spec.kind == "number" or not _can_be_asked(spec, value)
 
 
 def _label(name: str) -> str:

@@ -91,3 +91,21 @@ def test_values_of_all_sources_are_offered(client: Client) -> None:
         Poster.objects.create(name="sea", picture=picture_file())
         work()
         assert offered(client)["story"] == ["told", "sea"]
+
+
+def test_a_bound_with_a_time_survives_the_form(client: Client) -> None:
+    with registered(Gadgets(Gadget)):
+        Gadget.objects.create(name="a gadget", picture=picture_file())
+        work()
+        asked = {"made__gte": "2026-11-28T12:00", "made__lte": "2026-11-29", "price__gte": "1.5"}
+        page = ask_page(client, **asked)
+        facets = {facet.name: facet for facet in page.context["facets"]}
+        assert facets["made"].kept == (("made__gte", "2026-11-28T12:00"),)
+        assert (facets["made"].minimum, facets["made"].maximum) == ("", "2026-11-29")
+        assert (facets["price"].minimum, facets["price"].kept) == ("1.5", ())
+        both = {"made__gte": ["2026-11-28T12:00", "2026-11-27"]}  # hidden, and typed
+        page = ask_page(client, **both)
+        assert page.context["form"].filters["made__gte"] == ["2026-11-27"]
+        wrong = ask_page(client, made__gte="someday")
+        assert wrong.status_code == 400
+        assert [facet.kept for facet in wrong.context["facets"] if facet.name == "made"] == [()]
