@@ -220,23 +220,24 @@ class Trees:
         return self._found[key]
 
     def _climb(self, node: Model, field: Any, path: str) -> Iterator[Model]:
-        table, seen = self._table(field, path), {node.pk}
+        table, seen = self._table(node, field, path), {node.pk}
         parent = table.get(getattr(node, field.attname))
         while parent is not None and parent.pk not in seen:
             seen.add(parent.pk)
             yield parent
             parent = table.get(getattr(parent, field.attname))
 
-    def _table(self, field: Any, path: str) -> dict[Any, Model]:
-        model, target = field.related_model, field.target_field.attname
-        read = paths.find(model, path) if path else None
-        names = {"pk", field.name, target, *([read.name] if read is not None else [])}
-        if (field, *names) not in self._tables:
-            rows = model._base_manager.all()
+    def _table(self, node: Model, field: Any, path: str) -> dict[Any, Model]:
+        """Return the tree's rows by the key that children have, from the node's own database."""
+        key = (field, path, database := node._state.db)
+        if key not in self._tables:
+            model, target = field.related_model, field.target_field.attname
+            rows = model._base_manager.using(database)
+            read = paths.find(model, path) if path else None
             if not path or (read is not None and read.concrete and not read.is_relation):
-                rows = rows.only(*names)
-            self._tables[field, *names] = {getattr(row, target): row for row in rows}
-        return self._tables[field, *names]
+                rows = rows.only("pk", field.name, target, *([path] if path else []))
+            self._tables[key] = {getattr(row, target): row for row in rows}
+        return self._tables[key]
 
 
 def read_filter(row: Model, spec: FilterSpec, trees: Trees) -> Iterator[Any]:

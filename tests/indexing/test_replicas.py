@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from example_shop.models import Category, ProductImage
-from mmsearch_app import mark
+from mmsearch_app import Filter, ImageSource, mark
+from mmsearch_app.backends import get_index
 from mmsearch_app.indexing.rebuild import rebuild_index
 from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Entry, Rebuild
 from mmsearch_app.sources.base import from_primary
+from mmsearch_app.testing import registered
+from tests.gadgets import tree
+from tests.shapes.gadgets import Gadget
 from tests.shapes.models import Poster, Tag
 from tests.shop import Sell, entry, held, picture_file, work
 
@@ -48,6 +52,26 @@ def test_an_image_with_its_filters_is_indexed_from_the_primary(
     product.categories.add(Category.objects.create(name="Mugs", slug="mugs"))
     lost_replica()
     assert work().indexed == 2
+
+
+def test_the_categories_above_are_read_from_the_primary(lost_replica: Any) -> None:
+    class Sorted(ImageSource):
+        name = "sorted"
+        image = "picture"
+        filters: ClassVar = {"topic": Filter("topics.slug", ancestors="parent")}
+
+    with registered(Sorted(Gadget)):
+        gadget = Gadget.objects.create(name="red gadget", picture=picture_file())
+        gadget.topics.set(tree("home", "kitchen")[1:])
+        lost_replica()
+        assert work().indexed == 1
+    assert [values for _, values in stored_filters()] == [{"topic": ['"home"', '"kitchen"']}]
+
+
+def stored_filters() -> list[tuple[str, Any]]:
+    index: Any = get_index()
+    shelf = index._shelves[index._live]
+    return [(key, facets["texts"]) for key, (_, facets) in shelf.records.items()]
 
 
 def test_a_save_of_the_product_finds_its_images_on_the_primary(
