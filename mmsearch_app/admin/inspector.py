@@ -77,7 +77,7 @@ class InspectorForm(forms.Form):
         given = self.cleaned_data
         image = given["image"]
         if not image and given["query"]:
-            image = tickets.redeem(given["query"]).image
+            image = tickets.redeem(given["query"], user=request.user, request=request).image
         return build_query(
             text=given["text"],
             image=image or None,

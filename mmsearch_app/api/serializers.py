@@ -156,7 +156,10 @@ class Address(serializers.CharField):
 
     def to_representation(self, value: str) -> str:
         request: Request = self.context["request"]
-        return request.build_absolute_uri(value) if value else ""
+        try:
+            return request.build_absolute_uri(value) if value else ""
+        except ValueError:  # the shop's own text is no address
+            return ""
 
 
 class HitSerializer(serializers.Serializer[Hit]):

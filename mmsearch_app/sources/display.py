@@ -64,7 +64,7 @@ def title_of(source: ImageSource, row: Model | None, product: Model) -> str:
 def label_of(source: ImageSource, thing: Model) -> str:
     """Return `str(thing)`, or the name of its model if that fails."""
     name = str(thing._meta.verbose_name)
-    return read_safely(source, "__str__", lambda: str(thing), name)
+    return read_safely(source, "__str__", lambda: _encodable(thing), name)
 
 
 def url_of(source: ImageSource, product: Model) -> str:
@@ -166,7 +166,17 @@ def load_rows(source: ImageSource, rows: QuerySet[Any]) -> list[Any]:
 
 
 def _text(source: ImageSource, hook: str, read: Callable[[], object]) -> str:
-    return read_safely(source, hook, lambda: str(read() or ""), "")
+    return read_safely(source, hook, lambda: _encodable(read() or ""), "")
+
+
+def _encodable(value: object) -> str:
+    """Return the text, with what no page can contain replaced: half a character of UTF-16."""
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 def _report(source: ImageSource, hook: str, error: Exception) -> None:

@@ -261,7 +261,8 @@ search_page = SearchView.as_view()
 def query_picture(request: HttpRequest, token: str) -> HttpResponse:
     """Return the image that a visitor searched with, encoded again: never the uploaded bytes."""
     try:
-        image = tickets.redeem(token).image
+        user = getattr(request, "user", None)
+        image = tickets.redeem(token, user=user, request=request).image
     except tickets.TicketError as error:
         raise Http404(str(error)) from error
     if image is None:

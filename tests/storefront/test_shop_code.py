@@ -208,3 +208,12 @@ def test_a_property_that_fails_costs_what_reads_it(
         assert "in black" in html
         found = client.get(SEARCH, {"like": str(gallery[0].pk), "text": "in blue"})
         assert found.status_code == 200
+
+
+@pytest.mark.parametrize("value", ["http://[", "//[oops]/", "javascript:alert(1)", "\ud800", " "])
+def test_a_hook_that_returns_no_address_costs_no_answer(
+    value: str, client: Client, shop: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hook in ("get_url", "get_image_url"):
+        monkeypatch.setattr(f"{SOURCE}.{hook}", returns(value))
+    assert [one.status_code for one in everywhere(client, shop["red mug"])] == [200] * 6
