@@ -79,6 +79,9 @@ FILES = {
             title = models.CharField(max_length=80)
             picture = models.ImageField(upload_to="pictures/")
 
+            def get_absolute_url(self):
+                return f"/{self.pk}/"
+
         class Loud(TestingEmbedder):
             def embed_documents(self, contents):
                 (settings.BASE_DIR / "embedded").touch()
