@@ -87,7 +87,7 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
             return self.show(form)
         query = None
         try:
-            if not form.value("rerank"):
+            if form.files or not form.value("rerank"):  # a late order is not another search
                 self.admit()
             query = self.build_query(form)
             return self.answer(form, query)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import RequestFactory
 from django.urls import reverse
 
@@ -130,3 +131,17 @@ def test_the_page_and_the_api_count_together_and_an_empty_page_does_not(
     assert '<input type="hidden" name="price__lte" value="12">' in content
     assert client.post(api, {"text": "mug"}).status_code == 429
     assert client.get(page).status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("late", ["", "not-a-token"])
+def test_asking_for_a_better_order_is_no_way_round_the_throttle(
+    shop: Catalogue, use: Use, client: Any, late: str
+) -> None:
+    use(THROTTLE_RATE="1/hour")
+    work_again()
+    page = reverse("mmsearch:search")
+    words = {"text": "mug", "rerank": late}
+    assert [client.get(page, words).status_code for _ in range(2)] == [200, 429]
+    upload = {"image": SimpleUploadedFile("a.png", b"not decoded"), "rerank": late}
+    assert client.post(page, upload).status_code == 429
