@@ -87,11 +87,13 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=["memory", "crowd"])
     parser.add_argument("--settings", default="benchmarks.load_settings")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the crowd searches")
+    parser.add_argument("--data", help="folder that keeps the shop for the next run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["SHOP_DATA"] = folder
+        os.environ["SHOP_DATA"] = options.data or folder
         os.environ["DJANGO_SETTINGS_MODULE"] = options.settings
-        _prepare()
+        if not Path(os.environ["SHOP_DATA"], "media").exists():
+            _prepare()
         if options.what in (None, "memory"):
             _measure_memory()
         if options.what in (None, "crowd"):
@@ -179,11 +181,12 @@ def _flat_webp(width: int, height: int) -> bytes:
 
 
 def _measure_memory() -> None:
-    hostile, allowed = _flat_webp(16383, 2400), _flat_webp(6000, 4000)
-    print(f"\nEight uploads at once (WebP of {len(hostile)} and of {len(allowed)} bytes)")
+    sizes = ((600, 400), (16383, 2400), (6000, 4000))
+    files = {f"{width} x {height}": _flat_webp(width, height) for width, height in sizes}
+    print("\nEight uploads at once; the first show what the model takes for images")
     with _serve(64) as server:
         for path in (_PAGE, _API):
-            for name, image in (("16383 x 2400", hostile), ("6000 x 4000", allowed)):
+            for name, image in files.items():
                 server.forget_peak()
                 before = server.memory("VmRSS")
                 found = _at_once(server, path, _form(image))
@@ -191,7 +194,7 @@ def _measure_memory() -> None:
                 statuses = sorted(status for status, _, _ in found)
                 slowest = max(seconds for _, _, seconds in found)
                 print(
-                    f"  {name:13} {path:24} {before:6.0f} -> {peak:6.0f} MB   "
+                    f"  {name:13} {len(image):5} bytes {path:24} {before:6.0f} -> {peak:6.0f} MB   "
                     f"{statuses}   {slowest:.1f} s"
                 )
 

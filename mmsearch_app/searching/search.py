@@ -159,7 +159,8 @@ def _scope(query: Query) -> Scope:
 def check_admission(request: HttpRequest) -> None:
     """Raise Busy if a search would wait too long now, before a view does anything for it.
 
-    Also if the request waited too long already, as the header `REQUEST_START_HEADER` says.
+    Also if the request waited too long already, as the header `REQUEST_START_HEADER` says. Sends
+    the signal `searched` with the error.
     """
     settings = get_settings()
     most = settings.MAX_WAIT_SECONDS
@@ -168,7 +169,9 @@ def check_admission(request: HttpRequest) -> None:
             raise Crowded(_places.expected_wait(capacity=settings.MAX_CONCURRENT_SEARCHES))
         _places.check(capacity=settings.MAX_CONCURRENT_SEARCHES, most_seconds=most)
     except Crowded as error:
-        raise too_crowded(error) from error
+        busy = too_crowded(error)
+        searched.send_robust(sender=None, request="search", answer=None, error=busy)
+        raise busy from error
 
 
 def _waited(start: str) -> float:

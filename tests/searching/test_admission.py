@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from mmsearch_app import Query, SearchUnavailable, images, search
+from mmsearch_app.searching import Busy
+from mmsearch_app.signals import searched
 from tests.shop import Catalogue, picture
 from tests.shop_kit import work_again
 
@@ -66,6 +69,27 @@ def test_the_api_answers_with_a_problem_document(crowded: Catalogue, client: Any
     assert response.status_code == 503
     assert 30 <= int(response.headers["Retry-After"]) <= 40
     assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_refused_search_is_signalled_like_any_other(crowded: Catalogue, client: Any) -> None:
+    heard: list[Any] = []
+
+    def hear(*, error: Any, **_: Any) -> None:
+        heard.append(error)
+
+    with listening(hear):
+        client.get(reverse(PAGE), {"text": "mug"})
+        client.post(reverse(API), {"text": "mug"})
+    assert [type(error) for error in heard] == [Busy, Busy]
+
+
+@contextmanager
+def listening(hear: Callable[..., None]) -> Iterator[None]:
+    searched.connect(hear)
+    try:
+        yield
+    finally:
+        searched.disconnect(hear)
 
 
 @pytest.mark.parametrize("name", [PAGE, API])
