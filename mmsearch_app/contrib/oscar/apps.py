@@ -13,7 +13,7 @@ class OscarSearchConfig(AppConfig):
     def ready(self) -> None:
         """Raise ImportError, naming the extra to install, if django-oscar is missing."""
         from mmsearch_app.contrib.layouts import check_order
-        from mmsearch_app.contrib.oscar.changes import watch
+        from mmsearch_app.contrib.oscar.changes import watch_shop
 
         register(check_order)
-        watch()
+        watch_shop()

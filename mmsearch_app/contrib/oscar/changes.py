@@ -20,7 +20,7 @@ BULK_ACTIONS = ("MakeProductsPublicAction", "MakeProductsNonPublicAction", "SetP
 """Actions of the dashboard's product list that run `QuerySet.update`, which sends no signal."""
 
 
-def watch() -> None:
+def watch_shop() -> None:
     """Mark products when a category moves and when the dashboard changes products in bulk."""
     uid = "mmsearch_app.contrib.oscar.category"
     post_save.connect(mark_below, sender=get_model("catalogue", "Category"), dispatch_uid=uid)

@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class WagtailSearchConfig(AppConfig):
-    """Marks pages that move in the tree, and puts the results page into the site's layout."""
+    """Marks what no field of a page shows, and puts the results page into the site's layout."""
 
     name = "mmsearch_app.contrib.wagtail"
     label = "mmsearch_wagtail"
@@ -13,7 +13,7 @@ class WagtailSearchConfig(AppConfig):
     def ready(self) -> None:
         """Raise ImportError, naming the extra to install, if Wagtail is missing."""
         from mmsearch_app.contrib.layouts import check_order
-        from mmsearch_app.contrib.wagtail.moves import watch_moves
+        from mmsearch_app.contrib.wagtail.changes import watch_site
 
         register(check_order)
-        watch_moves()
+        watch_site()

@@ -14,8 +14,10 @@ from mmsearch_app.sources import ImageSource, paths, register
 class PageImages(ImageSource):
     """Images of live pages that the visitor may see, on the request's site and in its language.
 
-    `image` is the path of the Wagtail image, such as `"image"`. Without `product`, the model is
-    the page; for a gallery the model is the row of the gallery, and `product` its page.
+    `image` is the path of the Wagtail image, such as `"image"`, or a property that returns one,
+    such as the first of a StreamField. Without `product`, the model is the page; for a gallery
+    the model is the row of the gallery, and `product` its page. Private collections count only
+    if the path is one of fields.
     """
 
     title: str | None = None
@@ -31,7 +33,7 @@ class PageImages(ImageSource):
         self.picture = self.image
         """Path of the Wagtail image."""
         field = paths.resolve(model, self.image).field
-        if field is not None and field.is_relation:
+        if field is None or field.is_relation:
             self.image = f"{self.picture}.file"
         self.title = self.title or (f"{self.product}.title" if self.product else "title")
         super().__init__(model)
@@ -43,22 +45,25 @@ class PageImages(ImageSource):
 
     @cached_property
     def picture_lookup(self) -> str:
-        """The lookup from a row to its Wagtail image, or "" if there is none."""
+        """The lookup from a row to its Wagtail image, or "" if a property is part of the path."""
         return paths.resolve(self.model, self.picture).lookup or ""
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the rows of live pages, with the renditions that their images have."""
         rows = super().get_queryset().filter(**{f"{self.page_lookup}live": True})
-        return rows.prefetch_related(f"{self.picture_lookup}__renditions")
+        lookup = self.picture_lookup
+        return rows.prefetch_related(f"{lookup}__renditions") if lookup else rows
 
     def visible_to(self, queryset: QuerySet[Any], user: Any, request: Any = None) -> QuerySet[Any]:
         """Leave out what Wagtail's privacy settings keep from this visitor, and other sites."""
         from mmsearch_app.contrib.wagtail import access
 
-        page, collection = self.page_lookup, f"{self.picture_lookup}__collection__"
+        page = self.page_lookup
         pages, collections = access.closed_to(user, request)
         rows = queryset.exclude(access.below(page, pages))
-        rows = rows.exclude(access.below(collection, collections))
+        if self.picture_lookup:
+            place = f"{self.picture_lookup}__collection__"
+            rows = rows.exclude(access.below(place, collections))
         if request is None:
             return rows
         if self.this_site_only:

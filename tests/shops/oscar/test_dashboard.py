@@ -211,4 +211,4 @@ def test_a_shop_without_the_dashboards_bulk_actions_starts(monkeypatch: pytest.M
         raise ModuleNotFoundError(module)
 
     monkeypatch.setattr(changes, "get_class", missing)
-    changes.watch()
+    changes.watch_shop()

@@ -9,6 +9,9 @@ from modelcluster.contrib.taggit import ClusterTaggableManager
 from modelcluster.fields import ParentalKey
 from taggit.models import TaggedItemBase
 from wagtail.admin.panels import FieldPanel, InlinePanel
+from wagtail.blocks import TextBlock
+from wagtail.fields import StreamField
+from wagtail.images.blocks import ImageChooserBlock
 from wagtail.models import Orderable, Page
 
 
@@ -26,9 +29,16 @@ class ProductPage(Page):  # type: ignore[misc]
     image = models.ForeignKey(
         "wagtailimages.Image", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    body = StreamField([("image", ImageChooserBlock()), ("text", TextBlock())], blank=True)
     price = models.DecimalField(max_digits=8, decimal_places=2, default=0)
     tags = ClusterTaggableManager(through=ProductTag, blank=True)
 
+    @property
+    def card_image(self) -> Any:
+        """The first image of the body, else the page's own."""
+        return next((b.value for b in self.body if b.block_type == "image"), self.image)
+
+    # Without the body, whose form is drawn by JavaScript.
     content_panels: ClassVar[Any] = [
         *Page.content_panels,
         FieldPanel("image"),

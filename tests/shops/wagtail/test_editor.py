@@ -9,9 +9,12 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
+from mmsearch_app.contrib.wagtail import register_page
+from mmsearch_app.indexing import connect
 from tests.shops.editor import Editor
-from tests.shops.pictures import upload
-from tests.shops.visitor import coloured, find, index
+from tests.shops.pictures import upload, width
+from tests.shops.snippets import in_an_empty_registry
+from tests.shops.visitor import coloured, find, image, index, stored
 from tests.shops.wagtail.conftest import Shop, photograph
 from tests.shops.wagtail.models import ProductPage
 
@@ -105,6 +108,24 @@ def test_a_replaced_file_of_a_gallerys_image_is_found(shop: Shop, editor: Editor
     editor.send(address, {"file": upload("yellow", side=642), "title": "Yellow"})
     index()
     assert coloured("yellow") == {"Linen shirt"}
+
+
+def test_an_image_of_a_streamfield_is_found_and_its_file_may_be_replaced(
+    shop: Shop, editor: Editor
+) -> None:
+    streamed = photograph("green", side=644)
+    with in_an_empty_registry():
+        register_page("shop.ProductPage", image="card_image")
+        connect()
+        page = shop.sell("Streamed mug", body=[("text", "Mug"), ("image", streamed)])
+        index()
+        assert "Streamed mug" in coloured("green")
+        assert width(stored(str(image(find("streamed")["Streamed mug"])["src"]))) == 400
+        address = reverse("wagtailimages:edit", args=[streamed.pk])
+        editor.send(address, {"file": upload("yellow", side=645), "title": "Yellow"})
+        index()
+        assert coloured("yellow") == {"Streamed mug"}
+        assert page.title not in coloured("green")
 
 
 def test_a_deleted_image_is_found_no_more(shop: Shop, editor: Editor) -> None:

@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.checks import run_checks
 from django.db import connection
+from django.template import Context, Template
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from wagtail.models import Collection, CollectionViewRestriction, Locale, PageViewRestriction, Site
@@ -19,6 +20,7 @@ from mmsearch_app.contrib.wagtail import PageImages
 from tests.shops.pictures import width
 from tests.shops.visitor import API, ask, cards, coloured, find, image, index, link, stored
 from tests.shops.wagtail.conftest import Shop, photograph
+from tests.shops.wagtail.models import ProductPage
 
 ALL = {"Red mug", "Blue mug", "Linen shirt"}
 
@@ -88,6 +90,12 @@ def test_the_product_page_asks_for_more_like_it(shop: Shop) -> None:
     hidden = {str(field["name"]): field["value"] for field in form.select("[type=hidden]")}
     found = cards(Client().get(str(form["action"]), {**hidden, "text": "red"}))
     assert set(found) == ALL - {"Blue mug"}
+
+
+def test_a_page_that_is_not_saved_yet_has_no_box(shop: Shop) -> None:
+    box = "{% load mmsearch %}{% mmsearch_like page %}"
+    html = Template(box).render(Context({"page": ProductPage(title="A preview")}))
+    assert "mmsearch-like" not in html
 
 
 def test_filters(shop: Shop) -> None:
