@@ -17,8 +17,6 @@ from django.utils import translation
 from mmsearch_app.testing import reset
 
 pytest_plugins = ["tests.shop", "tests.gadgets"]
-collect_ignore = ["shops"]
-"""They need the environment and the settings of `make test-shops`."""
 
 REQUIRE_ALL = os.environ.get("MMSEARCH_REQUIRE_ALL", "") not in ("", "0")
 """Set if every test must run, as in continuous integration: a skip is then a failure."""
@@ -28,6 +26,9 @@ UNINSTALLED = {
     "torchvision": "Qwen3-VL (pip install torchvision)",
 }
 """Modules that the extra `dev` does not install; tests that need one carry its name as a marker."""
+SHOPS = Path(__file__).parent / "shops"
+"""Tests that need the environment and the settings of `make test-shops`."""
+SHOPS_LEFT_OUT = pytest.StashKey[bool]()
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 NOTES = pytest.StashKey[dict[str, None]]()
 FIRST = ("tests/test_servers.py", "tests/indexes/", "tests/embedders/", "tests/rerankers/")
@@ -74,6 +75,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--only-database", action="store_true", help="leave out tests that use no database"
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the tests in real shops, which have settings of their own."""
+    if collection_path != SHOPS:
+        return None
+    config.stash[SHOPS_LEFT_OUT] = True
+    return True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -137,6 +146,8 @@ def _notes(config: pytest.Config) -> list[str]:
         for module, count in config.stash.get(LEFT_OUT, {}).items()
         if count
     ]
+    if config.stash.get(SHOPS_LEFT_OUT, False):
+        notes.append("The tests in a real django-oscar and a real Wagtail: make test-shops.")
     return notes + config.stash.get(SUMMARIES, [])
 
 

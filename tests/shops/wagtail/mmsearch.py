@@ -8,6 +8,7 @@ register_page(
     image="image",
     filters={
         "price": "price",
+        "tag": "tags",
         "section": Filter("get_parent", ancestors="get_ancestors", type=Page),
     },
 )
@@ -17,6 +18,7 @@ register_page(
     page="page",
     filters={
         "price": "page.price",
+        "tag": "page.tags",
         "section": Filter("page.get_parent", ancestors="get_ancestors", type=Page),
     },
 )

@@ -156,6 +156,21 @@ def test_a_private_page_is_no_reference_and_no_result_in_python(shop: Shop) -> N
     assert "Red mug" in [hit.title for hit in search("mug", user=user).hits]
 
 
+def test_a_filter_offers_no_value_of_a_private_page_alone(shop: Shop) -> None:
+    for title, tag in (("Red mug", "prototype"), ("Blue mug", "sale")):
+        shop.pages[title].tags.add(tag)
+        shop.pages[title].save()
+    index()
+    restrict(shop.pages["Red mug"], PageViewRestriction.LOGIN)
+    assert choices(Client()) == {"sale"}
+    assert choices(sign_in()) == {"prototype", "sale"}
+
+
+def choices(visitor: Client) -> set[str]:
+    soup = BeautifulSoup(visitor.get("/find/", {"text": "mug"}).content, "html.parser")
+    return {label.text.strip() for label in soup.select(".mmsearch-choice")}
+
+
 def test_an_image_in_a_private_collection_is_not_shown(shop: Shop) -> None:
     place = Collection.get_first_root_node().add_child(name="Press").add_child(name="Unreleased")
     shop.sell("Green mug", image=photograph("green", side=650, collection=place))
