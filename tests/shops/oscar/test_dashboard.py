@@ -12,7 +12,7 @@ from mmsearch_app.models import Entry
 from tests.shops.editor import Editor
 from tests.shops.oscar.conftest import Category, Product, Shop, StockRecord
 from tests.shops.pictures import upload
-from tests.shops.visitor import coloured, find, index
+from tests.shops.visitor import ask, coloured, find, index
 
 PRODUCTS = "dashboard:catalogue-product-list"
 
@@ -212,3 +212,24 @@ def test_a_shop_without_the_dashboards_bulk_actions_starts(monkeypatch: pytest.M
 
     monkeypatch.setattr(changes, "get_class", missing)
     changes.watch_shop()
+
+
+def test_saves_of_single_fields_are_noticed(shop: Shop) -> None:
+    parent, green = shop.products["Linen shirt"], shop.products["Linen shirt, green"]
+    variant = shop.products["variant of Linen shirt"]
+    shop.photograph(variant, "yellow", side=706)
+    variant.stockrecords.update(num_in_stock=0)
+    index()
+    parent.title = "Hemp tunic"
+    parent.save(update_fields=["title"])
+    index()
+    assert coloured("yellow") == {"Hemp tunic"}, "the variant has its parent's title"
+    assert sold_out() == {str(variant.pk)}, "another variant can be bought"
+    green.is_public = False
+    green.save(update_fields=["is_public"])
+    index()
+    assert sold_out() == {str(variant.pk), str(parent.pk)}
+
+
+def sold_out() -> set[str]:
+    return {str(result["product"]) for result in ask(text="mug", in_stock=0)}
