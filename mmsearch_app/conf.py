@@ -126,7 +126,7 @@ class Settings:
 
     BATCH_SIZE: int = 32
     """Images that are embedded and written together."""
-    LEASE_SECONDS: int = 600
+    LEASE_SECONDS: int = 120
     """Seconds until another worker may take the batch of a worker that died. A worker renews its
     lease as long as it gets on."""
     MODEL_SECONDS: float = 900.0

@@ -98,6 +98,7 @@ def _forget_threads() -> None:
     global _starting
     _starting = threading.Lock()
     _threads.clear()
+    _running.call = None
 
 
 renew_after_fork(_forget_threads)
@@ -124,6 +125,11 @@ def note_progress() -> None:
     """Count the time limit of the running step from now on, if this thread runs one."""
     if _running.call is not None:
         _running.call.moved_at = time.monotonic()
+
+
+def in_lane() -> bool:
+    """Return whether this thread runs a step: one that waited for its own lane would never end."""
+    return _running.call is not None
 
 
 def close_connections() -> None:

@@ -29,9 +29,8 @@ from mmsearch_app.inference import renew_after_fork, threads_replaced_by, thread
 from mmsearch_app.models import Rebuild
 
 log = logging.getLogger(__name__)
-_BATCHES_IN_A_ROW = 4
 _TURN_SECONDS = 20.0
-"""How long the ledger is drained before an open rebuild gets its turn."""
+"""How long new batches of the ledger, and then of an open rebuild, are begun by turns."""
 _REBUILD_WAIT = 60.0
 
 
@@ -139,12 +138,7 @@ class WorkerLoop:
         if not work.has_lease and row.lease_until and not free.exists():
             return False  # another process is at work on it, or died a short while ago
         try:
-            for _ in range(_BATCHES_IN_A_ROW):
-                if work.step():
-                    self._rebuilder = None
-                    break
-                if work.waiting:
-                    return False
+            return self._step(work)
         except (RebuildBlocked, IndexFault, EmbedderDown) as error:
             log.warning("The rebuild waits: %s", error)
             Rebuild.objects.filter(pk=row.pk).update(error=str(error))
@@ -152,7 +146,19 @@ class WorkerLoop:
             work.release()
             self._rebuilder = None
             return False
-        return True
+
+    def _step(self, work: Rebuilder) -> bool:
+        """Advance the rebuild for a while; return whether there may be more at once."""
+        until = time.monotonic() + _TURN_SECONDS
+        while not self.stopped:
+            if work.step(seconds=until - time.monotonic(), stopped=lambda: self.stopped):
+                self._rebuilder = None
+                return True
+            if work.waiting:
+                return False
+            if time.monotonic() >= until:
+                return True
+        return False
 
 
 def start_with_requests() -> None:

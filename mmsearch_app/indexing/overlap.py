@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -14,7 +14,7 @@ from django.db import connections, router
 
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexing.batch import EmbedderDown
-from mmsearch_app.indexing.lanes import Call, Lane, seconds_of, start_call
+from mmsearch_app.indexing.lanes import Call, Lane, in_lane, seconds_of, start_call
 from mmsearch_app.models import Entry
 
 _T = TypeVar("_T")
@@ -77,9 +77,9 @@ def overlap(
     theirs is being written any more.
 
     In a transaction, such as a test's, all steps run in the calling thread, one job after
-    another: other threads would not see its rows.
+    another: other threads would not see its rows. So they do within a step of another job.
     """
-    if connections[router.db_for_write(Entry)].in_atomic_block:
+    if in_lane() or connections[router.db_for_write(Entry)].in_atomic_block:
         while (job := next_job()) is not None:
             yield run_alone(job)
         return
@@ -88,6 +88,18 @@ def overlap(
         yield from under_way.results(next_job)
     finally:
         under_way.close()
+
+
+def call_model(work: Callable[[], _T]) -> _T:
+    """Return what one call of the model returns. Raises ModelHangs, and what `work` raises."""
+
+    def job() -> Job[_T]:
+        result: _T = yield Step(lane=Lane.MODEL, work=work)
+        return result
+
+    jobs = iter([job()])
+    with closing(overlap(lambda: next(jobs, None))) as results:
+        return next(results)
 
 
 def run_alone(job: Job[_T]) -> _T:

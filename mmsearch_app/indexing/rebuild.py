@@ -9,10 +9,13 @@ saved last is due in the ledger: a worker brings it into the new generation.
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import timedelta
-from typing import NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 from django.db import IntegrityError, router, transaction
 from django.utils import timezone
@@ -21,7 +24,7 @@ from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexing import documents, ledger, stamps
 from mmsearch_app.indexing.batch import embed_each, fingerprint_of, write_each
-from mmsearch_app.indexing.documents import Document
+from mmsearch_app.indexing.documents import Document, Failure, Prepared
 from mmsearch_app.indexing.generations import (
     Settling,
     announce,
@@ -34,8 +37,13 @@ from mmsearch_app.indexing.generations import (
     stage,
     unstaged,
 )
+from mmsearch_app.indexing.lanes import Lane
+from mmsearch_app.indexing.overlap import Job, Step, call_model, overlap
 from mmsearch_app.indexing.reconcile import find_drift
 from mmsearch_app.models import Entry, Rebuild, State
+
+if TYPE_CHECKING:
+    from mmsearch_app.indexing.documents import Vector
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +79,9 @@ def rebuild_index(
     After any of these, calling it again continues.
     """
     work = Rebuilder(request_rebuild(), tolerant=tolerant, allow_loss=allow_loss)
+    work.progress = progress or work.progress
     try:
-        while not work.step():
-            if progress:
-                progress(work.row.done, work.row.total)
+        while not work.step(seconds=math.inf):
             if work.waiting:
                 time.sleep(_PAUSE)
     finally:
@@ -109,9 +116,17 @@ class Rebuilder:
         self.unusable: dict[int, str] = {}
         """Error by primary key of entries whose file is missing or no valid image."""
         self.settling: Settling | None = None
+        self.progress: _Progress = lambda done, total: None
+        """Called with the numbers of filled and of all images, after every batch."""
+        self._under_way = 0
+        self._before = 0
+        """Images in the index when the fill began: a worker removes lost ones meanwhile."""
 
-    def step(self) -> bool:
-        """Do one batch, or look at the index; return True if the rebuild is complete and live.
+    def step(self, *, seconds: float = 0.0, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Fill a batch or look at the index; return True if the rebuild is complete and live.
+
+        Further batches are begun for `seconds`, several of them worked on at the same time, until
+        `stopped` returns True.
 
         Raises RebuildBlocked if another process is at work on it, if images cannot be read, or
         if too many are lost.
@@ -123,8 +138,7 @@ class Rebuilder:
             if is_live(self.row.generation):  # a process died after the switch: workers write there
                 self._complete()
                 return True
-        if batch := self._next():
-            self._fill(batch)
+        if self._fill(until=time.monotonic() + seconds, stopped=stopped):
             return False
         if self.missed and not self.tolerant:
             some = next(iter(self.missed.values()))
@@ -161,13 +175,14 @@ class Rebuilder:
         index, embedder = get_index(), get_embedder()
         find_live()
         names = {generation.name for generation in index.generations()}
-        fingerprint = fingerprint_of(embedder)
+        fingerprint = call_model(partial(fingerprint_of, embedder))
         if self.row.generation not in names or self.row.fingerprint != fingerprint:
             if self.row.generation in names and not is_live(self.row.generation):
                 discard_generation(self.row.generation)
             made = index.create(fingerprint=fingerprint, dimension=embedder.dimension)
             self.row.generation, self.row.fingerprint = made.name, made.fingerprint
         find_drift(given_up=False)
+        self._before = once_live().count()
         left = unstaged(self.row.generation).count()
         self.row.total = max(left, self.row.total)  # an interrupted rebuild keeps its total
         self.row.done, self.row.error = self.row.total - left, ""
@@ -183,21 +198,60 @@ class Rebuilder:
         size, name = get_settings().BATCH_SIZE, self.row.generation
         todo = unstaged(name).exclude(pk__in=list(self.missed)).order_by("pk")
         batch = list(todo.filter(pk__gt=self.last)[:size])
+        if not batch and self._under_way:  # what is under way looks like what is lacking
+            return []
         batch = batch or list(todo.exclude(outdated_in(name))[:size])
         self.last = batch[-1].pk if batch else 0
         return batch
 
-    def _fill(self, batch: Sequence[Entry]) -> None:
-        index, name = get_index(), self.row.generation
-        prepared = documents.prepare(batch)
-        if prepared.postponed and not self.tolerant:
-            self._block(prepared.postponed[0][1])
-        announce(batch, generation=name)
-        vectors, failures = embed_each(prepared.documents)
-        written, refused = write_each(prepared.documents, vectors, generation=name)
+    def _fill(self, *, until: float, stopped: Callable[[], bool]) -> bool:
+        """Fill at least one batch, and others until that time. Returns False if none is left."""
+        begun = False
+
+        def next_job() -> Job[None] | None:
+            nonlocal begun
+            if begun and (stopped() or time.monotonic() >= until):
+                return None
+            batch = self._next()
+            begun = begun or bool(batch)
+            return self._fill_batch(batch) if batch else None
+
+        every = get_settings().LEASE_SECONDS / 4
+        with closing(overlap(next_job, stopped=stopped, beat=self._lease, every=every)) as jobs:
+            for _ in jobs:
+                self.progress(self.row.done, self.row.total)
+        return begun
+
+    def _fill_batch(self, batch: Sequence[Entry]) -> Job[None]:
+        self._under_way += 1
+        try:
+            described = documents.describe_rows(batch)
+            readings = yield Step(lane=Lane.READ, work=partial(documents.read_images, described))
+            prepared = documents.sort_readings(described, readings)
+            del readings
+            if prepared.postponed and not self.tolerant:
+                self._block(prepared.postponed[0][1])
+            announce(batch, generation=self.row.generation)
+            images = list(prepared.documents)
+            vectors, failures = yield Step(lane=Lane.MODEL, work=partial(embed_each, images))
+            del images
+            prepared.documents[:] = [document.without_pixels() for document in prepared.documents]
+            work = partial(_write, prepared, vectors, generation=self.row.generation)
+            written, refused = yield Step(lane=Lane.INDEX, work=work)
+            self._record(batch, prepared, written, failures + refused)
+        finally:
+            self._under_way -= 1
+
+    def _record(
+        self,
+        batch: Sequence[Entry],
+        prepared: Prepared,
+        written: Sequence[Document],
+        failures: Sequence[Failure],
+    ) -> None:
+        """Record what became of a batch."""
         without = [outcome.entry for outcome in prepared.without_image]
-        index.delete([entry.key for entry in without], generation=name)
-        for entry, error in failures + refused + prepared.failed + prepared.postponed:
+        for entry, error in [*failures, *prepared.failed, *prepared.postponed]:
             if entry.state == State.FAILED:
                 without.append(entry)
             else:
@@ -205,7 +259,7 @@ class Rebuilder:
         errors = {outcome.entry.pk: outcome.error for outcome in prepared.without_image}
         self.unusable |= {pk: error for pk, error in errors.items() if error}
         self._queue_for_live(written, without)
-        stage(written, without, generation=name)
+        stage(written, without, generation=self.row.generation)
         self.row.done = min(self.row.done + len(batch), self.row.total)
         self.row.save(update_fields=["done"])
 
@@ -248,7 +302,7 @@ class Rebuilder:
         """
         name = self.row.generation
         kept = get_index().count(generation=name)
-        before = once_live().count()
+        before = max(self._before, once_live().count())
         empty = not kept and bool(before or self.unusable)
         if self.allow_loss or not (empty or (before >= _FEW and kept < before / 2)):
             return
@@ -263,3 +317,12 @@ class Rebuilder:
         self.row.save(update_fields=["error"])
         self.release()
         raise RebuildBlocked(error)
+
+
+def _write(
+    prepared: Prepared, vectors: Mapping[str, Vector], *, generation: str
+) -> tuple[list[Document], list[Failure]]:
+    written = write_each(prepared.documents, vectors, generation=generation)
+    gone = [outcome.entry.key for outcome in prepared.without_image]
+    get_index().delete(gone, generation=generation)
+    return written

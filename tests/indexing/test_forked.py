@@ -12,6 +12,7 @@ from django.db import connections
 
 from mmsearch_app.indexing import give_back_all, ledger, loop, notify
 from mmsearch_app.indexing.loop import WorkerLoop
+from mmsearch_app.indexing.overlap import call_model
 from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry
 from tests.forking import works_in_child
@@ -112,21 +113,18 @@ def test_a_child_that_leaves_its_parents_pause_does_not_write_the_parents_marks(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_child_of_a_working_worker_indexes_by_itself(
+def test_a_child_of_a_working_worker_has_lanes_and_leases_of_its_own(
     sell: Sell, embedder: EmbedderWithMoods
 ) -> None:
     sell()
     worked: list[bool] = []
 
-    def index_in_child() -> bool:
+    def work_in_child() -> bool:
         connections.close_all()
-        embedder.before = None
-        sell()
-        indexed = drain().indexed
-        connections.close_all()
-        return indexed == 1 and give_back_all() == 0
+        threads = call_model(threading.current_thread), threading.current_thread()
+        return threads[0] is not threads[1] and give_back_all() == 0
 
-    embedder.before = lambda: worked.append(works_in_child(index_in_child))
+    embedder.before = lambda: worked.append(works_in_child(work_in_child))
     assert drain().indexed == 1
     assert worked == [True]
     assert Entry.objects.filter(lease_until__isnull=False).count() == 0

@@ -16,8 +16,10 @@ from django.utils import timezone
 from example_shop.models import ProductImage
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexing import files, ledger, worker
+from mmsearch_app.indexing.batch import EmbedderDown
 from mmsearch_app.indexing.lanes import Lane, seconds_of
 from mmsearch_app.indexing.overlap import _WITH_IMAGES
+from mmsearch_app.indexing.rebuild import rebuild_index
 from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
 from tests.shop import EmbedderWithMoods, Sell, add_picture, held, make_due
@@ -320,3 +322,28 @@ def test_in_a_transaction_all_is_done_in_the_calling_thread(sell: Sell, embed: E
         sell(pictures=2)
         assert drain().indexed == 2
     assert threads == {threading.current_thread()}
+
+
+def test_a_rebuild_reads_the_next_batch_while_the_model_runs(
+    sell: Sell, storage: Storage, embed: Embed
+) -> None:
+    embedder = embed(BATCH_SIZE=2)
+    sell(pictures=4)
+    embedder.before = lambda: until(lambda: storage.opened == 4)
+    rebuild_index()
+    assert len(held()) == 4
+    assert embedder.documents == 4
+
+
+def test_a_rebuild_gives_up_a_model_that_hangs(sell: Sell, embed: Embed) -> None:
+    embedder, answers = embed(MODEL_SECONDS=0.2, BATCH_SIZE=1), threading.Event()
+    sell(pictures=3)
+    embedder.before = lambda: answers.wait(300)
+    try:
+        with pytest.raises(EmbedderDown, match="has not answered"):
+            rebuild_index()
+    finally:
+        answers.set()
+    until(lambda: seconds_of(Lane.MODEL) == 0)
+    rebuild_index()
+    assert len(held()) == 3
