@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 _BOUNDARY = "mmsearch-benchmark"
-_PAGE, _API = "/search/", "/api/mmsearch/v1/search/"
+_PAGE, _API = "/find/", "/api/mmsearch/v1/search/"
 _TOKEN = "t" * 32
 """Cookie and field that protect the form on the page."""
 _UPLOADS = 8
@@ -164,7 +164,10 @@ def _wait_until_loaded(server: Server) -> str:
         first = first or f"{status} after {seconds * 1000:.0f} ms, Retry-After {retry}"
         if status == 200:
             return first
-        time.sleep(0.5)
+        if status != 503:
+            msg = f"The page answered {status}."
+            raise RuntimeError(msg)
+        time.sleep(2)
 
 
 def _form(image: bytes) -> bytes:
