@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.utils import translation
 
 from mmsearch_app.sources import paths
@@ -40,12 +40,15 @@ class Filter:
 
     `Filter("product.categories", ancestors="parent")` also finds what is in a category below:
     `ancestors` names the field that leads to the parent, or a method that returns all ancestors.
+    `limit_choices_to=Q(is_public=True)`: which related objects the page offers, as in a foreign
+    key of Django.
     """
 
     paths: tuple[str, ...]
     type: builtins.type | None
     ancestors: str
     using: Callable[[Any], Any] | None
+    limit_choices_to: Q
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Filter:
         type: builtins.type | None = None,
         ancestors: str = "",
         using: Callable[[Any], Any] | None = None,
+        limit_choices_to: Q | None = None,
     ) -> None:
         given: list[str] = []
         for path in paths:
@@ -64,6 +68,7 @@ class Filter:
         object.__setattr__(self, "type", type)
         object.__setattr__(self, "ancestors", ancestors)
         object.__setattr__(self, "using", using)
+        object.__setattr__(self, "limit_choices_to", limit_choices_to or Q())
 
 
 Declared: TypeAlias = str | Sequence[str] | Filter
@@ -89,8 +94,10 @@ class FilterSpec:
     many: bool
     """Whether one product can have several values."""
     paths: tuple[Path, ...]
-    using: Callable[[Any], Any] | None = None
+    using: Callable[[Any], Any] | None
     """Returns the value or values of a row that are on no path."""
+    limit_choices_to: Q
+    """Which related objects the page offers."""
     ancestors: str = ""
     nodes: tuple[tuple[str, str], ...] = ()
     """If objects have ancestors: the paths to them, each with the path from them to the value."""
@@ -102,7 +109,8 @@ class FilterSpec:
     def __str__(self) -> str:
         """Return the declaration; the same text means the same values of a row in the index."""
         dotted = ",".join(path.dotted for path in self.paths)
-        return f"{self.name}={dotted}:{self.type}:{self.ancestors}"
+        computed = f":{getattr(self.using, '__qualname__', '')}" if self.using else ""
+        return f"{self.name}={dotted}:{self.type}:{self.ancestors}{computed}"
 
     @property
     def kind(self) -> Kind:
@@ -130,6 +138,7 @@ def resolve_filter(
         many=len(found) > 1 or bool(link or declared.using) or any(map(_is_many, found)),
         paths=tuple(found),
         using=declared.using,
+        limit_choices_to=declared.limit_choices_to,
         ancestors=link,
         nodes=tuple((to_node, from_node) for _, to_node, from_node in nodes),
         plain=declared == Filter(*declared.paths[:1]) and not isinstance(kind, InstantType),

@@ -188,8 +188,9 @@ def _occurring(
         if spec.ancestors:
             pairs = _in_tree(source, spec, position, rows)
         elif path.field.is_relation:
-            used = _used(rows, path.lookup, path.field.related_model)[:MAX_CHOICES]
-            pairs = ((found, label_of(source, found)) for found in used)
+            used = _used(rows, path.lookup, path.field.related_model)
+            offered = used.filter(spec.limit_choices_to)[:MAX_CHOICES]
+            pairs = ((found, label_of(source, found)) for found in offered)
         else:
             pairs = _in_column(path, spec, rows)
         for value, label in pairs:
@@ -213,7 +214,8 @@ def _in_tree(
     model, trees = path.field.related_model, Trees()
     used = _used(rows, path.lookup or "", model)
     keys = {node.pk for found in used for node in trees.with_ancestors(found, spec.ancestors)}
-    for node in model._default_manager.filter(pk__in=keys)[:MAX_CHOICES]:
+    offered = model._default_manager.filter(spec.limit_choices_to, pk__in=keys)
+    for node in offered[:MAX_CHOICES]:
         for value in paths.read(node, from_node) if from_node else (node,):
             yield value, label_of(source, node)
 

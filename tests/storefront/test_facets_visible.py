@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.test import Client
 
-from mmsearch_app import ImageSource
+from mmsearch_app import Filter, ImageSource
 from mmsearch_app.testing import registered
 from tests.gadgets import Gadgets, ask_page, tree
 from tests.shapes.gadgets import Gadget, Maker, Mood
@@ -59,6 +60,26 @@ def test_a_visitor_is_offered_only_values_of_visible_products(client: Client) ->
         shown = offered(client)
         assert all(shown[name] for name in NAMES)
         assert shown["topic"] == ["Secret-Root", "Secret-Leaf"]
+
+
+class Limited(Gadgets):
+    filters: ClassVar[Any] = {
+        **Gadgets.filters,
+        "topic": Filter("topics", ancestors="parent", limit_choices_to=Q(slug="root")),
+        "maker": Filter("maker", limit_choices_to=Q(code="known")),
+    }
+
+
+def test_only_the_related_objects_of_the_limit_are_offered(client: Client) -> None:
+    with registered(Limited(Gadget)):
+        for code in ("known", "secret"):
+            maker = Maker.objects.create(code=code)
+            Gadget.objects.create(name=f"{code} gadget", picture=picture_file(), maker=maker)
+        Gadget.objects.get(maker__code="known").topics.set(tree("root", "leaf")[1:])
+        work()
+        shown = offered(client)
+        assert shown["topic"] == ["Root"]
+        assert len(shown["maker"]) == 1
 
 
 def test_the_hidden_product_gives_no_suggestion(client: Client) -> None:

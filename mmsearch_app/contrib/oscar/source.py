@@ -32,7 +32,9 @@ class OscarImages(ImageSource):
     title = "product.title"
     filters: ClassVar[Mapping[str, Any]] = {
         "category": Filter(
-            "product.categories", "product.parent.categories", ancestors="get_ancestors"
+            ["product.categories", "product.parent.categories"],
+            ancestors="get_ancestors",
+            limit_choices_to=Q(is_public=True, ancestors_are_public=True),
         ),
         "product_type": ["product.product_class", "product.parent.product_class"],
         "price": ["product.stockrecords.price", "product.children.stockrecords.price"],

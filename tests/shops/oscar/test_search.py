@@ -141,6 +141,18 @@ def test_the_page_offers_the_filters(shop: Shop) -> None:
     assert labels[:-1] == ["Category", "Product type", "Price", "In stock"]
 
 
+def test_a_category_that_is_not_public_is_not_offered(shop: Shop) -> None:
+    def offered() -> set[str]:
+        soup = BeautifulSoup(Client().get("/find/", {"text": "mug"}).content, "html.parser")
+        boxes = soup.select(".mmsearch-choice:has([name=category])")
+        return {box.text.strip() for box in boxes}
+
+    assert offered() == {"Clothes", "Clothes > Shirts", "Kitchen"}
+    shop.categories["Clothes"].is_public = False
+    shop.categories["Clothes"].save()
+    assert offered() == {"Kitchen"}
+
+
 def test_what_is_not_public_is_not_shown_even_before_the_worker_knows(shop: Shop) -> None:
     Product.objects.filter(title="Red mug").update(is_public=False)
     Product.objects.filter(title="Linen shirt").update(is_public=False)
