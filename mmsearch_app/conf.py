@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from django.conf import Settings as DjangoSettings
 from django.conf import UserSettingsHolder
@@ -68,7 +68,7 @@ class Settings:
     MIN_SCORE: float | None = None
     """If the cosine of the best hit is lower, the answer says that there is no good match; None:
     lower than what nonsense reaches, as measured for each kind of question."""
-    NO_GOOD_MATCH: str = "closest"
+    NO_GOOD_MATCH: Literal["closest", "words", "picture", "popular", "nothing"] = "closest"
     """What is shown then: the "closest" hits all the same; those of the "words" or of the
     "picture" alone; what the sources' `get_popular` returns ("popular"); or "nothing"."""
     WITHOUT_WEIGHT: float = 0.5

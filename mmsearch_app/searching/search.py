@@ -55,7 +55,9 @@ def search(
     `image` is a PIL image, bytes or a binary file. `like` is a product or its primary key: its
     own image is searched for, and the product is left out of the results. `without` says what
     is not wanted. `filters` are those of the sources, such as `{"category": 3,
-    "price__lte": 20}`. `user` and `request` are the visitor's, for the sources' `visible_to`.
+    "price__lte": 20}`.
+
+    What the visitor `user` may see, with `request`, the sources say in `visible_to`.
 
     Raises InvalidQuery with a message for the visitor, and SearchUnavailable if the index or
     the model is unavailable or busy: its `retry_after` says in how many seconds to try again.
@@ -133,10 +135,9 @@ def _instead(query: Query, scope: Scope, found: Answer, clock: Clock) -> Answer:
     if choice == "popular" and (hits := find_popular(scope, need=query.limit)):
         return replace(found, hits=tuple(hits), more=False, fallback="popular")
     if choice in ("words", "picture") and kind_of(query) == "composed":
-        half = (
-            {"image": None, "like": None, "stand_in": None} if choice == "words" else {"text": ""}
-        )
-        other = _nearest(replace(query, **half), scope, clock)
+        words_only = replace(query, image=None, like=None, stand_in=None)
+        half = words_only if choice == "words" else replace(query, text="")
+        other = _nearest(half, scope, clock)
         if not other.no_good_match and other.query is not None:
             whole = replace(query, vector=other.query.vector)
             notes = (*found.notes, *other.notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +119,6 @@ class TestInstead:
 
     @pytest.fixture(autouse=True)
     def _nothing_fits(self, shop: Any, use: Any) -> None:
-        self.settings: ClassVar[dict[str, Any]] = {"MIN_SCORE": 0.999}
         self.use = use
 
     def ask(self, choice: str, **query: Any) -> Any:

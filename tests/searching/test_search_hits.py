@@ -97,7 +97,7 @@ class Restricted(ImageSource):
     image = "picture"
     title = "name"
 
-    def visible_to(self, queryset: Any, user: Any) -> Any:
+    def visible_to(self, queryset: Any, user: Any, request: Any = None) -> Any:
         return queryset if user is not None and user.is_staff else queryset.filter(signed=False)
 
 

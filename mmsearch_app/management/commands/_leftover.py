@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from django.core.management.base import BaseCommand
 from django.db.models import Count, Max
@@ -19,15 +20,19 @@ _PAUSE = 1.0
 """Seconds between two looks at what another worker holds."""
 
 
+def describe_time(when: datetime) -> str:
+    """Return the time in the shop's time zone, if it uses any."""
+    return (localtime(when) if is_aware(when) else when).isoformat(" ", "seconds")
+
+
 def describe_leases() -> str:
     """Return how many images another worker holds, and until when; "" if there are none."""
     held = ledger.leased().aggregate(number=Count("pk"), until=Max("lease_until"))
     if not held["number"]:
         return ""
-    until = localtime(held["until"]) if is_aware(held["until"]) else held["until"]
     return (
         f"{held['number']} images are held by another worker until "
-        f"{until.isoformat(' ', 'seconds')}. If it was killed, they are free then "
+        f"{describe_time(held['until'])}. If it was killed, they are free then "
         "(MMSEARCH['LEASE_SECONDS'])."
     )
 

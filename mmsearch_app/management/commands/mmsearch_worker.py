@@ -7,10 +7,10 @@ from threading import Event
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.timezone import is_aware, localtime, now
+from django.utils.timezone import now
 
 from mmsearch_app.indexing import ModelHangs, WorkerLoop, drain, give_back_all, require_model
-from mmsearch_app.management.commands._leftover import describe_leases
+from mmsearch_app.management.commands._leftover import describe_leases, describe_time
 from mmsearch_app.management.commands._progress import bar, require_sources, warn_of_memory
 from mmsearch_app.management.commands._stopping import end_process, stopping
 from mmsearch_app.models import Entry
@@ -79,9 +79,8 @@ class Command(BaseCommand):
         if held := describe_leases():
             self.stdout.write(held)
         left = Entry.objects.filter(due_at__gt=now()).order_by("due_at")
-        if first := left.first():
-            when = localtime(first.due_at) if is_aware(first.due_at) else first.due_at
-            stamp = when.isoformat(" ", "seconds")
+        if due := left.values_list("due_at", flat=True).first():
+            stamp = describe_time(due)
             self.stdout.write(f"{left.count()} wait for another attempt, the first at {stamp}.")
 
 
