@@ -99,8 +99,9 @@ def start_warm_up(*, delay: float = 0.0) -> None:
         if warming.started:
             return
         warming.started = True
-        for name in ("embedder", "reranker"):
-            warming.states.setdefault(name, ModelState(state="loading"))
+        for name, part in _missing(warming):
+            state = ModelState(state="loading" if hasattr(part, "warm_up") else "ready")
+            warming.states.setdefault(name, state)
     thread = threading.Thread(
         target=_keep_trying, args=(warming, delay), name="mmsearch-warm-up", daemon=True
     )
