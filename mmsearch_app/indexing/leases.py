@@ -22,8 +22,10 @@ class Leases:
         self._entries |= {entry.pk: entry for entry in entries}
 
     def remove(self, entries: Sequence[Entry]) -> None:
+        """Forget the leases, except of what this drain claimed again after a lease ran out."""
         for entry in entries:
-            del self._entries[entry.pk]
+            if self._entries.get(entry.pk) is entry:
+                del self._entries[entry.pk]
 
     def renew(self) -> None:
         """Extend the leases, except those that another worker has taken meanwhile."""

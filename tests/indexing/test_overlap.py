@@ -18,6 +18,7 @@ from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexing import files, ledger, worker
 from mmsearch_app.indexing.batch import EmbedderDown
 from mmsearch_app.indexing.lanes import Lane, seconds_of
+from mmsearch_app.indexing.leases import Leases
 from mmsearch_app.indexing.overlap import _WITH_IMAGES
 from mmsearch_app.indexing.rebuild import rebuild_index
 from mmsearch_app.indexing.worker import drain
@@ -347,3 +348,16 @@ def test_a_rebuild_gives_up_a_model_that_hangs(sell: Sell, embed: Embed) -> None
     until(lambda: seconds_of(Lane.MODEL) == 0)
     rebuild_index()
     assert len(held()) == 3
+
+
+def test_a_drain_that_claims_an_entry_again_after_its_lease_ran_out_goes_on(sell: Sell) -> None:
+    sell()
+    leases = Leases()
+    first = ledger.claim(1)
+    leases.add(first)
+    Entry.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    second = ledger.claim(1)
+    leases.add(second)
+    leases.remove(first)
+    assert leases.give_back() == 1
+    leases.remove(second)
