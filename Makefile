@@ -16,7 +16,7 @@ PY = $$(find mmsearch_app example_shop tests benchmarks tools -name '*.py' -not 
 TEMPLATES = $$(find mmsearch_app example_shop tests -path '*/templates/*' -name '*.html')
 OLDEST_DJANGO = 5.2
 
-.PHONY: help demo test test-shops test-newest lint fix types docs lock upgrade messages screenshot tables \
+.PHONY: help demo test faults faults-table test-shops test-newest lint fix types docs lock upgrade messages screenshot tables \
 	benchmarks clean
 
 help: ## list these commands
@@ -31,6 +31,12 @@ test: $(VENV)/.dev ## set up and run every test that this machine can run
 test-shops: .venv-shops/.shops ## the tests in a real django-oscar and a real Wagtail, in .venv-shops
 	.venv-shops/bin/python $(SHOP_PYTEST) tests/shops/oscar --ds tests.shops.oscar.settings
 	.venv-shops/bin/python $(SHOP_PYTEST) tests/shops/wagtail --ds tests.shops.wagtail.settings
+
+faults: $(VENV)/.dev ## break a shop with real servers in many ways, and compare it with its index
+	$(BIN)/python -m tests.faults --quiet
+
+faults-table: $(VENV)/.dev ## the same, and write the table of docs/reference/faults.md
+	$(BIN)/python -m tests.faults --quiet --write
 
 test-newest: ## the same with the newest release of every dependency, in .venv-newest
 	$(MAKE) VENV=.venv-newest .venv-newest/bin/pip

@@ -92,6 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     absent = {"row_locks" if sqlite else "sqlite", *lacking}
     if not django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
         absent.add("arrays")
+    if "faults" not in config.option.markexpr:
+        absent.add("faults")
     left_out = [item for item in items if any(map(item.get_closest_marker, absent))]
     if config.getoption("only_database"):
         left_out += [item for item in items if not _uses_database(item)]

@@ -1,0 +1,80 @@
+"""After every fault, nothing is lost and nothing is wrong: `make faults`."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from typing import Any
+
+import pytest
+
+from tests.faults import kinds
+from tests.faults.comparison import lost
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.scene import Scene, heal
+from tests.faults.visitor import Visitor
+
+pytestmark = [
+    pytest.mark.faults,
+    # Sockets of servers that were killed, warnings of botocore and moto at import.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+ORDERED = sorted(FAULTS, key=lambda fault: (fault.index, fault.storage))
+"""A change of index or storage starts with an empty shop."""
+FEWEST = 60
+
+
+def test_there_are_many_faults_of_every_kind() -> None:
+    assert len(FAULTS) >= FEWEST
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+    assert {fault.group for fault in FAULTS} == set(kinds.GROUPS)
+
+
+@pytest.mark.parametrize("fault", ORDERED, ids=lambda fault: fault.name)
+def test_nothing_is_lost_and_nothing_is_wrong(
+    fault: Fault, scene: Scene, results: list[dict[str, Any]]
+) -> None:
+    scene.prepare(index=fault.index, storage=fault.storage)
+    visitor = Visitor()
+    visitor.enter()
+    try:
+        missing = _inject(fault, scene, visitor)
+        began = time.monotonic()
+        left = heal(fault.healer, seconds=fault.seconds)
+        seconds = time.monotonic() - began
+        visitor.look()
+    finally:
+        visitor.leave()
+    results.append(
+        {
+            "fault": fault.name,
+            "group": fault.group,
+            "index": fault.index,
+            "lost": missing,
+            "stale": len(visitor.stale),
+            "answers": {str(status): count for status, count in visitor.answers.items()},
+            "healed by": fault.heals,
+            "seconds": round(seconds, 1),
+        }
+    )
+    assert left == []
+    assert visitor.stale == set()
+    assert set(visitor.answers) <= fault.statuses, visitor.answers
+    assert visitor.answers[200]
+    assert fault.may_be_empty or not visitor.empty
+
+
+def _inject(fault: Fault, scene: Scene, visitor: Visitor) -> int | None:
+    """Let it happen; returns how many pictures are lost or out of date meanwhile, if known."""
+    going_on = fault.inject(scene)
+    if not inspect.isgenerator(going_on):
+        visitor.look()
+        return lost()
+    next(going_on)
+    visitor.look()
+    try:
+        missing = lost() if fault.statuses == {200} else None
+    finally:
+        next(going_on, None)
+    return missing
