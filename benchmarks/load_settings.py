@@ -1,5 +1,7 @@
 """The example shop without a throttle, and with the time that a request came in."""
 
+import os
+
 from example_shop.settings import *  # noqa: F403
 from example_shop.settings import MMSEARCH
 
@@ -8,4 +10,5 @@ MMSEARCH = {
     "THROTTLE_RATE": None,
     "REQUEST_START_HEADER": "X-Request-Start",
     "RERANKER": None,
+    "MAX_WAIT_SECONDS": float(os.environ.get("MAX_WAIT_SECONDS", "5")),
 }

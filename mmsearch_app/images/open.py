@@ -18,7 +18,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from mmsearch_app.images.avif import largest_frame
 from mmsearch_app.images.bombs import is_bomb
-from mmsearch_app.images.cost import decoding_bytes
+from mmsearch_app.images.cost import decoding_bytes, return_memory
 from mmsearch_app.images.strip import strip
 from mmsearch_app.inference import Admission, Crowded
 from mmsearch_app.translation import too_large_message, too_many_pixels_message
@@ -214,7 +214,11 @@ def _normalise(
     needed = max(most, after + _shrinking_bytes(image.size, longest_side))
     with memory(image, full_size, needed):
         image.load()
-        return _turn_upright(_shrink(image, longest_side), image)
+        upright = _turn_upright(_shrink(image, longest_side), image)
+        if data:  # opened here: its memory is free before another image takes it
+            image.close()
+            return_memory(needed)
+    return upright
 
 
 def _padded(width: int, height: int) -> int:

@@ -163,3 +163,36 @@ def test_a_visitor_waits_for_memory_no_longer_than_allowed() -> None:
     ):
         open_image(FLAT_WEBP, max_decode_bytes=most, max_wait=0.01)
     assert open_image(FLAT_WEBP, max_decode_bytes=most, max_wait=0.01).size == (1024, 614)
+
+
+KEPT = """
+import sys, threading, django
+django.setup()
+from mmsearch_app.images import open_image
+def resident():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024
+data = open(sys.argv[1], "rb").read()
+caps = dict(max_bytes=1 << 30, max_pixels=1 << 30, max_decode_bytes=1 << 33)
+open_image(data, **caps)
+before, done = resident(), threading.Barrier(9)
+def work():
+    open_image(data, **caps)
+    done.wait(60)
+    done.wait(60)
+threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
+for thread in threads:
+    thread.start()
+done.wait(60)
+print(resident() - before)
+done.wait(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory from /proc")
+def test_threads_keep_no_memory_of_what_they_decoded(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(FLAT_WEBP)
+    command = [sys.executable, "-c", KEPT, str(file)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert int(output) < 100 << 20  # it was 55 MiB in each of eight threads
