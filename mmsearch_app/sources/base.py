@@ -22,7 +22,13 @@ from mmsearch_app.sources.filters import (
     resolve_filter,
 )
 from mmsearch_app.sources.paths import Path
-from mmsearch_app.sources.querysets import concrete, from_primary, is_kind_of, load_also
+from mmsearch_app.sources.querysets import (
+    concrete,
+    from_primary,
+    is_kind_of,
+    load_also,
+    prefetch_also,
+)
 
 if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
@@ -214,8 +220,8 @@ class ImageSource:
         if single:
             rows = rows.select_related(*sorted(single))
         if not primary:
-            return rows.prefetch_related(*multiple)
-        return from_primary(rows).prefetch_related(*map(self._from_primary, multiple))
+            return prefetch_also(rows, multiple)
+        return prefetch_also(from_primary(rows), [*map(self._from_primary, multiple)])
 
     def _needed(self, filters: Collection[str] | None) -> list[Path]:
         every = filters is None or (filters and self.overrides_filters)

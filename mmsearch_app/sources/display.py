@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import Error as DatabaseFault
 from django.db.models import Model, QuerySet
 
-from mmsearch_app.sources.querysets import fault_of
+from mmsearch_app.sources.querysets import fault_of, prefetch_also
 
 if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
@@ -123,7 +123,7 @@ def visible_rows(
         if wrong := fault_of(found, source.model):
             msg = f"visible_to returns what cannot be shown: {wrong}"
             raise TypeError(msg)
-        return found
+        return prefetch_also(found)
 
     hidden: QuerySet[Any] = source.model._base_manager.none()
     return read_safely(source, "get_queryset or visible_to", find, hidden)

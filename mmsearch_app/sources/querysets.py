@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeGuard, TypeVar
 
-from django.db.models import Manager, Model, QuerySet
+from django.db.models import Manager, Model, Prefetch, QuerySet
 from django.db.models.query import ModelIterable
 
 _M = TypeVar("_M", bound=Model)
@@ -62,3 +62,28 @@ def load_also(rows: QuerySet[Any], lookups: Iterable[str]) -> QuerySet[Any]:
     if deferred:
         return rows.defer(None).defer(*(set(names) - needed))
     return rows.only(*names, *needed)
+
+
+def prefetch_also(
+    rows: QuerySet[Any], lookups: Sequence[str | Prefetch[Any]] = ()
+) -> QuerySet[Any]:
+    """Return the rows with these relations prefetched beside what the queryset prefetches itself.
+
+    Where both have a queryset for a relation, its own counts. Django raises ValueError if a lookup
+    with a queryset comes after another that passes through the same relation.
+    """
+    # Django has no public attribute for what `prefetch_related` was given.
+    own = rows._prefetch_related_lookups  # type: ignore[attr-defined]
+    taken = {one.prefetch_to for one in own if _has_queryset(one)}
+    also = [one for one in lookups if not (_has_queryset(one) and one.prefetch_to in taken)]
+    ordered = sorted([*own, *also], key=lambda one: (not _has_queryset(one), _depth(one)))
+    return rows.prefetch_related(None).prefetch_related(*ordered) if ordered else rows
+
+
+def _has_queryset(lookup: str | Prefetch[Any]) -> TypeGuard[Prefetch[Any]]:
+    return isinstance(lookup, Prefetch) and lookup.queryset is not None
+
+
+def _depth(lookup: str | Prefetch[Any]) -> int:
+    """Return the number of relations before the last one, as far as order depends on it."""
+    return lookup.prefetch_to.count("__") if _has_queryset(lookup) else 0
