@@ -133,6 +133,18 @@ def test_a_new_index_that_lacks_a_few_images_is_promoted(
     assert len(held()) == 7
 
 
+def test_a_reindex_names_the_files_that_are_missing(
+    shop: Catalogue, volume: Volume, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("mmsearch_reindex")
+    assert "missing" not in capsys.readouterr().err
+    lost = ProductImage.objects.order_by("pk")[:2]
+    volume.lose(*lost)
+    call_command("mmsearch_reindex")
+    said = capsys.readouterr().err
+    assert f"Files missing in the storage: 2, such as {lost[0].original.name}." in said
+
+
 def test_images_that_the_shop_unpublished_are_no_loss(
     dozen: list[ProductImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:

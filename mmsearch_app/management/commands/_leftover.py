@@ -14,7 +14,7 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.indexing import Drained, drain, ledger
 from mmsearch_app.models import Entry, State
 
-__all__ = ["describe_leases", "describe_unusable", "drain_all"]
+__all__ = ["describe_leases", "describe_missing", "describe_unusable", "drain_all"]
 
 _PAUSE = 1.0
 """Seconds between two looks at what another worker holds."""
@@ -47,6 +47,16 @@ def drain_all(command: BaseCommand, *, progress: Callable[[int], object] | None 
             time.sleep(_PAUSE)
             drained += drain(progress=progress)
     return drained
+
+
+def describe_missing() -> str:
+    """Return how many files are missing in the storage, with an example; "" if none are."""
+    lost = ledger.missing()
+    first = lost.order_by("pk").first()
+    if first is None:
+        return ""
+    name = first.error.removeprefix(ledger.MISSING)
+    return f"Files missing in the storage: {lost.count()}, such as {name}."
 
 
 def describe_unusable() -> str:

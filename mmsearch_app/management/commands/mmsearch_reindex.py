@@ -16,7 +16,12 @@ from mmsearch_app.indexing import (
     reconcile,
     stamps,
 )
-from mmsearch_app.management.commands._leftover import describe_leases, describe_unusable, drain_all
+from mmsearch_app.management.commands._leftover import (
+    describe_leases,
+    describe_missing,
+    describe_unusable,
+    drain_all,
+)
 from mmsearch_app.management.commands._progress import bar, require_sources, warn_of_memory
 from mmsearch_app.sources import registry
 
@@ -85,6 +90,8 @@ class Command(BaseCommand):
             f"{states['indexed']} images indexed, {states['empty']} rows without an image, "
             f"{states['rejected']} not usable, {states['failed']} given up; live: {row.generation}"
         )
+        if missing := describe_missing():
+            self.stderr.write(self.style.WARNING(missing))
         if drained.problem or states["failed"]:
             raise CommandError(drained.problem or "Some images could not be indexed.")
         if held := describe_leases():
