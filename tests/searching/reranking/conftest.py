@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mmsearch_app import backends
+from mmsearch_app.conf import get_settings
 from mmsearch_app.rerankers.chat import ChatVLM
 from mmsearch_app.searching.guard import Guard
 from mmsearch_app.testing import IN_MEMORY, index_everything
@@ -35,7 +36,7 @@ def use(settings: Any) -> Use:
         index = backends._built.pop("INDEX", None)
         settings.MMSEARCH = {**IN_MEMORY, **settings.MMSEARCH, **keys}
         if index is not None:
-            backends._built["INDEX"] = index
+            backends._built |= {"INDEX": index, "SETTINGS": get_settings()}
 
     return change
 
