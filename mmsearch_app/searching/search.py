@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 
 from mmsearch_app.conf import get_settings
-from mmsearch_app.indexes import IndexFault, IndexMissing
+from mmsearch_app.indexes import Generation, IndexFault, IndexMissing
 from mmsearch_app.inference import Admission, Crowded
 from mmsearch_app.searching.build import build_query
 from mmsearch_app.searching.cache import digests_of
@@ -117,6 +117,8 @@ def _nearest(query: Query, scope: Scope, clock: Clock) -> Answer:
     end = query.offset + query.limit
     with clock("search"):
         hits = retrieve(vector, generation=generation, need=end + 1, scope=scope)
+        if len(hits) <= end:
+            _require_unchanged(generation)
     best = hits[0].score if hits else -1.0
     return Answer(
         hits=tuple(hits[query.offset : end]),
@@ -143,6 +145,16 @@ def _instead(query: Query, scope: Scope, found: Answer, clock: Clock) -> Answer:
             notes = (*found.notes, *other.notes)
             return replace(other, query=whole, no_good_match=True, fallback=choice, notes=notes)
     return found
+
+
+def _require_unchanged(generation: Generation) -> None:
+    """Raise IndexMissing if another generation is to be searched meanwhile.
+
+    A Milvus server that drops a collection during a search returns too little, but no error.
+    """
+    if searchable() != generation:
+        msg = f"{generation.name} was replaced while it was searched"
+        raise IndexMissing(msg)
 
 
 def _scope(query: Query) -> Scope:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from mmsearch_app import Query, search
+from mmsearch_app.indexes.memory import MemoryIndex
+from mmsearch_app.indexing.rebuild import rebuild_index
 from mmsearch_app.searching.query import SearchUnavailable
 from tests.shop import Catalogue, EmbedderWithMoods, Sell, work
 from tests.shop_kit import ANY, work_again
@@ -116,3 +118,18 @@ def test_a_search_that_fails_frees_its_slot(
             search("mug")
     work_again()
     assert search("mug").hits
+
+
+def test_a_collection_that_is_dropped_during_a_search_leaves_no_empty_answer(
+    shop: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Milvus server returns nothing then, and no error."""
+    found = MemoryIndex.search
+
+    def drop_meanwhile(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(MemoryIndex, "search", found)
+        rebuild_index()
+        return []
+
+    monkeypatch.setattr(MemoryIndex, "search", drop_meanwhile)
+    assert len(search("mug").hits) == len(shop)
