@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
 from tests.faults.scene import Scene
@@ -28,6 +29,10 @@ def scene(
     """No fixture of pytest-django: between faults nothing is rolled back and nothing flushed."""
     with django_db_blocker.unblock():
         databases = setup_databases(verbosity=0, interactive=False)
+        name = connection.settings_dict["NAME"]
+        with connection.cursor() as cursor:  # a crash must not lose what was committed
+            cursor.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = on')
+        connection.close()
         made = Scene(tmp_path_factory.mktemp("faults"))
         yield made
         made.close()

@@ -22,6 +22,7 @@ from mmsearch_app.models import Entry, KnownIndex, Rebuild
 from tests.faults.child import Job, Process, process
 from tests.faults.comparison import differences
 from tests.faults.servers import Bucket, Milvus, Redis
+from tests.faults.visitor import Visitor
 from tests.faults.wire import Wire
 from tests.shop import add_picture, picture
 
@@ -39,8 +40,8 @@ BASE: dict[str, Any] = {
     "LEASE_SECONDS": 1,
     "RETRY_SECONDS": 1,
     "POLL_SECONDS": 0.05,
-    "STORAGE_SECONDS": 2.0,
-    "MODEL_SECONDS": 2.0,
+    "STORAGE_SECONDS": 1.0,
+    "MODEL_SECONDS": 1.5,
     "THROTTLE_RATE": None,
     "WARM_UP": False,
 }
@@ -55,6 +56,8 @@ class Scene:
         self._kind: tuple[str, str] | None = None
         self._override: Any = None
         self.settings: dict[str, Any] = {}
+        self.visitor = Visitor()
+        """Who searches during the fault at hand."""
         self._local = FIELD.storage
 
     # Servers, started when they are needed first
@@ -91,6 +94,7 @@ class Scene:
 
     def prepare(self, *, index: str, storage: str) -> None:
         """Make sure that shop and index agree, with the same products as before every fault."""
+        connection.close()
         if self._kind != (index, storage):
             self._move(index, storage)
         self._restock()

@@ -100,6 +100,10 @@ class Redis:
         self._server.kill()
         self._server.wait(30)
 
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
     def flush(self) -> None:
         self._ask(b"FLUSHALL\r\n")
 
@@ -139,7 +143,7 @@ class Bucket:
         from botocore.config import Config
         from storages.backends.s3 import S3Storage
 
-        timeouts = {"connect_timeout": 2, "read_timeout": 2}
+        timeouts = {"connect_timeout": 1, "read_timeout": 1}
         return S3Storage(
             bucket_name=bucket,
             endpoint_url=f"http://127.0.0.1:{port}",

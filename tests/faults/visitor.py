@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
@@ -31,6 +32,7 @@ class Visitor:
         """What was shown, twice in a row, although the shop showed it neither before nor after."""
         self._suspects: set[str] = set()
         self._left = threading.Event()
+        self._searching = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="visitor", daemon=True)
         self._client = Client(raise_request_exception=False)
         self._url = reverse("mmsearch_api:search")
@@ -46,6 +48,12 @@ class Visitor:
         while self.answers.total() < wanted and time.monotonic() < until:
             time.sleep(0.01)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Let the visitor not search during the block, nor hold anything open."""
+        with self._searching:
+            yield
+
     def leave(self) -> None:
         self._left.set()
         self._thread.join(60)
@@ -55,7 +63,8 @@ class Visitor:
         logging.getLogger("django.request").setLevel(logging.CRITICAL)
         try:
             while not self._left.wait(_PAUSE):
-                self._search()
+                with self._searching:
+                    self._search()
         finally:
             connections.close_all()
 

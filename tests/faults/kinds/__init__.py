@@ -1,5 +1,19 @@
 """The faults, by what they happen to."""
 
-from tests.faults.kinds import editors, rebuilds, server, workers
+from tests.faults.kinds import (
+    clocks,
+    database,
+    editors,
+    lite,
+    model,
+    queues,
+    rebuilds,
+    server,
+    storage,
+    workers,
+)
 
-GROUPS = tuple(kind.GROUP for kind in (workers, editors, rebuilds, server))
+GROUPS = tuple(
+    kind.GROUP
+    for kind in (workers, editors, rebuilds, database, server, lite, model, storage, queues, clocks)
+)

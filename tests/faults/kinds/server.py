@@ -116,35 +116,30 @@ def _frozen(scene: Scene) -> Iterator[None]:
 # What is in it
 
 
-def _on(index: str) -> None:
-    on = {} if index == SERVER else {"index": index}
-    where = "" if index == SERVER else f" in {index}"
+def contents_on(index: str, *, group: str) -> None:
+    """Add what may happen to the contents of any kind of Milvus."""
+    on: dict[str, Any] = {"index": index, "group": group}
+    where = "" if index == SERVER else f" of {index}"
 
-    @fault(f"The alias is dropped{where}", group=GROUP, statuses=UNAVAILABLE, **on)
+    @fault(f"The alias is dropped{where}", statuses=UNAVAILABLE, **on)
     def alias(scene: Scene) -> None:
         client().drop_alias(get_index().collection)
 
-    @fault(
-        f"The collection is dropped{where}",
-        group=GROUP,
-        statuses=UNAVAILABLE,
-        may_be_empty=True,
-        **on,
-    )
+    @fault(f"The collection is dropped{where}", statuses=UNAVAILABLE, may_be_empty=True, **on)
     def collection(scene: Scene) -> None:
         name = live()
         client().drop_alias(get_index().collection)
         client().drop_collection(name)
 
-    @fault(f"The collection is emptied{where}", group=GROUP, may_be_empty=True, **on)
+    @fault(f"The collection is emptied{where}", may_be_empty=True, **on)
     def emptied(scene: Scene) -> None:
         get_index().delete(keys(), generation=live())
 
-    @fault(f"Half of the records are deleted{where}", group=GROUP, **on)
+    @fault(f"Half of the records are deleted{where}", **on)
     def halved(scene: Scene) -> None:
         get_index().delete(keys()[::2], generation=live())
 
-    @fault(f"Another program adds records{where}", group=GROUP, heals=DEEP, **on)
+    @fault(f"Another program adds records{where}", heals=DEEP, **on)
     def foreign(scene: Scene) -> None:
         stored = get_index().stored(keys()[:1], generation=live())
         (found,) = stored.values()
@@ -157,12 +152,12 @@ def _on(index: str) -> None:
             generation=live(),
         )
 
-    @fault(f"Another program replaces the vectors{where}", group=GROUP, heals=REINDEX, **on)
+    @fault(f"Another program replaces the vectors{where}", heals=REINDEX, **on)
     def replaced(scene: Scene) -> None:
         rows = read_rows()
         write_rows([{**row, "vector": np.roll(row["vector"], 7)} for row in rows])
 
-    @fault(f"An older copy of the records is restored{where}", group=GROUP, may_be_empty=True, **on)
+    @fault(f"An older copy of the records is restored{where}", may_be_empty=True, **on)
     def restored(scene: Scene) -> None:
         work_until_quiet()
         old, stamp, name = read_rows(), get_index().stamp(generation=live()), live()
@@ -173,7 +168,7 @@ def _on(index: str) -> None:
         write_rows(old)
         get_index().restamp(stamp, generation=name)
 
-    @fault(f"The alias points to an older collection again{where}", group=GROUP, **on)
+    @fault(f"The alias points to an older collection again{where}", **on)
     def older(scene: Scene) -> None:
         old = live()
         drop, MilvusIndex.drop = MilvusIndex.drop, lambda *_, **__: None  # type: ignore[method-assign]
@@ -202,7 +197,7 @@ def write_rows(rows: list[dict[str, Any]]) -> None:
         index._flush(live())
 
 
-_on(SERVER)
+contents_on(SERVER, group=GROUP)
 
 
 def take_over() -> None:

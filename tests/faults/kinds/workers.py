@@ -27,8 +27,10 @@ def _killed(step: str) -> None:
             scene.retitle(number, f"zebra {number}")
         _kill(scene, step)
 
+
+def _killed_and_undone(step: str) -> None:
     @fault(f"A worker is killed {step}, then the change is undone", group=GROUP)
-    def inject_and_undo(scene: Scene) -> None:
+    def inject(scene: Scene) -> None:
         title = scene.product(0).title
         scene.retitle(0, "zebra mug")
         _kill(scene, step)
@@ -37,6 +39,8 @@ def _killed(step: str) -> None:
 
 for name in BATCH:
     _killed(name)
+for name in ("while the model embeds", "after the write", "before the lease is given back"):
+    _killed_and_undone(name)
 
 
 def _frozen(step: str) -> None:
