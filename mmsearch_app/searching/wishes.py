@@ -38,6 +38,7 @@ LANGUAGES: Final[Mapping[str, Language]] = {
             *("without any", "without", "with no", "no", "but not in", "but not", "and not"),
             *("not in", "not", "isn't", "aren't", "except for", "except", "other than"),
             *("instead of", "rather than", "anything but", "everything but", "minus"),
+            *("w/o", "neither", "nor", "excluding"),
         ),
         ends=("but", "with", "in", "for", "please"),
     ),
@@ -45,26 +46,36 @@ LANGUAGES: Final[Mapping[str, Language]] = {
         negations=(
             *("ohne", "aber nicht in", "aber nicht", "und nicht", "nicht in", "nicht"),
             *("keine", "keinen", "keinem", "keiner", "kein", "außer", "ausser", "anstatt"),
+            *("keinerlei", "weder"),
         ),
         ends=("aber", "sondern", "mit", "in", "für", "bitte"),
     ),
     "fr": Language(
-        negations=("sans", "mais pas en", "mais pas", "sauf", "au lieu de", "au lieu d'"),
-        ambiguous=("pas en", "pas de", "pas d'", "pas", "non"),
+        negations=(
+            *("sans", "mais pas en", "mais pas", "sauf", "au lieu de", "au lieu d'"),
+            *("aucun", "aucune"),
+        ),
+        ambiguous=("pas en", "pas de", "pas d'", "pas", "non", "ni"),
         marks=("de", "la", "le", "les", "un", "une", "des", "du", "avec", "mais", "n'est", "est"),
         ends=("mais", "avec", "pour"),
         own_ends=("en",),
     ),
     "es": Language(
-        negations=("pero no en", "pero no", "excepto", "salvo", "en vez de", "en lugar de"),
-        ambiguous=("sin",),
+        negations=(
+            *("pero no en", "pero no", "excepto", "salvo", "en vez de", "en lugar de"),
+            *("ningún", "ninguna"),
+        ),
+        ambiguous=("sin", "ni"),
         marks=("de", "la", "el", "los", "las", "un", "una", "con", "pero", "para", "en"),
         ends=("pero", "sino", "con", "para"),
         own_ends=("en",),
     ),
     "it": Language(
-        negations=("senza", "ma non in", "ma non", "tranne", "eccetto", "invece di"),
-        ambiguous=("non in", "non"),
+        negations=(
+            *("senza", "ma non in", "ma non", "tranne", "eccetto", "invece di"),
+            *("nessun", "nessuna"),
+        ),
+        ambiguous=("non in", "non", "né"),
         marks=("di", "la", "il", "lo", "gli", "un", "una", "con", "ma", "per"),
         ends=("ma", "con", "in", "per"),
     ),
@@ -73,11 +84,13 @@ LANGUAGES: Final[Mapping[str, Language]] = {
             *("zonder", "maar niet in", "maar niet", "en niet", "niet in", "niet", "geen"),
             *("behalve", "in plaats van"),
         ),
+        ambiguous=("noch",),
         ends=("maar", "met", "in", "voor"),
     ),
 }
 _HARMLESS: Final = (
     r"no[ -](?:show|iron|name|slip|stick|sew|tie)\b|no\.? ?\d|not only\b|sans[ -]serif"
+    r"|(?:without (?:a )?doubt|ohne zweifel|sans doute|sin duda|senza dubbio|zonder twijfel)\b"
 )
 """What begins like a negation and is none."""
 
