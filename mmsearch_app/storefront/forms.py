@@ -157,15 +157,17 @@ def refer(form: SearchForm, query: Query | None) -> Reference | None:
 
 
 def _portray(query: Query, without: str) -> Reference | None:
-    """Show the query's product by its first picture, or by that of its stand-in."""
-    product = query.like
+    """Show the query's product, or its stand-in, by its first picture.
+
+    No rule of the shop says whether this visitor may see a product that has no row of its own.
+    """
+    product = query.stand_in or query.like
     if product is None:
         return None
     source = registry.showing(product)[0]
     url = url_of(source, product)
     for one, row in pictures_of_reference(query):
-        title = label_of(one, product) if query.stand_in else title_of(one, row, product)
-        picture = image_url_of(one, row)
+        title, picture = title_of(one, row, product), image_url_of(one, row)
         return Reference(image_url=picture, title=title, url=url, without_url=without)
     title = label_of(source, product)
     return Reference(image_url="", title=title, url=url, without_url=without)

@@ -107,13 +107,15 @@ def test_a_ticket_restores_the_stand_in(variant: Product, shop: Catalogue) -> No
     assert (query.like, query.stand_in) == (variant, shop["red mug"])
 
 
-def test_the_page_shows_the_picture_of_the_stand_in(
+def test_the_page_shows_the_stand_in_and_tells_nothing_of_a_product_that_may_be_hidden(
     client: Client, variant: Product, shop: Catalogue
 ) -> None:
     page = client.get("/find/", {"like": str(variant.pk), "text": "in blue"})
-    assert page.context["reference"].title == "large red mug"
-    assert page.context["reference"].url == variant.get_absolute_url()
+    assert page.context["reference"].title == "red mug"
+    assert page.context["reference"].url == shop["red mug"].get_absolute_url()
     assert page.context["reference"].image_url == shop["red mug"].images.get().original.url
+    assert variant.title not in page.content.decode()
+    assert variant.get_absolute_url() not in page.content.decode()
 
 
 def widget(product: Product) -> str:
