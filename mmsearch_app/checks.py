@@ -213,7 +213,8 @@ def _check_paths(source: ImageSource) -> Iterator[CheckMessage]:
         if dotted and not _leads_somewhere(source.model, dotted):
             yield Error(
                 f"{source!r}: the path {dotted!r} of {name!r} leads nowhere.",
-                hint=f"{source.model._meta.label} has no such field, property or method.",
+                hint=f"{source.model._meta.label} has no such field, property or method that only "
+                "reads.",
                 id="mmsearch_app.E002",
             )
 
@@ -268,7 +269,8 @@ def _leads_somewhere(model: Any, dotted: str) -> bool:
     for part in dotted.split("."):
         field = paths.find(model, part)
         if field is None:
-            return hasattr(model, part)  # a property: what follows is known at run time only
+            # A property or method: what follows is known at run time only.
+            return hasattr(model, part) and not paths.changes_data(getattr(model, part))
         if not field.is_relation or field.related_model is None:
             return True  # a value or a generic foreign key, likewise
         model = field.related_model

@@ -101,6 +101,7 @@ def test_w003_no_source() -> None:
         {"image": "name"},
         {"image": "nope"},
         {"image": "picture", "title": "nope"},
+        {"image": "picture", "title": "delete"},
         {"image": "picture", "filters": {"tag": "tags.nope"}},
         {"image": "picture", "filters": {"show": "exhibitions.nope"}},
     ],

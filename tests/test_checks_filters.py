@@ -69,6 +69,7 @@ def test_what_can_be_a_filter_passes(declared: Any) -> None:
         (["maker", "poster"], "its paths lead to values of different types"),
         (Filter("topics", ancestors="nope"), "ancestors = 'nope': shapes.Topic"),
         (Filter("topics", ancestors="slug"), "ancestors = 'slug': shapes.Topic"),
+        (Filter(using="price", type=int), "using = 'price' is no function"),  # type: ignore[arg-type]
         (Filter(), "it has no path"),
         (Filter(type=bool), "it has no path, and get_filters is not overridden"),
         ([], "it has no path"),

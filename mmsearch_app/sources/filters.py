@@ -153,6 +153,9 @@ def _is_many(path: Path) -> bool:
 
 def _type_of(declared: Filter, found: Sequence[Path]) -> ValueType:
     """Return the type of the values. Raises TypeError, which says what is wrong."""
+    if declared.using is not None and not callable(declared.using):
+        msg = f"using = {declared.using!r} is no function that takes a row"
+        raise TypeError(msg)
     for path in found:
         if fault := why_impossible(path.field):
             msg = f"the path {path.dotted!r} leads to {fault}"

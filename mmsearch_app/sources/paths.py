@@ -101,7 +101,7 @@ def read(instance: object, dotted: str) -> Iterator[Any]:
     """Yield every value at the end of the path; nothing if a link on the way is empty.
 
     Managers are followed to all their rows and collections to their elements, methods are called
-    without arguments, and a part may be the key of a dict.
+    without arguments unless they change data, and a part may be the key of a dict.
     """
     head, _, rest = dotted.partition(".")
     for item in elements(_get(instance, head)):
@@ -121,8 +121,13 @@ def _get(instance: object, name: str) -> Any:
     except ObjectDoesNotExist:
         return None
     if callable(value) and not isinstance(value, type | Manager):
-        return value()
+        return None if changes_data(value) else value()
     return value
+
+
+def changes_data(method: object) -> bool:
+    """Return whether Django marks a method as one that templates must not call, as `delete`."""
+    return bool(getattr(method, "alters_data", False))
 
 
 def elements(value: Any) -> Iterator[Any]:

@@ -111,6 +111,13 @@ def test_paths_follow_fields_relations_properties_and_methods(sell: Sell) -> Non
     assert {path: list(paths.read(image, path)) for path in read} == read
 
 
+@pytest.mark.parametrize("path", ["product.delete", "product.save", "delete"])
+def test_no_path_calls_a_method_that_changes_data(path: str, sell: Sell) -> None:
+    image = sell().images.get()
+    assert list(paths.read(image, path)) == []
+    assert type(image).objects.filter(pk=image.pk).exists()
+
+
 def test_an_empty_link_ends_a_path_with_nothing(db: None) -> None:
     attachment = Attachment.objects.create()
     assert list(paths.read(attachment, "garment.name")) == []
