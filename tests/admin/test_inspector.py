@@ -153,6 +153,7 @@ def test_an_outage_is_reported_without_details(
 def test_the_number_of_queries_does_not_grow_with_the_hits(
     boss: Client, shop: list[Product], sell: Callable[..., Product]
 ) -> None:
+    ask(boss, text="mug")  # reads the floors of the scores, which are kept for a minute
     few = count_queries(lambda: ask(boss, text="mug"))
     for number in range(12):
         sell(f"mug {number}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch_app.indexes.base import Generation, IndexUnavailable
+from mmsearch_app.indexes.base import Generation, IndexRefused, IndexUnavailable
 from mmsearch_app.indexes.milvus import MilvusIndex
 from tests.indexes.conftest import LiteServer, opened
 from tests.indexes.kit import record, records, run_python, unit, units
@@ -116,7 +116,7 @@ def test_a_foreign_collection_of_that_name_is_refused_and_kept(index: MilvusInde
     client.call("create_collection", index.collection, dimension=4)
     generation = index.create(fingerprint="model@1", dimension=4)
     for use in (index.live, lambda: index.promote(generation.name)):
-        with pytest.raises(IndexUnavailable, match="Rename it or set"):
+        with pytest.raises(IndexRefused, match="Rename it or set"):
             use()
     assert client.call("has_collection", index.collection)
     client.call("drop_collection", index.collection)

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
 ]
 UNUSED: Any = None
-MODEL = SimpleNamespace(supports=lambda _: True, tokenizer=None)
+MODEL = SimpleNamespace(supports=lambda _: True, tokenizer=None, config=None)
 
 
 @pytest.mark.parametrize(
