@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -124,7 +125,8 @@ def test_a_model_that_cannot_be_loaded_says_so_and_is_tried_again(
     Slow.failures = 2
     monkeypatch.setattr(warming, "_FIRST_PAUSE", 60.0)
     woken = threading.Event()
-    monkeypatch.setattr(warming.time, "sleep", lambda _: woken.wait(60))
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda s: woken.wait(s) if s >= 60 else sleep(s))
     Slow.released.set()
     until(seconds=60, true=lambda: warming.model_state("embedder").state == "failed")
     with pytest.raises(SearchUnavailable, match="not available") as caught:

@@ -117,7 +117,8 @@ def test_words_do_not_wait_for_pictures_that_are_decoded(
         assert search("mug").hits
         upload = SimpleUploadedFile("a.png", picture())
         response = client.post(reverse(API), {"image": upload})
-        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) >= 1
         upload.seek(0)
         assert client.post(reverse(PAGE), {"image": upload}).status_code == 503
     upload.seek(0)
