@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tests.faults.scene import FILES, HEALERS, SERVER, WORKER, Scene
 
-Inject: TypeAlias = Callable[[Scene], Generator[None, None, None] | None]
+Inject: TypeAlias = Callable[[Scene], Iterator[None] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,7 +212,7 @@ def stock(
 
 
 def _is_intact(product: Product, number: int, title: str) -> bool:
-    fields = (product.title, product.is_public, product.price)
+    fields: tuple[Any, ...] = (product.title, product.is_public, product.price)
     images = list(product.images.all())
     if fields != (title, True, 10 + number) or len(images) != 1:
         return False

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -112,7 +113,7 @@ def _open_transaction(scene: Scene) -> None:
         scene.retitle(0, "zebra mug")
         work = threading.Thread(target=_work_in_thread)
         for number in (1, 2, 3):
-            _in_thread(lambda number=number: scene.retitle(number, f"zebra {number}"))
+            _in_thread(partial(scene.retitle, number, f"zebra {number}"))
         work.start()
         work.join(60)
         assert not work.is_alive()

@@ -35,6 +35,11 @@ def client() -> Any:
     return index._connection._open().client
 
 
+def alias_name() -> str:
+    index: Any = get_index()
+    return str(index.collection)
+
+
 def keys() -> list[str]:
     return sorted(key for key, _ in get_index().contents(generation=live()))
 
@@ -123,12 +128,12 @@ def contents_on(index: str, *, group: str) -> None:
 
     @fault(f"The alias is dropped{where}", statuses=UNAVAILABLE, **on)
     def alias(scene: Scene) -> None:
-        client().drop_alias(get_index().collection)
+        client().drop_alias(alias_name())
 
     @fault(f"The collection is dropped{where}", statuses=UNAVAILABLE, may_be_empty=True, **on)
     def collection(scene: Scene) -> None:
         name = live()
-        client().drop_alias(get_index().collection)
+        client().drop_alias(alias_name())
         client().drop_collection(name)
 
     @fault(f"The collection is emptied{where}", may_be_empty=True, **on)
@@ -179,7 +184,7 @@ def contents_on(index: str, *, group: str) -> None:
         scene.retitle(0, "zebra mug")
         work_until_quiet()
         assert live() != old
-        client().alter_alias(old, get_index().collection)
+        client().alter_alias(old, alias_name())
 
 
 def read_rows() -> list[dict[str, Any]]:
@@ -213,7 +218,7 @@ def take_over() -> None:
 )
 def _older_database(scene: Scene) -> None:
     work_until_quiet()
-    known = KnownIndex.objects.values().get()
+    known: dict[str, Any] = {**KnownIndex.objects.values().get()}
     before = {entry.pk: entry for entry in Entry.objects.all()}
     title = scene.product(0).title
     scene.retitle(0, "zebra mug")

@@ -55,11 +55,11 @@ def _emptied(scene: Scene) -> Iterator[None]:
 
 
 def _on(storage: str) -> None:
-    on = {"storage": storage}
+    on: dict[str, Any] = {"storage": storage}
 
     @fault(f"A file is missing, and comes back ({storage})", group=GROUP, heals=REREAD, **on)
     def missing(scene: Scene) -> None:
-        file = scene.image(0).original
+        file: Any = scene.image(0).original
         data = file.storage.open(file.name).read()
         file.storage.delete(file.name)
         scene.retitle(0, "zebra mug")
@@ -68,13 +68,13 @@ def _on(storage: str) -> None:
 
     @fault(f"A file is replaced under its name ({storage})", group=GROUP, heals=REREAD, **on)
     def replaced(scene: Scene) -> None:
-        file = scene.image(0).original
+        file: Any = scene.image(0).original
         file.storage.delete(file.name)
         file.storage.save(file.name, ContentFile(picture("blue", side=99)))
 
     @fault(f"A file is cut off, and repaired ({storage})", group=GROUP, heals=REREAD, **on)
     def cut(scene: Scene) -> None:
-        file = scene.image(0).original
+        file: Any = scene.image(0).original
         data = file.storage.open(file.name).read()
         file.storage.delete(file.name)
         file.storage.save(file.name, ContentFile(data[: len(data) // 2]))
