@@ -14,7 +14,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseFault
 from django.db import router
 from django.db.models import CharField, CompositePrimaryKey, FileField, Model, TextField
-from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
+from django.urls import (
+    NoReverseMatch,
+    Resolver404,
+    ResolverMatch,
+    get_resolver,
+    get_script_prefix,
+    resolve,
+    reverse,
+)
 
 from mmsearch_app.backends import get_embedder, get_index, get_reranker
 from mmsearch_app.conf import get_settings, is_replaced_for_tests
@@ -184,25 +192,52 @@ def check_urls(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckM
     """W023: another pattern of the shop answers at the address of the search page or the API."""
     return [
         Warning(
-            f"{address} is the address of {what}, but {found} answers there.",
+            f"{address} is the address of {what}, but {wrong}.",
             hint="Include it under a path that no other pattern matches, or before that pattern: "
             'path("find/", include("mmsearch_app.urls")).',
             id="mmsearch_app.W023",
         )
         for name, what in _ROUTES.items()
-        for address, found in _find_other_view(name)
+        for address, wrong in _find_other_view(name)
     ]
 
 
 def _find_other_view(name: str) -> Iterator[tuple[str, str]]:
-    """Yield the address of that name and the view found there, if it is another one."""
+    """Yield the address of that name, and what is wrong: the other view there."""
     try:
         address = reverse(name)
-        found = resolve(f"/{address.removeprefix(get_script_prefix())}")
+        path = address.removeprefix(get_script_prefix())
+        first = resolve(f"/{path}")
     except (NoReverseMatch, Resolver404, ImproperlyConfigured, ImportError):
         return  # not included, by host, or reported by Django's own checks
-    if found.view_name != name:
-        yield address, found.view_name or found._func_path
+    if not _is_ours(first, name):
+        yield address, f"{_name_view(first)} answers there"
+        return
+    for match in _matches(path):
+        # A pattern for every address may come last; one for this very address never answers.
+        if match.route.strip("^$") == path and not _is_ours(match, name):
+            yield address, f"{_name_view(match)}, at the same address, never answers there"
+
+
+def _matches(path: str) -> Iterator[ResolverMatch]:
+    for pattern in get_resolver().url_patterns:
+        with suppress(Resolver404):
+            if match := pattern.resolve(path):
+                yield match
+
+
+def _is_ours(match: ResolverMatch, name: str) -> bool:
+    """Return whether a route leads to the view of that name or to a shop's subclass of it."""
+    view = getattr(match.func, "view_class", None) or getattr(match.func, "cls", None)
+    bases = view.__mro__ if isinstance(view, type) else ()
+    package = __name__.partition(".")[0]
+    return match.view_name == name or any(
+        base.__module__.partition(".")[0] == package for base in bases
+    )
+
+
+def _name_view(match: ResolverMatch) -> str:
+    return match.view_name or match._func_path
 
 
 def _check_paths(source: ImageSource) -> Iterator[CheckMessage]:

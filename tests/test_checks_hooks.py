@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from django.conf.urls.i18n import i18n_patterns
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import include, path, re_path
 
 from example_shop.models import Product, ProductImage
 from mmsearch_app import ImageSource, checks, search
+from mmsearch_app.api.views import SearchAPIView
+from mmsearch_app.storefront import SearchView
 from mmsearch_app.testing import registered
 from tests.shapes.models import FramedPoster, Offer, Poster
 from tests.shop import Catalogue, work
@@ -93,6 +96,10 @@ def page(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+class Find(SearchView):
+    """A shop's own version of the search page."""
+
+
 OURS = include("mmsearch_app.urls")
 API = include("mmsearch_app.api.urls")
 
@@ -109,7 +116,11 @@ class Urls:
     [
         (Urls(path("find-similar/", OURS), path("search/", page)), 0),
         (Urls(path("search/", page), path("search/", OURS)), 1),
-        (Urls(path("search/", OURS), path("search/", page)), 0),
+        (Urls(path("search/", OURS), path("search/", page)), 1),
+        (Urls(path("search/", OURS), re_path("^search/$", page)), 1),
+        (Urls(path("search/", OURS), path("<path:page>", page)), 0),
+        (Urls(path("find/", login_required(Find.as_view())), path("find/", OURS)), 0),
+        (Urls(path("v1/search/", SearchAPIView.as_view()), path("", API)), 0),
         (Urls(re_path("^", page), path("find-similar/", OURS), path("api/", API)), 2),
         (Urls(path("api/", API), re_path("^", page, name="all")), 0),
         (Urls(path("v1/search/", page), path("", API)), 1),
