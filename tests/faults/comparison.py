@@ -28,18 +28,18 @@ _CLOSE = 1e-3
 
 def differences() -> list[str]:
     """Return every difference in one sentence each; none if shop, index and ledger agree."""
-    return [*_compare_index(), *_compare_ledger()]
+    wanted = _wanted()
+    return [*_compare_index(wanted), *_compare_ledger(wanted)]
 
 
 def lost() -> int:
     """Return how many pictures visitors do not find, or find by an old version."""
-    return len({line.partition(" ")[0] for line in _compare_index()})
+    return len({line.partition(" ")[0] for line in _compare_index(_wanted())})
 
 
-def _compare_index() -> Iterator[str]:
+def _compare_index(wanted: Mapping[str, Record]) -> Iterator[str]:
     index: Any = get_index()
     live = index.live()
-    wanted = _wanted()
     if live is None:
         yield from (f"{key} is in no index" for key in wanted)
         return
@@ -80,9 +80,8 @@ def _stored_rows(index: Any, live: Generation) -> list[dict[str, Any]]:
     return rows
 
 
-def _compare_ledger() -> Iterator[str]:
+def _compare_ledger(wanted: Mapping[str, Record]) -> Iterator[str]:
     live = get_index().live()
-    wanted = _wanted()
     for entry in Entry.objects.all():
         if entry.due_at is not None or entry.lease_until is not None:
             yield f"{entry} is still due or leased: {entry.state}, {entry.error!r}"

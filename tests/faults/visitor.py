@@ -17,7 +17,7 @@ from django.urls import reverse
 from example_shop.models import Product
 
 WORDS = "mug shirt bag lamp"
-_PAUSE = 0.02
+_PAUSE = 0.05
 
 
 class Visitor:
@@ -41,8 +41,8 @@ class Visitor:
         self._thread.start()
         self.look()
 
-    def look(self, *, answers: int = 2, seconds: float = 8) -> None:
-        """Wait until the visitor got that many more answers, or for `seconds`."""
+    def look(self, *, answers: int = 1, seconds: float = 8) -> None:
+        """Wait until the visitor got that many further answers, or for `seconds`."""
         until = time.monotonic() + seconds
         wanted = self.answers.total() + answers
         while self.answers.total() < wanted and time.monotonic() < until:
