@@ -110,5 +110,8 @@ class Server:
 
     def page(self) -> int:
         """Return the status of a plain page."""
-        with urlopen(f"{self.address()}/admin/login/", timeout=30) as answer:  # noqa: S310
-            return int(answer.status)
+        try:
+            with urlopen(f"{self.address()}/admin/login/", timeout=30) as answer:  # noqa: S310
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
