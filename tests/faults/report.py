@@ -39,9 +39,7 @@ def make_page(seen: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _grouped(seen: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, list[Mapping[str, Any]]]]:
-    from tests.faults.kinds import GROUPS
-
-    ordered = sorted(seen, key=lambda row: GROUPS.index(row["group"]))
+    ordered = sorted(seen, key=lambda row: row["number"])
     return [(group, list(rows)) for group, rows in groupby(ordered, lambda row: row["group"])]
 
 
