@@ -59,7 +59,7 @@ def _identify(request: HttpRequest, user: Any) -> str:
 def _address(request: HttpRequest) -> str:
     """Return the visitor's address, as Django REST framework does."""
     own: str = request.META.get("REMOTE_ADDR", "")
-    forwarded: str = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    forwarded: str = request.headers.get("x-forwarded-for", "")
     proxies = get_settings().NUM_PROXIES
     if proxies is None:
         proxies = getattr(django_settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES")
