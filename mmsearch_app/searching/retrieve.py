@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -57,18 +58,20 @@ class Scope:
 def searchable() -> Generation:
     """Return the generation to search.
 
-    That is the live one or, if another embedder made it, the newest one that the configured
-    embedder made. One that is still being filled does not count: products would be missing
-    without notice. Raises SearchUnavailable if there is none.
+    That is the live one or, if another embedder made it, the newest of the older ones that the
+    configured embedder made. One that is still being filled does not count, nor does a newer one,
+    which may just have been created for a rebuild: products would be missing without notice.
+    Raises SearchUnavailable if there is none.
     """
     index, fingerprint = get_index(), get_embedder().fingerprint
     live = index.live()
     if live is not None and live.fingerprint == fingerprint:
         return live
     filling = set(Rebuild.objects.filter(open=True).values_list("generation", flat=True))
+    older = takewhile(lambda generation: generation != live, index.generations())
     matching = [
         generation
-        for generation in index.generations()
+        for generation in older
         if generation.fingerprint == fingerprint and generation.name not in filling
     ]
     if live is None or not matching:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsearch_app import Query, search
+from mmsearch_app import Query, backends, search
+from mmsearch_app.backends import get_embedder, get_index
+from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes.memory import MemoryIndex
 from mmsearch_app.indexing.rebuild import rebuild_index
 from mmsearch_app.searching.query import SearchUnavailable
@@ -133,3 +135,16 @@ def test_a_collection_that_is_dropped_during_a_search_leaves_no_empty_answer(
 
     monkeypatch.setattr(MemoryIndex, "search", drop_meanwhile)
     assert len(search("mug").hits) == len(shop)
+
+
+def test_a_collection_that_was_just_created_for_a_rebuild_is_not_searched(
+    shop: Catalogue, use: Any
+) -> None:
+    """The rebuild has not noted its name yet: it is empty."""
+    index = get_index()
+    embedder = {"BACKEND": "mmsearch_app.testing.TestingEmbedder", "OPTIONS": {"fingerprint": "b"}}
+    use(EMBEDDER=embedder)
+    backends._built |= {"INDEX": index, "SETTINGS": get_settings()}
+    get_index().create(fingerprint="b", dimension=get_embedder().dimension)
+    with pytest.raises(SearchUnavailable):
+        search("red mug")
