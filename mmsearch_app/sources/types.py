@@ -87,7 +87,10 @@ class ValueType(ABC):
         return self.scalars(wanted.first)[0]
 
     def limit(self, operator: Operator, wanted: Span) -> Bound:
-        """Return a comparison for the index that no value fails which passes the exact one."""
+        """Return a comparison for the index that no value fails which passes the exact one.
+
+        Types that are `ordered` override it; a query that compares others is refused before.
+        """
         raise NotImplementedError
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import Any
 
-import numpy as np
 import pytest
 from django.core.management import call_command
 from django.db.models import QuerySet
@@ -13,12 +13,13 @@ from django.db.models import QuerySet
 from example_shop.models import ProductImage
 from mmsearch_app import search
 from mmsearch_app.backends import get_index
-from mmsearch_app.indexing import measure_floors
+from mmsearch_app.indexing import floors, measure_floors
 from mmsearch_app.indexing.loop import WorkerLoop
 from mmsearch_app.models import ScoreFloor
+from mmsearch_app.searching import floor
 from mmsearch_app.sources.registry import registry
 from tests.shop import EmbedderWithMoods, Sell, add_picture, picture, work
-from tests.shop_kit import titles
+from tests.shop_kit import titles, work_again
 
 NONSENSE = "asdfgh qwerty zxcv"
 COLOURS = ("red", "green", "blue")
@@ -45,16 +46,10 @@ def test_a_reindex_measures_what_nonsense_reaches(catalogue: None) -> None:
 def test_nonsense_is_no_good_match_and_real_words_are(catalogue: None) -> None:
     assert not search(NONSENSE).no_good_match, "nothing was measured"
     assert measure_floors()
-    reset_known()
+    floor._known.clear()
     assert search(NONSENSE).no_good_match
     assert not search("red mug number3 model3 of series3").no_good_match
     assert not search(image=picture("red", side=90)).no_good_match
-
-
-def reset_known() -> None:
-    from mmsearch_app.searching import floor
-
-    floor._known.clear()
 
 
 def test_a_number_of_the_shop_s_own_replaces_what_was_measured(catalogue: None, use: Any) -> None:
@@ -73,8 +68,6 @@ def test_a_small_catalogue_is_not_measured(shop: Any) -> None:
 def test_an_idle_worker_measures_and_does_it_again_when_the_catalogue_has_grown(
     catalogue: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmsearch_app.indexing import floors
-
     loop = WorkerLoop()
     monkeypatch.setitem(floors._looked_at, "next", 0.0)
     loop.turn()
@@ -98,19 +91,12 @@ def test_a_model_that_fails_leaves_the_floors_unmeasured(
     assert "cannot be measured" in caplog.text
 
 
-class Blind(EmbedderWithMoods):
-    """Says the same of everything."""
-
-    def embed_queries(self, contents: Any) -> Any:
-        return np.tile(self.embed_documents(contents[:1]), (len(contents), 1))
-
-
 def test_a_model_that_cannot_tell_titles_from_nonsense_calls_nothing_wrong(
     catalogue: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mmsearch_app.indexing.floors._titles", lambda: [NONSENSE])
     assert measure_floors()
-    reset_known()
+    floor._known.clear()
     assert not search("red mug number3 model3 of series3").no_good_match
 
 
@@ -123,8 +109,6 @@ class TestInstead:
 
     def ask(self, choice: str, **query: Any) -> Any:
         self.use(MIN_SCORE=0.999, NO_GOOD_MATCH=choice)
-        from tests.shop_kit import work_again
-
         work_again()
         return search(**query)
 
@@ -162,15 +146,11 @@ class TestInstead:
 
 
 def test_the_half_that_fits_is_shown(shop: Any, use: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def floor(query: Any, generation: Any) -> float:
+    def floor_of(query: Any, generation: Any) -> float:
         return 2.0 if query.text and query.image else -1.0
 
-    from importlib import import_module
-
-    monkeypatch.setattr(import_module("mmsearch_app.searching.search"), "floor_of", floor)
+    monkeypatch.setattr(import_module("mmsearch_app.searching.search"), "floor_of", floor_of)
     use(NO_GOOD_MATCH="words")
-    from tests.shop_kit import work_again
-
     work_again()
     found = search("green shirt", image=picture("red", side=80))
     assert (found.fallback, found.no_good_match) == ("words", True)
