@@ -1,15 +1,18 @@
-"""Messages in the language of whoever reads them, also if they were stored earlier."""
+"""Messages in the language, and times in the zone, of whoever reads them."""
 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from decimal import Decimal
 
+from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.translation import gettext, gettext_noop, ngettext, override
 
 __all__ = [
     "in_english",
+    "local_time",
     "too_large_message",
     "too_many_pixels_message",
     "too_often_message",
@@ -65,3 +68,8 @@ def translate_stored(error: str) -> str:
         if found := re.fullmatch(pattern, error):
             return gettext(template) % found.groupdict()
     return gettext(error)
+
+
+def local_time(when: datetime) -> datetime:
+    """Return the time in the active time zone, or as it is if the shop uses no time zones."""
+    return timezone.localtime(when) if timezone.is_aware(when) else when

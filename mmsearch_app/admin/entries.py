@@ -35,6 +35,7 @@ from mmsearch_app.admin.pages import EntryPages
 from mmsearch_app.admin.progress import describe_worker, measure_backlog, measure_rebuild
 from mmsearch_app.models import Entry, Rebuild
 from mmsearch_app.sources import label_of, registry
+from mmsearch_app.translation import local_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,9 +188,7 @@ class EntryAdmin(EntryPages):
         ago = _("just now")
         if timezone.now() - obj.indexed_at >= timedelta(minutes=1):
             ago = _("%(time)s ago") % {"time": timesince(obj.indexed_at, depth=1)}
-        when = obj.indexed_at
-        local = timezone.localtime(when) if timezone.is_aware(when) else when
-        stamp = date_format(local, "DATETIME_FORMAT")
+        stamp = date_format(local_time(obj.indexed_at), "DATETIME_FORMAT")
         return format_html('<span title="{}">{}</span>', stamp, ago)
 
     # One entry

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from django.core.management.base import BaseCommand
 from django.db.models import Count, Max
-from django.utils.timezone import is_aware, localtime
 
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexing import Drained, drain, ledger
 from mmsearch_app.models import Entry, State
+from mmsearch_app.translation import local_time
 
 __all__ = ["describe_leases", "describe_missing", "describe_unusable", "drain_all"]
 
@@ -22,7 +22,7 @@ _PAUSE = 1.0
 
 def describe_time(when: datetime) -> str:
     """Return the time in the shop's time zone, if it uses any."""
-    return (localtime(when) if is_aware(when) else when).isoformat(" ", "seconds")
+    return local_time(when).isoformat(" ", "seconds")
 
 
 def describe_leases() -> str:
