@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from mmsearch_app.indexing import give_back_all, ledger, loop, notify
 from mmsearch_app.indexing.loop import WorkerLoop
 from mmsearch_app.indexing.overlap import call_model
 from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry
-from tests.forking import works_in_child
+from tests.forking import leave_connections, works_in_child
 from tests.shop import EmbedderWithMoods, Sell
 
 pytestmark = [
@@ -78,14 +77,14 @@ def test_a_child_can_mark_while_another_thread_of_the_parent_marks_in_a_pause(db
 @pytest.mark.django_db(transaction=True)
 def test_what_a_child_marks_is_not_lost_in_its_parents_pause() -> None:
     def mark() -> bool:
-        connections.close_all()
+        leave_connections()
         ledger.mark_rows("a.source", [1])
         with ledger.paused():
             ledger.mark_rows("a.source", [2])
-        connections.close_all()
         return True
 
     with ledger.paused():
+        assert Entry.objects.count() == 0  # opens the parent's connection
         ledger.mark_rows("a.source", [3])
         assert works_in_child(mark)
         assert sorted(Entry.objects.values_list("object_pk", flat=True)) == ["1", "2"]
@@ -99,9 +98,10 @@ def test_a_child_that_leaves_its_parents_pause_does_not_write_the_parents_marks(
 
     def pause() -> None:
         with ledger.paused():
+            assert Entry.objects.count() == 0  # opens the parent's connection
             ledger.mark_rows("a.source", [1])
             if not os.fork():
-                connections.close_all()
+                leave_connections()
                 return
             os.wait()
             assert Entry.objects.count() == 0
@@ -120,7 +120,7 @@ def test_a_child_of_a_working_worker_has_lanes_and_leases_of_its_own(
     worked: list[bool] = []
 
     def work_in_child() -> bool:
-        connections.close_all()
+        leave_connections()
         threads = call_model(threading.current_thread), threading.current_thread()
         return threads[0] is not threads[1] and give_back_all() == 0
 
