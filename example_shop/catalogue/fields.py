@@ -16,16 +16,18 @@ Crease: TypeAlias = tuple[float, float, float, float, float, float]
 
 def box_blur(field: Field, radius: int) -> Field:
     """Blur twice with a box of 2 * radius + 1, roughly a Gaussian; outside the field is 0."""
-    width = 2 * radius + 1
     for _ in range(2):
-        for axis in (0, 1):
-            pad = [(0, 0), (0, 0)]
-            pad[axis] = (radius + 1, radius)
-            total = np.cumsum(np.pad(field, pad), axis=axis, dtype=np.float32)
-            total = total if axis == 0 else total.T
-            mean = (total[width:] - total[:-width]) / np.float32(width)
-            field = np.asarray(mean if axis == 0 else mean.T, np.float32)
+        field = _blur_columns(_blur_columns(field, radius).T, radius).T
     return field
+
+
+def _blur_columns(field: Field, radius: int) -> Field:
+    """Blur once along the first axis: a difference of running sums."""
+    height, width = len(field), 2 * radius + 1
+    total = np.zeros((height + width, field.shape[1]), np.float32)
+    np.cumsum(field, axis=0, out=total[radius + 1 : radius + 1 + height])
+    total[radius + 1 + height :] = total[radius + height]
+    return np.asarray((total[width:] - total[:-width]) / np.float32(width))
 
 
 def resize(field: Field, width: int, height: int) -> Field:
