@@ -95,19 +95,19 @@ $(BIN)/python:
 $(BIN)/pip: | $(BIN)/python # missing where the line above was stopped, or had no ensurepip
 	$(BIN)/python -m ensurepip --default-pip >/dev/null
 
-# torch comes by version, not by hash, since a machine may offer its own build (tools/lock.py).
 define install
 	$(PIP) install --quiet --no-deps --require-hashes -r locks/$(1).txt
-	$(PIP) install --quiet -c locks/torch.txt torch
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	$(PIP) check
 endef
 
-$(VENV)/.starter: pyproject.toml locks/demo.txt locks/torch.txt | $(BIN)/pip
+$(VENV)/.starter: pyproject.toml locks/demo.txt | $(BIN)/pip
 	$(call install,demo)
 	@touch $@
 
+# torch comes by version, not by hash, since a machine may offer its own build (tools/lock.py).
 $(VENV)/.dev: pyproject.toml locks/dev.txt locks/torch.txt | $(BIN)/pip
+	$(PIP) install --quiet -c locks/torch.txt torch
 	$(call install,dev)
 	@touch $@ $(VENV)/.starter
 

@@ -19,6 +19,10 @@ def refuse(*args, **options):
 
 socket.socket.connect = refuse
 """
+HEAVY = {
+    *("torch", "transformers", "sentence_transformers", "onnx", "onnxruntime"),
+    *("pymilvus", "milvus_lite", "grpc"),
+}
 WITHOUT_REST_FRAMEWORK = """
 import sys
 sys.modules["rest_framework"] = None  # as if it were not installed
@@ -50,8 +54,7 @@ import mmsearch_app
 assert "django" not in sys.modules
 import django
 django.setup()
-heavy = {{"torch", "transformers", "sentence_transformers", "pymilvus", "milvus_lite", "grpc"}}
-print(sorted(heavy & set(sys.modules)))
+print(sorted({HEAVY} & set(sys.modules)))
 """
     assert run(code, tmp_path) == "[]\n"
 
@@ -64,8 +67,7 @@ settings.MMSEARCH = {{}}
 django.setup()
 from django.core.management import call_command
 call_command("check")
-heavy = {{"torch", "transformers", "sentence_transformers", "pymilvus", "milvus_lite", "grpc"}}
-print(sorted(heavy & set(sys.modules)))
+print(sorted({HEAVY} & set(sys.modules)))
 """
     assert run(code, tmp_path).endswith("[]\n")
 

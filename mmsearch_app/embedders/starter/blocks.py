@@ -49,9 +49,7 @@ class StarterOptions:
     batch_size: int = 16
     """Images, or texts, that go through a model at once."""
     threads: int | None = None
-    """Threads of torch in the whole process; None leaves them as they are."""
-    device: str = "cpu"
-    """Where torch computes: "cpu", "cuda", "cuda:1", "mps"."""
+    """Threads of each model; None takes one for each core that this process may use."""
 
     def __post_init__(self) -> None:
         self._check("meaning", 0.01, 100, "a weight")
@@ -62,9 +60,6 @@ class StarterOptions:
         self._check("batch_size", 1, 4096, "a whole number")
         if self.threads is not None:
             self._check("threads", 1, 1024, "a whole number or None")
-        if not isinstance(self.device, str):
-            msg = f"device must be a name such as 'cpu' or 'cuda', not {self.device!r}."
-            raise ValueError(msg)
 
     def _check(self, name: str, least: float, most: float, what: str) -> None:
         value = getattr(self, name)

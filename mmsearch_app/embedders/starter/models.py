@@ -1,4 +1,4 @@
-"""The two models, loaded together: what images show, and what texts mean. Imports torch."""
+"""The two models, loaded together: what images show, and what texts mean. Imports onnxruntime."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import torch
 from django.utils.functional import cached_property
 from numpy.typing import NDArray
-from safetensors.torch import load as load_safetensors
 from tokenizers import Tokenizer
 
 from mmsearch_app.embedders.starter import weights
-from mmsearch_app.embedders.starter.networks import WIDTH, MiniLM
-from mmsearch_app.embedders.starter.vision import Seen, Vision
+from mmsearch_app.embedders.starter.checkpoints import read_safetensors
+from mmsearch_app.embedders.starter.networks import MOST_TOKENS, WIDTH, build_sentence_encoder
+from mmsearch_app.embedders.starter.sessions import Session
+from mmsearch_app.embedders.starter.vision import Seen, Vision, units
 from mmsearch_app.embedders.starter.wording import put_plainly
 
 if TYPE_CHECKING:
@@ -25,18 +25,15 @@ if TYPE_CHECKING:
     from mmsearch_app.embedders.starter.foreground import Sight
 
 KIND_SHARE: Final = 0.5  # weight of what a class is a kind of, beside its own names
-MOST_TOKENS: Final = 256  # as the sentence encoder was trained
 
 
 class Models:
     """The classifier and the sentence encoder. Raises PartMissing if a file is not installed."""
 
     def __init__(self, options: StarterOptions) -> None:
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
         self.batch = options.batch_size
-        self.vision = Vision(device=options.device)
-        self.sentences = Sentences(device=options.device)
+        self.vision = Vision(threads=options.threads)
+        self.sentences = Sentences(threads=options.threads)
         names = self._embed_class_names()
         self.usual = names.mean(axis=0)
         self.names = names - self.usual
@@ -44,19 +41,19 @@ class Models:
     def say(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the meaning of texts less that of the average class; (n, 384), length 1."""
         plain = [put_plainly(text) for text in texts]
-        return _units(self.sentences.embed(plain, batch_size=self.batch) - self.usual)
+        return units(self.sentences.embed(plain, batch_size=self.batch) - self.usual)
 
     def see(
         self, images: Sequence[Image], sights: Sequence[Sight]
     ) -> tuple[NDArray[np.float32], Seen]:
         """Return the meaning of images, (n, 384), rows of length 1, and what else was seen."""
         seen = self.vision.see(images, sights, batch=self.batch)
-        return _units(seen.posteriors @ self.names), seen
+        return units(seen.posteriors @ self.names), seen
 
     def texture_of(self, patterns: Sequence[str]) -> NDArray[np.float32]:
         """Return the texture of the named patterns, (112,), length 1."""
         total = sum(self.textures[pattern] for pattern in patterns)
-        return np.asarray(_units(np.asarray([total]))[0])
+        return np.asarray(units(np.asarray([total]))[0])
 
     @cached_property
     def textures(self) -> dict[str, NDArray[np.float32]]:
@@ -68,7 +65,7 @@ class Models:
         A sweatshirt is a kind of pullover: shoppers use such words, but no class has that name.
         """
         names, kinds = (self._embed_means(read_names(of)) for of in ("classes", "kinds"))
-        return _units(names + KIND_SHARE * kinds)
+        return units(names + KIND_SHARE * kinds)
 
     def _embed_means(self, names: Sequence[Sequence[str]]) -> NDArray[np.float32]:
         """Return the mean of each list of names, at length 1."""
@@ -77,21 +74,19 @@ class Models:
         places = {name: at for at, name in enumerate(unique)}
         vectors = self.sentences.embed(list(places), batch_size=64)
         means = [vectors[[places[name] for name in group]].mean(axis=0) for group in names]
-        return _units(np.array(means))
+        return units(np.array(means))
 
 
 class Sentences:
     """all-MiniLM-L6-v2, loaded from its pinned files. Raises PartMissing if they are missing."""
 
-    def __init__(self, *, device: str) -> None:
-        self.device = device
-        self.tokenizer = Tokenizer.from_str(weights.TOKENIZER.read().decode())
-        self.tokenizer.enable_truncation(MOST_TOKENS)
-        self.tokenizer.enable_padding()
-        with torch.device("meta"):  # allocates nothing: the file has all weights
-            self.model = MiniLM()
-        self.model.load(load_safetensors(weights.SENTENCES.read()))
-        self.model.requires_grad_(requires_grad=False).to(device)
+    def __init__(self, *, threads: int | None) -> None:
+        self._tokenizer = Tokenizer.from_str(weights.TOKENIZER.read().decode())
+        self._tokenizer.enable_truncation(MOST_TOKENS)
+        self._tokenizer.enable_padding()
+        published = read_safetensors(weights.SENTENCES.map())
+        self._words = published["embeddings.word_embeddings.weight"]
+        self._session = Session(build_sentence_encoder(published), threads=threads)
 
     def embed(self, texts: Sequence[str], *, batch_size: int) -> NDArray[np.float32]:
         """Return the meaning of texts, shape (n, 384), rows of length 1."""
@@ -103,12 +98,10 @@ class Sentences:
         return found
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
-        encoded = self.tokenizer.encode_batch(texts)
-        ids = torch.tensor([e.ids for e in encoded], device=self.device)
-        mask = torch.tensor([e.attention_mask for e in encoded], device=self.device)
-        with torch.inference_mode():
-            vectors: NDArray[np.float32] = self.model(ids, mask).cpu().numpy()
-        return vectors
+        encoded = self._tokenizer.encode_batch(texts)
+        ids = np.array([e.ids for e in encoded])
+        mask = np.array([e.attention_mask for e in encoded], np.bool_)
+        return self._session.run(words=self._words[ids], mask=mask)[0]
 
 
 def read_names(of: str) -> list[list[str]]:
@@ -118,8 +111,3 @@ def read_names(of: str) -> list[list[str]]:
     """
     text = files(__package__).joinpath(f"data/imagenet1k_{of}.txt").read_text("utf-8")
     return [line.split("\t")[1].split(", ") for line in text.splitlines()]
-
-
-def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)

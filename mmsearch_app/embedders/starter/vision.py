@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-import torch
 from django.utils.functional import cached_property
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw
-from torch.nn import functional
 
 from mmsearch_app.embedders.starter import weights
-from mmsearch_app.embedders.starter.networks import EfficientNetLite0
+from mmsearch_app.embedders.starter.blocks import unit
+from mmsearch_app.embedders.starter.checkpoints import read_torch
+from mmsearch_app.embedders.starter.networks import SIDE, build_classifier
+from mmsearch_app.embedders.starter.sessions import Session
 from mmsearch_app.embedders.starter.wording import DRAWN_PATTERNS
 
 if TYPE_CHECKING:
     from mmsearch_app.embedders.starter.foreground import Sight
 
-_SIDE = 224
+_GRID: Final = 14  # cells along each side of the texture features
+_LEAST: Final = 1e-4  # weight of cells without any of the object
 NARROW = 0.9  # an image more oblong than this is classified twice, whole and cropped
 TEMPERATURE = 1.75  # softens the posteriors: less likely classes say what the object is like
 BLANK = ("#ffffff", "#f0f0f0", "#808080", "#000000")  # usual backgrounds of product images
@@ -40,15 +42,9 @@ class Seen(NamedTuple):
 class Vision:
     """The classifier, loaded from its pinned file. Raises PartMissing if that is not installed."""
 
-    def __init__(self, *, device: str) -> None:
-        self.device = device
-        with torch.device("meta"):  # allocates nothing: the file has all weights
-            self.network = EfficientNetLite0()
-        file = io.BytesIO(weights.CLASSIFIER.read())
-        self.network.load(torch.load(file, map_location="cpu", weights_only=True))
-        self.network.requires_grad_(requires_grad=False).train(mode=False)
-        self.network.fuse()
-        self.network.to(device)
+    def __init__(self, *, threads: int | None) -> None:
+        network = build_classifier(read_torch(weights.CLASSIFIER.read()))
+        self._session = Session(network, threads=threads)
 
     def see(self, images: Sequence[Image.Image], sights: Sequence[Sight], *, batch: int) -> Seen:
         """Classify RGB images of any size, `batch` at a time."""
@@ -58,34 +54,32 @@ class Vision:
         ]
         return Seen(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    @torch.inference_mode()
     def _see(self, images: Sequence[Image.Image], sights: Sequence[Sight]) -> Seen:
-        logits, shapes, textures = self.network(self._pixels([_whole(i) for i in images]))
         oblong = [i for i, image in enumerate(images) if _is_oblong(image)]
-        if oblong:
-            middles = self.network(self._pixels([_middle(images[i]) for i in oblong]))
-            logits[oblong] = (logits[oblong] + middles[0]) / 2
-        logits = logits - self.habit
-        masks = torch.stack([_square_mask(sight) for sight in sights]).to(self.device)
-        masks = functional.adaptive_avg_pool2d(masks, textures.shape[-2:])
-        rows = (
-            torch.softmax(logits / TEMPERATURE, dim=1),
-            functional.normalize(shapes.mean((2, 3))),
-            functional.normalize((textures * masks).sum((2, 3))),
+        views = [*map(_whole, images), *(_middle(images[i]) for i in oblong)]
+        logits, shapes, textures = self.classify(views)
+        logits[oblong] = (logits[oblong] + logits[len(images) :]) / 2
+        masks = np.stack([_square_mask(sight) for sight in sights])
+        return Seen(
+            _softmax((logits[: len(images)] - self.habit) / TEMPERATURE),
+            units(shapes[: len(images)]),
+            units(np.einsum("nchw,nhw->nc", textures[: len(images)], masks)),
         )
-        return Seen(*(row.cpu().numpy() for row in rows))
+
+    def classify(self, views: Sequence[Image.Image]) -> list[NDArray[np.float32]]:
+        """Return logits (n, 1000), shapes (n, 320) and textures (n, 112, 14, 14) of RGB squares."""
+        return self._session.run(pixels=np.stack([np.asarray(view) for view in views]))
 
     @cached_property
-    def habit(self) -> torch.Tensor:
+    def habit(self) -> NDArray[np.float32]:
         """The mean logits (1000,) of blank images, subtracted from those of real ones.
 
         A classifier prefers some classes whatever it sees; this is contextual calibration (Zhao et
         al., ICML 2021).
         """
-        blank = [Image.new("RGB", (_SIDE, _SIDE), grey) for grey in BLANK]
-        return self.network(self._pixels(blank))[0].mean(0)  # type: ignore[no-any-return]
+        blank = [Image.new("RGB", (SIDE, SIDE), grey) for grey in BLANK]
+        return np.asarray(self.classify(blank)[0].mean(axis=0))
 
-    @torch.inference_mode()
     def pattern_textures(self) -> dict[str, NDArray[np.float32]]:
         """Return the texture that each drawn pattern adds to plain cloth; (112,), length 1.
 
@@ -93,23 +87,30 @@ class Vision:
         """
         means = {}
         for pattern in DRAWN_PATTERNS:
-            textures = self.network(self._pixels(draw_swatches(pattern)))[2].mean((2, 3))
-            means[pattern] = functional.normalize(textures).mean(0)
-        printed = torch.stack([mean for name, mean in means.items() if name != "plain"]).mean(0)
+            textures = self.classify(draw_swatches(pattern))[2].mean(axis=(2, 3))
+            means[pattern] = units(textures).mean(axis=0)
+        printed = np.mean([mean for name, mean in means.items() if name != "plain"], axis=0)
         means = {n: m - (printed if n == "plain" else means["plain"]) for n, m in means.items()}
-        return {n: functional.normalize(m, dim=0).cpu().numpy() for n, m in means.items()}
+        return {name: unit(mean) for name, mean in means.items()}
 
-    def _pixels(self, views: list[Image.Image]) -> torch.Tensor:
-        pixels = torch.from_numpy(np.stack([np.asarray(view) for view in views]))
-        return (pixels.to(self.device).permute(0, 3, 1, 2).float() - 127) / 128
+
+def units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale rows to length 1; zeros stay zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
 
 
 def _whole(image: Image.Image) -> Image.Image:
     """Put the whole image in the middle of a white square."""
-    scale = _SIDE / max(image.size)
+    scale = SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    square = Image.new("RGB", (_SIDE, _SIDE), "white")
-    offset = ((_SIDE - size[0]) // 2, (_SIDE - size[1]) // 2)
+    square = Image.new("RGB", (SIDE, SIDE), "white")
+    offset = ((SIDE - size[0]) // 2, (SIDE - size[1]) // 2)
     square.paste(image.convert("RGB").resize(size, Image.Resampling.BICUBIC), offset)
     return square
 
@@ -123,17 +124,32 @@ def _middle(image: Image.Image) -> Image.Image:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)
-    return image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC, box)
+    return image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC, box)
 
 
-def _square_mask(sight: Sight) -> torch.Tensor:
-    """Put the object's weights in the middle of a square, like the image in `_whole`."""
+def _square_mask(sight: Sight) -> NDArray[np.float32]:
+    """Put the object's weights in the middle of a square, like the image in `_whole`; (14, 14)."""
     height, width = sight.weights.shape
     side = max(height, width)
-    square = torch.zeros(1, side, side)
+    square = np.zeros((side, side))
     top, left = (side - height) // 2, (side - width) // 2
-    square[0, top : top + height, left : left + width] = torch.from_numpy(sight.weights)
-    return functional.adaptive_avg_pool2d(square, _SIDE // 4) + 1e-4
+    square[top : top + height, left : left + width] = sight.weights
+    cells = _cells(side)
+    return np.asarray(cells @ square @ cells.T + _LEAST, np.float32)
+
+
+@cache
+def _cells(side: int) -> NDArray[np.float64]:
+    """Return what averages `side` pixels into the cells of the texture features; (14, side)."""
+    return _averages(SIDE // 4, _GRID) @ _averages(side, SIDE // 4)
+
+
+def _averages(size: int, cells: int) -> NDArray[np.float64]:
+    """Return the matrix (cells, size) of means over equal, perhaps overlapping, stretches."""
+    matrix = np.zeros((cells, size))
+    for cell in range(cells):
+        matrix[cell, cell * size // cells : -(-(cell + 1) * size // cells)] = 1
+    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
 
 
 def draw_swatches(pattern: str) -> list[Image.Image]:
@@ -142,21 +158,21 @@ def draw_swatches(pattern: str) -> list[Image.Image]:
 
 
 def _draw(pattern: str, ink: str, ground: str, step: int) -> Image.Image:
-    cloth = Image.new("RGB", (_SIDE, _SIDE), ground)
+    cloth = Image.new("RGB", (SIDE, SIDE), ground)
     cloth.paste(ink, mask=_stencil(pattern, step))
     return cloth
 
 
 def _stencil(pattern: str, step: int) -> Image.Image:
     """Return where the ink goes, 0 to 255."""
-    stripes, dots = Image.new("L", (_SIDE, _SIDE)), Image.new("L", (_SIDE, _SIDE))
-    for y in range(0, _SIDE, 2 * step):
-        ImageDraw.Draw(stripes).rectangle((0, y, _SIDE, y + step - 1), "#808080")
-        for x in range(y // 2 % (2 * step), _SIDE, 2 * step):
+    stripes, dots = Image.new("L", (SIDE, SIDE)), Image.new("L", (SIDE, SIDE))
+    for y in range(0, SIDE, 2 * step):
+        ImageDraw.Draw(stripes).rectangle((0, y, SIDE, y + step - 1), "#808080")
+        for x in range(y // 2 % (2 * step), SIDE, 2 * step):
             ImageDraw.Draw(dots).ellipse((x, y, x + step, y + step), "white")
     across = stripes.transpose(Image.Transpose.TRANSPOSE)
     return {
-        "plain": Image.new("L", (_SIDE, _SIDE), "white"),
+        "plain": Image.new("L", (SIDE, SIDE), "white"),
         "striped": stripes.point(lambda value: 255 * (value > 0)),
         "dotted": dots,
         "checked": ImageChops.add(stripes, across),  # where the stripes cross, the ink is thick

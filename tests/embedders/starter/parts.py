@@ -15,7 +15,7 @@ from mmsearch_app.embedders.base import Embedder
 from mmsearch_app.embedders.starter import weights
 from mmsearch_app.inference.content import Content
 
-PACKAGES = ("torch", "safetensors", "tokenizers", *{part.package for part in weights.PINNED})
+PACKAGES = ("onnxruntime", "onnx", "tokenizers", *{part.package for part in weights.PINNED})
 ABSENT = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 needs_weights = pytest.mark.skipif(bool(ABSENT), reason=f"not installed: {', '.join(ABSENT)}")
 

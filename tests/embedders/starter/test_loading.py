@@ -16,12 +16,22 @@ from tests import fresh
 from tests.embedders.starter.parts import Rows, needs_weights
 
 
-def test_importing_and_constructing_it_loads_no_torch() -> None:
+def test_importing_and_constructing_it_loads_no_model() -> None:
     code = (
         "from mmsearch_app.embedders.starter import StarterEmbedder as S; e = S()\n"
         "assert e.dimension and e.fingerprint"
     )
-    assert not fresh.imports(code, "torch", "transformers", "tokenizers")
+    assert not fresh.imports(code, "onnxruntime", "onnx", "tokenizers")
+
+
+@needs_weights
+def test_it_runs_without_torch() -> None:
+    code = (
+        "from mmsearch_app.embedders.starter import StarterEmbedder as S\nfrom PIL import Image\n"
+        "from mmsearch_app.inference import Content\n"
+        "S().embed_queries([Content(image=Image.new('RGB', (9, 9)), text='striped')])"
+    )
+    assert not fresh.imports(code, "torch", "transformers", "safetensors", "huggingface_hub")
 
 
 @needs_weights
@@ -58,10 +68,10 @@ def test_a_missing_library_says_what_to_install(monkeypatch: Any) -> None:
     for name in [
         name for name in sys.modules if name.startswith("mmsearch_app.embedders.starter.")
     ]:
-        if name.rpartition(".")[2] in {"models", "networks", "vision"}:
+        if name.rpartition(".")[2] in {"models", "networks", "sessions", "vision"}:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(PartMissing, match=r"pip install 'mmsearch\[starter\]'"):
         StarterEmbedder().warm_up()
 
@@ -78,7 +88,7 @@ def test_a_missing_library_says_what_to_install(monkeypatch: Any) -> None:
         ({"batch_size": 0}, "batch_size must be a whole number from 1"),
         ({"batch_size": 2.5}, "batch_size must be a whole number"),
         ({"threads": 0}, "threads must be a whole number or None"),
-        ({"device": 0}, "device must be a name"),
+        ({"device": "cuda"}, "no option 'device'"),
     ],
 )
 def test_a_wrong_option_is_refused_with_the_right_ones(options: Any, told: str) -> None:

@@ -4,45 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from mmsearch_app.embedders.starter import weights
+from example_shop.catalogue import Item
 from mmsearch_app.embedders.starter.embedder import StarterEmbedder
-from tests.embedders.starter.parts import needs_weights
+from tests.embedders.starter import published
+from tests.embedders.starter.parts import needs_weights, picture
+
+pytestmark = needs_weights
+TEXTS = ["a red mug", "sunglasses with a black frame and a case", "x", "", "mug " * 400]
 
 
-@needs_weights
-def test_the_classifier_gives_what_its_own_package_gives(embedder: StarterEmbedder) -> None:
-    package = pytest.importorskip(
-        "efficientnet_lite_pytorch", reason="the reference is not installed"
-    )
-    import torch
-
-    published = torch.load(weights.CLASSIFIER.locate(), weights_only=True)
-    reference = package.EfficientNet.from_name("efficientnet-lite0")
-    reference.load_state_dict(published)
-    reference.train(mode=False)
+def test_the_classifier_gives_what_its_own_package_gives(
+    embedder: StarterEmbedder, goods: list[Item]
+) -> None:
+    classify = published.load_classifier()
     assert embedder._models is not None
-    x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        ours = embedder._models.vision.network(x)[0]
-        torch.testing.assert_close(ours, reference(x), atol=1e-4, rtol=1e-4)
+    noise = np.random.default_rng(0).integers(0, 255, (224, 224, 3), dtype=np.uint8)
+    drawn = [picture(item).resize((224, 224)) for item in goods[:3]]
+    views = [Image.fromarray(noise), *drawn]
+    ours = embedder._models.vision.classify(views)
+    theirs = classify(np.stack([np.asarray(view) for view in views]))
+    assert [found.shape for found in ours] == [(4, 1000), (4, 320), (4, 112, 14, 14)]
+    for found, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-3, rtol=1e-4)
 
 
-@needs_weights
-def test_sentences_are_what_the_published_pipeline_gives(embedder: StarterEmbedder) -> None:
-    transformers = pytest.importorskip("transformers", reason="the reference is not installed")
-    import torch
-
-    folder = weights.SENTENCES.locate().parent
-    reference = transformers.BertModel.from_pretrained(folder, local_files_only=True)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    texts = ["a red mug", "sunglasses with a black frame and a case", "x"]
-    encoded = tokenizer(texts, padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        states = reference(**encoded).last_hidden_state
-    mask = encoded["attention_mask"].unsqueeze(-1)
-    mean = (states * mask).sum(1) / mask.sum(1)
-    expected = torch.nn.functional.normalize(mean).numpy()
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS[:1]], ids=["several", "one"])
+def test_sentences_are_what_the_published_pipeline_gives(
+    embedder: StarterEmbedder, texts: list[str]
+) -> None:
+    embed = published.load_sentence_encoder()
     assert embedder._models is not None
     found = embedder._models.sentences.embed(texts, batch_size=3)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, embed(texts), atol=1e-5)
