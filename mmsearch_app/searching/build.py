@@ -19,7 +19,7 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.inference import Crowded
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import InvalidQuery, Query, too_crowded
-from mmsearch_app.searching.reference import find_pictured
+from mmsearch_app.searching.reference import Pictures, find_pictures
 from mmsearch_app.sources import registry
 
 
@@ -38,7 +38,8 @@ def build_query(
 ) -> Query:
     """Check the arguments of `search` and open the image. Raises InvalidQuery."""
     settings = get_settings()
-    product, pictured = _product(like, user, request)
+    product, pictures = _product(like, user, request)
+    pictured = pictures.product if pictures else None
     query = Query(
         text=_words("text", text),
         image=_image(image),
@@ -51,6 +52,7 @@ def build_query(
         rerank=rerank,
         user=user,
         request=request,
+        pictures=pictures,
     )
     if not query.text and query.image is None and query.like is None:
         msg = gettext("Give a picture, words, or a product to start from.")
@@ -120,20 +122,20 @@ def _number(name: str, value: int | None, *, default: int, least: int, most: int
     return number
 
 
-def _product(like: Any, user: Any, request: Any) -> tuple[Model | None, Model | None]:
-    """Return the product that `like` is or names, and the one whose pictures are searched for.
+def _product(like: Any, user: Any, request: Any) -> tuple[Model | None, Pictures | None]:
+    """Return the product that `like` is or names, and the pictures that are searched for.
 
-    That is itself, a stand-in, or None if there is neither. A product found by its key must have
-    either, which `user` may see. Raises InvalidQuery.
+    They are its own, a stand-in's, or None if neither has any. A product found by its key must
+    have some that `user` may see. Raises InvalidQuery.
     """
     if like is None or like == "":
         return None, None
     if isinstance(like, Model):
         _require_product(like)
-        return like, find_pictured(like, user=user, request=request)
+        return like, find_pictures(like, user=user, request=request)
     for product in find_products(like):
-        if pictured := find_pictured(product, user=user, request=request):
-            return product, pictured
+        if pictures := find_pictures(product, user=user, request=request):
+            return product, pictures
     msg = gettext("This product is not available, or has no picture to start from.")
     raise InvalidQuery(msg, field="like")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
@@ -17,10 +17,9 @@ from django.utils.translation import get_language
 
 from mmsearch_app import images
 from mmsearch_app.conf import get_settings
-from mmsearch_app.models import Entry
 from mmsearch_app.rerankers import Ranking
 from mmsearch_app.searching.query import Hit, Query
-from mmsearch_app.searching.reference import Picture, pictures_of_reference
+from mmsearch_app.searching.reference import Known, known_of_reference, look_up
 from mmsearch_app.sources import key_of, registry
 
 if TYPE_CHECKING:
@@ -77,10 +76,10 @@ def ranking_name(fingerprint: str, query: Query, hits: Sequence[Hit]) -> str:
     """
     if not fingerprint:
         return ""
-    found = _digests_of([(registry.get(hit.source), hit.image) for hit in hits])
-    if not all(digest for _, _, digest in found):
+    found = look_up([(registry.get(hit.source), hit.image) for hit in hits])
+    if not all(one.digest for one in found):
         return ""
-    candidates = [(*one, hit.title) for one, hit in zip(found, hits, strict=True)]
+    candidates = [(*_identify(one), hit.title) for one, hit in zip(found, hits, strict=True)]
     asked = [get_language(), query.text, query.without, _identify_image(query)]
     question = json.dumps([fingerprint, *asked, candidates])
     return hashlib.sha256(question.encode()).hexdigest()
@@ -91,38 +90,26 @@ def _identify_image(query: Query) -> list[object]:
         return ["image", images.digest(canonical_jpeg(query.image))]
     if query.like is not None:
         # All pictures in their order: the model is shown the first that can be read.
-        shown = _digests_of(pictures_of_reference(query))
+        shown = [_identify(one) for one in known_of_reference(query)]
         return ["like", query.like._meta.label, key_of(query.like.pk), shown]
     return []
 
 
-def digests_of(pictures: Sequence[Picture]) -> frozenset[str]:
-    """Return the SHA-256 of each of the rows' images, as far as they are known."""
-    return frozenset(digest for _, _, digest in _digests_of(pictures) if digest)
-
-
-def _digests_of(pictures: Sequence[Picture]) -> list[tuple[str, str, str]]:
-    """Return source, key and digest of each row, in order; "" if unknown."""
-    named = [(source.name, key_of(row.pk)) for source, row in pictures]
-    keys: dict[str, list[str]] = {}
-    for source, key in named:
-        keys.setdefault(source, []).append(key)
-    known = {source: _find_digests(source, own) for source, own in keys.items()}
-    return [(source, key, known[source].get(key, "")) for source, key in named]
-
-
-def _find_digests(source: str, keys: Iterable[str]) -> dict[str, str]:
-    entries = Entry.objects.filter(source=source, object_pk__in=keys)
-    return dict(entries.values_list("object_pk", "digest"))
+def _identify(picture: Known) -> tuple[str, str, str]:
+    return picture.source, picture.key, picture.digest
 
 
 def canonical_jpeg(image: Image) -> bytes:
-    """Return the JPEG that stands for a query's image.
+    """Return the JPEG that stands for a query's image; it is made once, and then kept with it.
 
     It stays the same when the image is kept and opened again, so that it can be hashed.
     """
     kept = image.info.get(_JPEG)
-    return kept if isinstance(kept, bytes) else images.encode_jpeg(image)
+    if isinstance(kept, bytes):
+        return kept
+    jpeg = images.encode_jpeg(image)
+    remember_jpeg(image, jpeg)
+    return jpeg
 
 
 def remember_jpeg(image: Image, jpeg: bytes) -> Image:

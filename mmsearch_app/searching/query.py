@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from django.db.models import Model
     from PIL import Image
 
+    from mmsearch_app.searching.reference import Pictures
+
 
 class InvalidQuery(ValueError):
     """The query cannot be answered as asked; the message is written for the visitor.
@@ -44,6 +46,10 @@ class Busy(SearchUnavailable):
     """All places are taken, and the wait would be too long."""
 
     retry_after = 5
+
+
+_UNPICKLED = frozenset({"request", "pictures"})
+"""Fields of a query that belong to one request."""
 
 
 def too_crowded(error: Crowded) -> Busy:
@@ -79,11 +85,12 @@ class Query:
     """The visitor's request, for the sources' `visible_to`; it is never cached or pickled."""
     vector: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """The query's embedding, if it is known already."""
+    pictures: Pictures | None = field(default=None, repr=False, compare=False)
+    """The pictures of the product, if they were looked up already; never pickled either."""
 
     def __getstate__(self) -> list[Any]:
-        """Return what is pickled: every value but the request."""
-        names = [one.name for one in fields(self)]
-        return [None if name == "request" else getattr(self, name) for name in names]
+        """Return what is pickled: every value but the request and the pictures."""
+        return [None if one.name in _UNPICKLED else getattr(self, one.name) for one in fields(self)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from django.db.models import Model, QuerySet
@@ -55,6 +55,34 @@ class Scope:
     """Images of the reference product: they are not shown under another product either."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A product that may be shown, by its best image. Nothing that shows it was read yet."""
+
+    source: ImageSource
+    row: Model
+    product: Model
+    key: str
+    """The product's key in the index."""
+    score: float
+
+    def show(self) -> Hit:
+        """Return the hit, with what the shop's code says of the product."""
+        return Hit(
+            product=self.product,
+            image=self.row,
+            score=self.score,
+            title=title_of(self.source, self.row, self.product),
+            url=url_of(self.source, self.product),
+            image_url=image_url_of(self.source, self.row),
+            image_srcset=image_srcset_of(self.source, self.row),
+            source=self.source.name,
+        )
+
+
+_Candidates: TypeAlias = dict[str, Candidate]
+
+
 def searchable() -> Generation:
     """Return the generation to search.
 
@@ -83,7 +111,7 @@ def searchable() -> Generation:
 
 def retrieve(
     vector: NDArray[np.float32], *, generation: Generation, need: int, scope: Scope
-) -> list[Hit]:
+) -> list[Candidate]:
     """Return up to `need` products, best first, each by its best image that may be shown.
 
     Asks the index for a few products more than needed. If the shop's queryset rejects images,
@@ -100,12 +128,12 @@ def retrieve(
     while True:
         matches = find(limit=limit, exclude_products=[*found.settled], exclude_ids=found.rejected)
         rejected = found.add(matches)
-        if len(found.hits) < need and len(matches) == limit < _MAX_LIMIT:
+        if len(found.products) < need and len(matches) == limit < _MAX_LIMIT:
             limit = min(limit * 4, _MAX_LIMIT)
         elif rejected and rounds:
             limit, rounds = rejected, rounds - 1
         else:
-            return sorted(found.hits.values(), key=lambda hit: -hit.score)[:need]
+            return sorted(found.products.values(), key=lambda one: -one.score)[:need]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +141,7 @@ class _Found:
     """What one retrieval has found so far."""
 
     scope: Scope
-    hits: dict[str, Hit] = field(default_factory=dict)
+    products: _Candidates = field(default_factory=dict)
     """By product key."""
     settled: set[str]
     """Keys of products that later rounds need not find."""
@@ -127,15 +155,15 @@ class _Found:
         rather than tried again with another image.
         """
         rejected = []
-        shown = _show(matches, self.scope)
+        visible = _visible(matches, self.scope)
         for match in matches:
-            key, hit = shown.get(match.id, ("", None))
-            if hit is not None:
-                self.hits.setdefault(key, hit)
-                self.settled.add(key)
+            one = visible.get(match.id)
+            if one is not None:
+                self.products.setdefault(one.key, one)
+                self.settled.add(one.key)
             if match.digest in self.scope.exclude_digests:
                 self.settled.add(match.product)
-            elif key != match.product:
+            elif one is None or one.key != match.product:
                 rejected.append(match.id)
         self.rejected += rejected
         return len(rejected)
@@ -146,28 +174,28 @@ def hydrate(matches: Sequence[Match], scope: Scope) -> list[Hit]:
 
     Runs one query per source, and one per prefetched relation, whatever the number of matches.
     """
-    hits: dict[str, Hit] = {}
-    for key, hit in _show(matches, scope).values():
-        hits.setdefault(key, hit)
-    return list(hits.values())
+    found: _Candidates = {}
+    for one in _visible(matches, scope).values():
+        found.setdefault(one.key, one)
+    return [one.show() for one in found.values()]
 
 
 def find_popular(scope: Scope, *, need: int) -> list[Hit]:
     """Return up to `need` products that the sources call popular, best first."""
-    hits: dict[str, Hit] = {}
+    found: _Candidates = {}
     names = [wanted.name for wanted in scope.filters]
     for source in registry:
         seen = visible_rows(source, user=scope.user, request=scope.request, filters=names)
         rows = popular_rows(source, seen)[: need * _SPARE]
         for row in narrow(load_rows(source, rows), source, scope.filters):
-            key, hit = _hit(source, row, score=0.0) or ("", None)
-            if hit is not None and key not in scope.exclude_products:
-                hits.setdefault(key, hit)
-    return list(hits.values())[:need]
+            one = _candidate(source, row, score=0.0)
+            if one is not None and one.key not in scope.exclude_products:
+                found.setdefault(one.key, one)
+    return [one.show() for one in list(found.values())[:need]]
 
 
-def _show(matches: Sequence[Match], scope: Scope) -> dict[str, tuple[str, Hit]]:
-    """Return product key and hit of the matches that may be shown, by match id, in order."""
+def _visible(matches: Sequence[Match], scope: Scope) -> _Candidates:
+    """Return the matches that may be shown, by match id, in order."""
     named = [
         (match.source, match.id.partition(":")[2])
         for match in matches
@@ -177,14 +205,14 @@ def _show(matches: Sequence[Match], scope: Scope) -> dict[str, tuple[str, Hit]]:
     for source, pks in registry.group(named):
         for row in _rows(source, pks, scope):
             rows[entry_key(source.name, row.pk)] = source, row
-    shown = {}
+    visible = {}
     for match in matches:
         if match.id not in rows:
             continue
-        found = _hit(*rows[match.id], score=match.score)
-        if found is not None and found[0] not in scope.exclude_products:
-            shown[match.id] = found
-    return shown
+        one = _candidate(*rows[match.id], score=match.score)
+        if one is not None and one.key not in scope.exclude_products:
+            visible[match.id] = one
+    return visible
 
 
 def _rows(source: ImageSource, pks: Sequence[str], scope: Scope) -> list[Model]:
@@ -197,19 +225,10 @@ def _rows(source: ImageSource, pks: Sequence[str], scope: Scope) -> list[Model]:
     return narrow(load_rows(source, seen), source, scope.filters)
 
 
-def _hit(source: ImageSource, row: Model, *, score: float) -> tuple[str, Hit] | None:
-    """Return the product's key and the hit, or None if the row has no product or image now."""
+def _candidate(source: ImageSource, row: Model, *, score: float) -> Candidate | None:
+    """Return the product that the row shows, or None if it has no product or image now."""
     product = product_of(source, row)
     if product is None or file_of(source, row) is None:
         return None
-    hit = Hit(
-        product=product,
-        image=row,
-        score=score,
-        title=title_of(source, row, product),
-        url=url_of(source, product),
-        image_url=image_url_of(source, row),
-        image_srcset=image_srcset_of(source, row),
-        source=source.name,
-    )
-    return source.product_key(product), hit
+    key = source.product_key(product)
+    return Candidate(source=source, row=row, product=product, key=key, score=score)

@@ -17,12 +17,11 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import Generation, IndexFault, IndexMissing
 from mmsearch_app.inference import Admission, Crowded
 from mmsearch_app.searching.build import build_query
-from mmsearch_app.searching.cache import digests_of
 from mmsearch_app.searching.embed import needs_model, query_vector, require_loaded, without_refused
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.floor import floor_of, kind_of
 from mmsearch_app.searching.query import Answer, Query, SearchUnavailable, too_crowded
-from mmsearch_app.searching.reference import pictures_of_reference
+from mmsearch_app.searching.reference import known_of_reference
 from mmsearch_app.searching.rerank import rerank as rerank_answer
 from mmsearch_app.searching.retrieve import Scope, find_popular, retrieve, searchable
 from mmsearch_app.signals import searched
@@ -116,15 +115,16 @@ def _nearest(query: Query, scope: Scope, clock: Clock) -> Answer:
         vector, notes = query_vector(asked, generation)
     end = query.offset + query.limit
     with clock("search"):
-        hits = retrieve(vector, generation=generation, need=end + 1, scope=scope)
-        if len(hits) <= end:
+        found = retrieve(vector, generation=generation, need=end + 1, scope=scope)
+        if len(found) <= end:
             _require_unchanged(generation)
-    best = hits[0].score if hits else -1.0
+        hits = tuple(one.show() for one in found[query.offset : end])
+    best = found[0].score if found else -1.0
     return Answer(
-        hits=tuple(hits[query.offset : end]),
+        hits=hits,
         query=replace(query, vector=vector),
-        more=len(hits) > end,
-        no_good_match=not hits or best < floor_of(asked, generation),
+        more=len(found) > end,
+        no_good_match=not found or best < floor_of(asked, generation),
         notes=notes,
     )
 
@@ -165,7 +165,7 @@ def _scope(query: Query) -> Scope:
     return replace(
         scope,
         exclude_products=[key for product in references for key in registry.keys_of(product)],
-        exclude_digests=digests_of(pictures_of_reference(query)),
+        exclude_digests=frozenset(one.digest for one in known_of_reference(query)) - {""},
     )
 
 

@@ -23,7 +23,7 @@ from mmsearch_app.searching import cache
 from mmsearch_app.searching.build import open_upload
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import Answer, Hit, InvalidQuery, Query
-from mmsearch_app.searching.reference import find_pictured, pictures_of_reference
+from mmsearch_app.searching.reference import Pictures, find_pictures, pictures_of_reference
 from mmsearch_app.searching.rerank import rerank, reranker_fingerprint
 from mmsearch_app.searching.retrieve import Scope, hydrate
 from mmsearch_app.searching.search import Clock, with_signal
@@ -101,7 +101,14 @@ def issue(answer: Answer) -> str:
 def _strip(query: Query) -> Query:
     """Return the query without what is kept beside it, or belongs to the visitor."""
     return replace(
-        query, user=None, request=None, like=None, stand_in=None, image=None, rerank=True
+        query,
+        user=None,
+        request=None,
+        like=None,
+        stand_in=None,
+        image=None,
+        pictures=None,
+        rerank=True,
     )
 
 
@@ -182,7 +189,8 @@ def _match(hit: Hit) -> Match:
 
 
 def _query(kept: _Kept, user: Any, request: Any) -> Query:
-    like, stand_in = _find_reference(kept, user, request) if kept.like else (None, None)
+    like, pictures = _find_reference(kept, user, request) if kept.like else (None, None)
+    pictured = pictures.product if pictures else None
     same_model = kept.fingerprint == get_embedder().fingerprint
     vector = kept.query.vector if same_model else None
     image = None
@@ -194,21 +202,22 @@ def _query(kept: _Kept, user: Any, request: Any) -> Query:
         user=user,
         request=request,
         like=like,
-        stand_in=stand_in,
+        stand_in=None if pictured == like else pictured,
         image=image,
         vector=vector,
+        pictures=pictures,
     )
 
 
-def _find_reference(kept: _Kept, user: Any, request: Any) -> tuple[Model, Model | None]:
-    """Return the kept product and its stand-in. Raises Expired if this visitor may not see it."""
+def _find_reference(kept: _Kept, user: Any, request: Any) -> tuple[Model, Pictures | None]:
+    """Return the kept product and its pictures. Raises Expired if this visitor may not see it."""
     label, pk = kept.like or ("", "")
     like = apps.get_model(label)._base_manager.filter(pk=pk).first()
-    pictured = find_pictured(like, user=user, request=request) if like else None
-    if like is None or (kept.pictured and pictured is None):
+    pictures = find_pictures(like, user=user, request=request) if like else None
+    if like is None or (kept.pictured and pictures is None):
         msg = gettext("The product that this search started from is no longer available.")
         raise Expired(msg)
-    return like, None if pictured == like else pictured
+    return like, pictures
 
 
 def _name(token: str) -> str:

@@ -27,8 +27,8 @@ def try_filters(
 
     def finds(filters: Mapping[str, Any]) -> bool:
         scope = Scope(filters=parse(filters), user=AnonymousUser())
-        hits = retrieve(vector, generation=generation, need=1, scope=scope)
-        return any(hit.source == source.name and hit.image.pk == row.pk for hit in hits)
+        found = retrieve(vector, generation=generation, need=1, scope=scope)
+        return any(one.source is source and one.row.pk == row.pk for one in found)
 
     visible = finds({})
     tried = []
