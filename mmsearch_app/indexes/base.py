@@ -100,6 +100,10 @@ class Index(Protocol):
     Several generations can exist side by side; at most one is live. The constructor opens
     nothing; connections are made on first use, once per process. Thread-safe. Every method may
     raise IndexUnavailable; those that take a generation may raise IndexMissing.
+
+    Two members are optional. `recently_live()` returns the same as `live()`, but in other
+    processes than the one that promoted a generation perhaps `live_lag` seconds late: searches
+    call it, so that they need not ask a server which generation to search.
     """
 
     shared: bool

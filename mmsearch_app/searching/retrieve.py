@@ -83,8 +83,8 @@ class Candidate:
 _Candidates: TypeAlias = dict[str, Candidate]
 
 
-def searchable() -> Generation:
-    """Return the generation to search.
+def searchable(*, recently: bool = False) -> Generation:
+    """Return the generation to search; with `recently`, as it was known within `Index.live_lag`.
 
     That is the live one or, if another embedder made it, the newest of the older ones that the
     configured embedder made. One that is still being filled does not count, nor does a newer one,
@@ -92,6 +92,10 @@ def searchable() -> Generation:
     Raises SearchUnavailable if there is none.
     """
     index, fingerprint = get_index(), get_embedder().fingerprint
+    if recently and hasattr(index, "recently_live"):
+        known = index.recently_live()
+        if known is not None and known.fingerprint == fingerprint:
+            return known
     live = index.live()
     if live is not None and live.fingerprint == fingerprint:
         return live

@@ -91,6 +91,7 @@ def _ask_index(query: Query, clock: Clock) -> Answer:
         try:
             return _find(query, clock)
         except IndexMissing:  # a rebuild dropped this generation meanwhile; its successor is live
+            searchable()  # asks which one that is
             return _find(query, clock)
     except IndexFault as error:
         log.warning("The search index is unavailable: %s", error)
@@ -109,7 +110,7 @@ def _find(query: Query, clock: Clock) -> Answer:
 
 
 def _nearest(query: Query, scope: Scope, clock: Clock) -> Answer:
-    generation = searchable()
+    generation = searchable(recently=True)
     with clock("embed"):
         asked = without_refused(query)
         vector, notes = query_vector(asked, generation)
