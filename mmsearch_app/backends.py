@@ -12,12 +12,20 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from mmsearch_app.conf import Part, get_settings, read_part
-from mmsearch_app.embedders import Batcher, Embedder, find_preset
+from mmsearch_app.embedders import Batcher, Composer, Embedder, find_composer, find_preset
 from mmsearch_app.indexes import Index
 from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.rerankers import Reranker
 
-__all__ = ["build_embedder", "get_batcher", "get_embedder", "get_index", "get_reranker", "loadable"]
+__all__ = [
+    "build_embedder",
+    "get_batcher",
+    "get_composer",
+    "get_embedder",
+    "get_index",
+    "get_reranker",
+    "loadable",
+]
 
 _PROTOCOLS: Mapping[str, type] = {"EMBEDDER": Embedder, "INDEX": Index, "RERANKER": Reranker}
 _built: dict[str, Any] = {}
@@ -47,6 +55,16 @@ def get_batcher() -> Batcher:
             most, seconds = get_settings().QUERY_BATCH, get_settings().QUERY_SECONDS
             _built["BATCHER"] = Batcher(get_embedder(), most=most, seconds=seconds)
         return _built["BATCHER"]  # type: ignore[no-any-return]
+
+
+def get_composer() -> Composer | None:
+    """Return what describes images for later queries, or None if the embedder does not offer it."""
+    with _building:
+        _drop_outdated()
+        if "COMPOSER" not in _built:
+            most, seconds = get_settings().QUERY_BATCH, get_settings().QUERY_SECONDS
+            _built["COMPOSER"] = find_composer(get_embedder(), most=most, seconds=seconds)
+        return _built["COMPOSER"]  # type: ignore[no-any-return]
 
 
 def build_embedder(value: object) -> Embedder:

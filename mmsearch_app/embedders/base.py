@@ -24,6 +24,9 @@ class Embedder(Protocol):
     and loads the model. `batches_itself = True` says that joining the queries of several threads
     gains nothing, for example because a model server does that. `settled = False` says that the
     fingerprint is not final until documents have been embedded once.
+
+    `describe_images` and `compose_queries`, if there are both, let searches reuse what the model
+    took from an image: see `mmsearch_app.embedders.composing.Composes`.
     """
 
     dimension: int

@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,41 +23,50 @@ from mmsearch_app.inference import Content, renew_after_fork
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 
 @dataclass(slots=True, eq=False)
-class _Call:
+class _Call(Generic[_T]):
     """One caller's queries and their vectors."""
 
-    contents: Sequence[Content]
+    contents: Sequence[_T]
     woken: threading.Event = field(default_factory=threading.Event)
     """Set when the vectors are there, when this caller leads, or when it must go alone."""
     vectors: NDArray[np.float32] | None = None
 
 
-class Batcher:
-    """Embeds queries of several threads together, at most `most` in one run.
+class Joiner(Generic[_T]):
+    """Calls a function for several threads together, with at most `most` of their items a run.
 
     A caller waits at most `seconds` for the runs of others; its own run has no limit. If a run of
     several callers fails, each of them tries again alone, so that an error reaches only the caller
-    who caused it. An embedder with `batches_itself` is called directly.
+    who caused it. With `direct`, nothing is joined.
     """
 
-    def __init__(self, embedder: Embedder, *, most: int, seconds: float) -> None:
-        self.embedder = embedder
+    def __init__(
+        self,
+        embed: Callable[[Sequence[_T]], NDArray[np.float32]],
+        *,
+        most: int,
+        seconds: float,
+        direct: bool = False,
+    ) -> None:
         self.most = most
         self.seconds = seconds
-        self._direct = getattr(embedder, "batches_itself", False)
+        self._embed = embed
+        self._direct = direct
         self._reset()
         renew_after_fork(self._reset)
 
-    def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        """Return float32 rows of length 1, shape (n, dimension), in the given order.
+    def run(self, contents: Sequence[_T]) -> NDArray[np.float32]:
+        """Return the function's row for each item, in the given order.
 
-        Raises what the embedder raises for these queries, and TimeoutError if it was busy with
-        other queries for too long.
+        Raises what the function raises for these items, and TimeoutError if it was busy with
+        others for too long.
         """
         if self._direct or not contents:
-            return self.embedder.embed_queries(contents)
+            return self._embed(contents)
         call = _Call(contents)
         try:
             if not self._join(call):
@@ -66,16 +76,16 @@ class Batcher:
         finally:
             self._leave(call)
         if call.vectors is None:
-            return self.embedder.embed_queries(contents)
+            return self._embed(contents)
         return call.vectors
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[_Call] = deque()
-        self._leader: _Call | None = None
+        self._waiting: deque[_Call[_T]] = deque()
+        self._leader: _Call[_T] | None = None
         """The call whose thread runs the embedder; the first of `_waiting` until its run begins."""
 
-    def _join(self, call: _Call) -> bool:
+    def _join(self, call: _Call[_T]) -> bool:
         """Queue up. Return whether this call leads at once."""
         with self._lock:
             self._waiting.append(call)
@@ -83,7 +93,7 @@ class Batcher:
                 self._leader = call
             return self._leader is call
 
-    def _wait(self, call: _Call) -> None:
+    def _wait(self, call: _Call[_T]) -> None:
         if not call.woken.wait(self.seconds):
             msg = f"The embedder was busy with other queries for {self.seconds:g} seconds."
             raise TimeoutError(msg)
@@ -102,7 +112,7 @@ class Batcher:
             for call in batch:
                 call.woken.set()
 
-    def _take(self) -> list[_Call]:
+    def _take(self) -> list[_Call[_T]]:
         with self._lock:
             batch = [self._waiting.popleft()]
             count = len(batch[0].contents)
@@ -111,9 +121,9 @@ class Batcher:
                 count += len(batch[-1].contents)
             return batch
 
-    def _run(self, batch: Sequence[_Call]) -> None:
+    def _run(self, batch: Sequence[_Call[_T]]) -> None:
         contents = [content for call in batch for content in call.contents]
-        vectors = self.embedder.embed_queries(contents)
+        vectors = self._embed(contents)
         if len(vectors) != len(contents):
             msg = f"The embedder returned {len(vectors)} vectors for {len(contents)} queries."
             raise ValueError(msg)
@@ -122,7 +132,7 @@ class Batcher:
             call.vectors = vectors[start : start + len(call.contents)]
             start += len(call.contents)
 
-    def _leave(self, call: _Call) -> None:
+    def _leave(self, call: _Call[_T]) -> None:
         """Leave the queue, and pass on the lead if this call has it."""
         with self._lock:
             if call in self._waiting:
@@ -131,3 +141,23 @@ class Batcher:
                 self._leader = self._waiting[0] if self._waiting else None
                 if self._leader is not None:
                     self._leader.woken.set()
+
+
+class Batcher(Joiner[Content]):
+    """Embeds queries of several threads together, unless the embedder `batches_itself`."""
+
+    def __init__(self, embedder: Embedder, *, most: int, seconds: float) -> None:
+        self.embedder = embedder
+        direct = getattr(embedder, "batches_itself", False)
+        super().__init__(self._ask, most=most, seconds=seconds, direct=direct)
+
+    def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
+        """Return float32 rows of length 1, shape (n, dimension), in the given order.
+
+        Raises what the embedder raises for these queries, and TimeoutError if it was busy with
+        other queries for too long.
+        """
+        return self.run(contents)
+
+    def _ask(self, contents: Sequence[Content]) -> NDArray[np.float32]:
+        return self.embedder.embed_queries(contents)
