@@ -37,8 +37,10 @@ from mmsearch_app.sources import (
 log = logging.getLogger(__name__)
 _MAX_LIMIT = 16_384
 """The most products that one search of a Milvus server returns."""
-_SPARE = 8
+_SPARE = 4
 """Products requested beyond those needed."""
+_ROWS_PER_PRODUCT = 8
+"""Rows read of popular products, for each product needed."""
 _EXTRA_ROUNDS = 2
 """Rounds in which products whose image was rejected may be found by another image."""
 
@@ -190,7 +192,7 @@ def find_popular(scope: Scope, *, need: int) -> list[Hit]:
     names = [wanted.name for wanted in scope.filters]
     for source in registry:
         seen = visible_rows(source, user=scope.user, request=scope.request, filters=names)
-        rows = popular_rows(source, seen)[: need * _SPARE]
+        rows = popular_rows(source, seen)[: need * _ROWS_PER_PRODUCT]
         for row in narrow(load_rows(source, rows), source, scope.filters):
             one = _candidate(source, row, score=0.0)
             if one is not None and one.key not in scope.exclude_products:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.core.files import File
 from django.db.models import ForeignObject, Manager, ManyToManyField, Model, QuerySet
 from django.db.models.fields.reverse_related import ForeignObjectRel
 
 _COLLECTIONS = (list, tuple, set, frozenset, QuerySet, Iterator, KeysView, ValuesView)
 _PLAIN = (str, int, float)
 """What JSON contains beside lists and objects."""
+_SINGLE = (str, int, float, Model, File)
+"""What most values are; the check for collections, of which some are abstract, is slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,11 @@ def read(instance: object, dotted: str) -> Iterator[Any]:
     without arguments unless they change data, and a part may be the key of a dict.
     """
     head, _, rest = dotted.partition(".")
-    for item in elements(_get(instance, head)):
+    value = _get(instance, head)
+    if isinstance(value, _SINGLE) and not rest:
+        yield value
+        return
+    for item in elements(value):
         if rest:
             yield from read(item, rest)
         else:
@@ -112,7 +119,7 @@ def read(instance: object, dotted: str) -> Iterator[Any]:
 
 
 def _get(instance: object, name: str) -> Any:
-    if isinstance(instance, Mapping):
+    if not isinstance(instance, Model) and isinstance(instance, Mapping):
         return instance.get(name)
     if isinstance(instance, _PLAIN) and not hasattr(instance, name):
         return None  # in this row's JSON there is no object here
@@ -132,6 +139,9 @@ def changes_data(method: object) -> bool:
 
 def elements(value: Any) -> Iterator[Any]:
     """Yield the elements of a collection, and of those in it, or else the value; None is none."""
+    if isinstance(value, _SINGLE):
+        yield value
+        return
     if isinstance(value, Manager):
         value = value.all()
     if isinstance(value, _COLLECTIONS):

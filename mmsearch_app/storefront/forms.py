@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.signals import setting_changed
 from django.http import QueryDict
-from django.urls import reverse
+from django.urls import get_script_prefix, get_urlconf, reverse
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, pictures_of_reference
@@ -125,10 +128,26 @@ def like_key(product: Model) -> str:
     return f"{model._meta.label_lower}:{product.pk}"
 
 
+@lru_cache(32)
+def _address(*_: str | None) -> str:
+    """Return the address of the search page; a page of results has it in every card and chip.
+
+    The arguments are all that it depends on.
+    """
+    return reverse("mmsearch:search")
+
+
+def _forget_addresses(**_: object) -> None:
+    _address.cache_clear()
+
+
+setting_changed.connect(_forget_addresses, dispatch_uid="mmsearch_app.storefront.forms")
+
+
 def search_link(parameters: Mapping[str, object]) -> str:
     """Return the address of the search page with those parameters that are not empty."""
     given = {key: value for key, value in parameters.items() if value not in (None, "")}
-    address = reverse("mmsearch:search")
+    address = _address(get_urlconf(), get_script_prefix(), get_language())
     return f"{address}?{urlencode(given, doseq=True)}" if given else address
 
 
