@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ import pytest
 from mmsearch_app import Query, backends, search
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.conf import get_settings
+from mmsearch_app.indexes.base import Record
 from mmsearch_app.indexes.memory import MemoryIndex
+from mmsearch_app.indexes.milvus import MilvusIndex
 from mmsearch_app.indexing.rebuild import rebuild_index
 from mmsearch_app.searching.query import SearchUnavailable
-from tests.shop import Catalogue, EmbedderWithMoods, Sell, work
-from tests.shop_kit import ANY, work_again
+from tests.shop import Catalogue, EmbedderWithMoods, Sell, entry, work
+from tests.shop_kit import ANY, titles, work_again
 
 pytestmark = pytest.mark.django_db
 
@@ -148,3 +151,29 @@ def test_a_collection_that_was_just_created_for_a_rebuild_is_not_searched(
     get_index().create(fingerprint="b", dimension=get_embedder().dimension)
     with pytest.raises(SearchUnavailable):
         search("red mug")
+
+
+def test_a_generation_that_another_process_replaced_and_dropped_is_left_at_once(
+    use: Callable[..., None], shop: Catalogue, tmp_path: Path
+) -> None:
+    place = {"uri": str(tmp_path / "index.db")}
+    use(INDEX={"BACKEND": "mmsearch_app.indexes.milvus.MilvusIndex", "OPTIONS": place})
+    work_again()
+    assert len(search("mug").hits) == 6
+    other = MilvusIndex(**place)
+    old = other.live()
+    assert old is not None
+    new = other.create(fingerprint=old.fingerprint, dimension=old.dimension).name
+    mug = shop["red mug"]
+    key = entry(mug.images.get()).key
+    kept = Record(
+        id=key,
+        product=f"example_shop.product:{mug.pk}",
+        source="example_shop.productimage",
+        vector=other.stored([key], generation=old.name)[key].vector,
+    )
+    other.upsert([kept], generation=new)
+    other.promote(new)
+    other.drop(old.name)
+    assert titles(search("mug")) == ["red mug"]
+    other.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mmsearch_app.embedders.starter.blocks import (
     SIZES,
@@ -28,6 +29,8 @@ from mmsearch_app.inference import Content, renew_after_fork
 if TYPE_CHECKING:
     from mmsearch_app.embedders.starter.models import Models
 
+_DESCRIBED: Final = Image.new("RGB", (1, 1))
+"""Stands for an image of which only the description is at hand: its pixels are not read."""
 _SENTENCE: Final = 0.2  # share of the whole sentence, colours and all, in a query of words
 
 
@@ -77,6 +80,21 @@ class StarterEmbedder:
 
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         words, seen = self._read(contents), self._see(contents)
+        return self._join([ask(*both) for both in zip(words, seen, strict=True)])
+
+    def describe_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """Return the blocks of each image side by side, shape (n, dimension)."""
+        seen = self._see([Content(image=image) for image in images])
+        rows = [np.concatenate([getattr(blocks, name) for name in SIZES]) for blocks in seen]
+        return np.array(rows, np.float32).reshape(-1, self.dimension)
+
+    def compose_queries(
+        self, images: NDArray[np.float32], texts: Sequence[str]
+    ) -> NDArray[np.float32]:
+        """Return the vectors of images from `describe_images` with words beside them."""
+        ends = np.cumsum([*SIZES.values()])[:-1]
+        seen = [Blocks(**dict(zip(SIZES, np.split(row, ends), strict=True))) for row in images]
+        words = self._read([Content(image=_DESCRIBED, text=text) for text in texts])
         return self._join([ask(*both) for both in zip(words, seen, strict=True)])
 
     def _load(self) -> Models:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from example_shop.catalogue import Item, draw_leopard
+from mmsearch_app.embedders.composing import Composes
 from mmsearch_app.embedders.starter.embedder import StarterEmbedder
 from mmsearch_app.inference.content import Content
 from tests.embedders.starter.parts import SIDE, Rows, needs_weights, pick, picture
@@ -103,3 +104,16 @@ def test_a_heavier_block_changes_the_order(embedder: StarterEmbedder, goods: lis
     for model, nearest in ((embedder, 1), (colourful, 2)):
         rows = model.embed_documents(contents)
         assert 1 + np.argmax(rows[1:] @ rows[0]) == nearest
+
+
+@needs_weights
+def test_a_described_image_is_composed_like_the_image_itself(
+    embedder: StarterEmbedder, goods: list[Item]
+) -> None:
+    images = [picture(item) for item in goods[:3]]
+    texts = ["but in red", "striped", "a mug with this"]
+    described = embedder.describe_images(images)
+    pairs = zip(images, texts, strict=True)
+    whole = embedder.embed_queries([Content(image=image, text=text) for image, text in pairs])
+    np.testing.assert_allclose(embedder.compose_queries(described, texts), whole, atol=1e-6)
+    assert isinstance(embedder, Composes)
