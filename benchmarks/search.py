@@ -40,9 +40,7 @@ PAGE, API = "/find/", "/api/mmsearch/v1/search/"
 KINDS = ("words", "picture + words", "product + words", "product")
 FILTERS = {"category": "1", "price__lte": "60"}
 STAGES = ("total", "model", "milvus", "pictures", "rest", "cpu")
-HEAD = (
-    f"{'':<44}{'p50':>7}{'p95':>7}{'model':>8}{'Milvus':>8}{'pictures':>9}{'rest':>7}{'CPU':>7}"
-)
+HEAD = f"{'':<44}{'p50':>7}{'p95':>7}{'model':>8}{'Milvus':>8}{'pictures':>9}{'rest':>7}{'CPU':>7}"
 
 
 def main() -> None:
@@ -69,7 +67,10 @@ def compare(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         trees = {"": ROOT}
         if options.against:
-            trees = {f" {options.against}": stack.enter_context(checkout(options.against)), "": ROOT}
+            trees = {
+                f" {options.against}": stack.enter_context(checkout(options.against)),
+                "": ROOT,
+            }
         if options.demo:
             environment = {"SHOP_DATA": str(Path(options.demo).resolve()), "STARTER": "1"}
             report(f"demo, {options.demo}", trees, environment, options)
@@ -138,7 +139,9 @@ def run(tree: Path, environment: dict[str, str], *arguments: str) -> str:
     every = {**os.environ, **environment, "DJANGO_SETTINGS_MODULE": "search_settings"}
     every["PYTHONPATH"] = str(tree)
     command = [sys.executable, str(HERE / "search.py"), *arguments]
-    done = subprocess.run(command, check=True, env=every, cwd=tree, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        command, check=True, env=every, cwd=tree, stdout=subprocess.PIPE, text=True
+    )
     return done.stdout
 
 

@@ -108,7 +108,9 @@ def _ask_for_picture(text: str, digest: str, read: Callable[[], Image | None]) -
         content = Content(image=image, text=text or None)
         return _Asked(name=name, content=content, pictured=True) if image is not None else None
     described = _describe(composer, digest, read)
-    return _Asked(name=name, part=(described, text), pictured=True) if described is not None else None
+    return (
+        _Asked(name=name, part=(described, text), pictured=True) if described is not None else None
+    )
 
 
 def _describe(
