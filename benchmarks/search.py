@@ -14,8 +14,9 @@ of the model, of Milvus' own calls `search` and `query`, of opening and encoding
 the rest of each request; "CPU" is the processor time of that rest. "again" asks each question of
 the round before once more.
 
-With `--demo`, the questions go to the example shop as `make demo` has built it in FOLDER (var), with
-the starter embedder. `--against` measures another commit beside this one, in turns, on the same data.
+With `--demo`, the questions go to the example shop as `make demo` has built it in FOLDER (var),
+with the starter embedder. `--against` measures another commit beside this one, in turns, on the
+same data.
 """
 
 from __future__ import annotations
@@ -67,10 +68,8 @@ def compare(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         trees = {"": ROOT}
         if options.against:
-            trees = {
-                f" {options.against}": stack.enter_context(checkout(options.against)),
-                "": ROOT,
-            }
+            other = stack.enter_context(checkout(options.against))
+            trees = {f" {options.against}": other, "": ROOT}
         if options.demo:
             environment = {"SHOP_DATA": str(Path(options.demo).resolve()), "STARTER": "1"}
             report(f"demo, {options.demo}", trees, environment, options)
@@ -139,10 +138,8 @@ def run(tree: Path, environment: dict[str, str], *arguments: str) -> str:
     every = {**os.environ, **environment, "DJANGO_SETTINGS_MODULE": "search_settings"}
     every["PYTHONPATH"] = str(tree)
     command = [sys.executable, str(HERE / "search.py"), *arguments]
-    done = subprocess.run(
-        command, check=True, env=every, cwd=tree, stdout=subprocess.PIPE, text=True
-    )
-    return done.stdout
+    done = subprocess.run(command, check=True, env=every, cwd=tree, stdout=subprocess.PIPE)
+    return done.stdout.decode()
 
 
 # What runs in a process of its own

@@ -105,12 +105,13 @@ def _ask_for_picture(text: str, digest: str, read: Callable[[], Image | None]) -
     composer = get_composer() if text else None
     if composer is None:
         image = read()
-        content = Content(image=image, text=text or None)
-        return _Asked(name=name, content=content, pictured=True) if image is not None else None
+        if image is None:
+            return None
+        return _Asked(name=name, content=Content(image=image, text=text or None), pictured=True)
     described = _describe(composer, digest, read)
-    return (
-        _Asked(name=name, part=(described, text), pictured=True) if described is not None else None
-    )
+    if described is None:
+        return None
+    return _Asked(name=name, part=(described, text), pictured=True)
 
 
 def _describe(

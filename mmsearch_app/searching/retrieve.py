@@ -95,7 +95,7 @@ def searchable(*, recently: bool = False) -> Generation:
     """
     index, fingerprint = get_index(), get_embedder().fingerprint
     if recently and hasattr(index, "recently_live"):
-        known = index.recently_live()
+        known: Generation | None = index.recently_live()
         if known is not None and known.fingerprint == fingerprint:
             return known
     live = index.live()

@@ -61,7 +61,7 @@ def two_steps(use: Callable[..., None], shop: Catalogue) -> TwoSteps:
 def lose_pictures(product: Product) -> None:
     """Delete the files, so that whoever opens one notices."""
     for image in product.images.all():
-        default_storage.delete(image.original.name)
+        default_storage.delete(str(image.original.name))
 
 
 def test_the_same_words_are_embedded_once(embedder: EmbedderWithMoods, shop: Catalogue) -> None:
@@ -189,8 +189,10 @@ class TestRecentVectors:
         now = 1000.0
         monkeypatch.setattr(recent.time, "monotonic", lambda: now)
         kept.keep("mug", np.ones(4, np.float32))
-        for now in (1030.0, 1059.0):
-            assert kept.find("mug") is not None
+        now = 1030.0
+        assert kept.find("mug") is not None
+        now = 1059.0
+        assert kept.find("mug") is not None
         now = 1061.0
         assert kept.find("mug") is None
         assert not kept._kept
