@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mmsearch_app.inference import Content
 
-__all__ = ["Content", "Embedder", "check_vectors"]
+__all__ = ["Content", "Embedder", "check_vectors", "side_of"]
 
 
 @runtime_checkable
@@ -20,10 +20,12 @@ class Embedder(Protocol):
     Constructing one must be cheap: load weights at the first call, once per process. Threads
     call it at the same time.
 
-    Three members are optional. `warm_up()` downloads what is missing, which a query never does,
+    Four members are optional. `warm_up()` downloads what is missing, which a query never does,
     and loads the model. `batches_itself = True` says that joining the queries of several threads
     gains nothing, for example because a model server does that. `settled = False` says that the
-    fingerprint is not final until documents have been embedded once.
+    fingerprint is not final until documents have been embedded once. `image_side = 448` says that
+    it sees no more of an image than so many pixels on the shorter side show: at least twice the
+    side that the model reads. Stored images of any size are then read several times faster.
 
     `describe_images` and `compose_queries`, if there are both, let searches reuse what the model
     took from an image: see `mmsearch_app.embedders.composing.Composes`.
@@ -45,6 +47,11 @@ class Embedder(Protocol):
     def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
         """Embed queries: an image, a text, or both composed. Same shape as documents."""
         ...
+
+
+def side_of(embedder: Embedder) -> int | None:
+    """Return how many pixels of an image's shorter side are enough; None if that is unknown."""
+    return getattr(embedder, "image_side", None)
 
 
 def check_vectors(vectors: NDArray[np.float32], count: int, *, embedder: Embedder) -> None:

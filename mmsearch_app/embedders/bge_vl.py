@@ -54,6 +54,9 @@ class BGEVL(HubEmbedder):
     Raises MissingWeights if `path` is given and is not such a folder.
     """
 
+    image_side = 448
+    """Twice the 224 pixels that both models read."""
+
     def __init__(
         self,
         *,

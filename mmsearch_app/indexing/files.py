@@ -12,7 +12,9 @@ from threading import Semaphore, Thread
 from typing import TYPE_CHECKING
 
 from mmsearch_app import images
+from mmsearch_app.backends import get_embedder
 from mmsearch_app.conf import get_settings
+from mmsearch_app.embedders import side_of
 from mmsearch_app.indexing.lanes import close_connections
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class _Batch:
     def __init__(self, files: Sequence[StoredFile]) -> None:
         self.files = files
         self.seconds = get_settings().STORAGE_SECONDS
+        self.enough = side_of(get_embedder())
         self._decoding = Semaphore(_DECODERS)
         self._todo: SimpleQueue[int] = SimpleQueue()
         for number in range(len(files)):
@@ -139,7 +142,9 @@ class _Batch:
             if hash_content(digest, file.title) == file.known:
                 return Reading(digest=digest)
             with self._decoding:
-                image = images.open_image(data, **get_settings().stored_caps)
+                image = images.open_image(
+                    data, enough=self.enough, **get_settings().stored_caps
+                )
             return Reading(digest=digest, image=image)
         except Exception as fault:  # botocore's errors are not subclasses of OSError
             return Reading(digest=digest, fault=fault)

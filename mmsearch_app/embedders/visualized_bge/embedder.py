@@ -57,6 +57,7 @@ class VisualizedBGE(HubEmbedder):
         self.model = model
         self.architecture = architecture or BGE_ARCHITECTURES[model]
         self.dimension = self.architecture.width
+        self.image_side = 2 * self.architecture.image_size
         self.tokenizer = Tokenizer.find(tokenizer, beside=self.path, release=TOKENIZERS[model])
 
     @property

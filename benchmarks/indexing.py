@@ -1,0 +1,265 @@
+"""Pictures per second of indexing, as ratios to the model alone and to a loop one by one.
+
+    python -m benchmarks.indexing [--model visualized-bge-base | starter] [--pictures 64]
+        [--rounds 3] [--index lite | memory] [--memory 0]
+
+Every round does the same pictures four times, in this order:
+
+- model: the embedder alone, in its own batches, on pictures that are decoded already;
+- reindex: what `mmsearch_reindex` does, from the files to a new live generation;
+- workers: what `mmsearch_worker` does with the same pictures marked as changed;
+- one by one: the loop of a notebook: open with Pillow, one call of the model, one insert.
+
+Ratios are those of each round, by CPU time of the process (a busy machine disturbs it less) and
+by wall time: the median, and the lowest and highest. A ratio to the model of 1 means that indexing
+costs nothing beside it. Visualized BGE has its real architecture and random weights, which run at
+the same speed. The pictures are files of the sizes and formats that shops have.
+
+`--memory N` measures instead how much the process grows while N rows are reindexed, with an
+embedder and an index that keep nothing and small pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from mmsearch_app.embedders import Embedder
+    from mmsearch_app.inference import Content
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+
+SHAPES = (
+    (1200, 1600, "JPEG"),
+    (1600, 1600, "JPEG"),
+    (800, 800, "JPEG"),
+    (2000, 2000, "JPEG"),
+    (1000, 1250, "WEBP"),
+    (1080, 1080, "PNG"),
+    (600, 800, "JPEG"),
+    (2400, 1600, "JPEG"),
+)
+SAMPLES = 0.02
+"""Seconds between two looks at the memory."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", default="visualized-bge-base")
+    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--index", choices=["lite", "memory"], default="lite")
+    parser.add_argument("--memory", type=int, default=0, metavar="ROWS")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SHOP_DATA"] = folder
+        if options.memory:
+            measure_memory(options.memory)
+        else:
+            compare(options, Path(folder))
+
+
+def compare(options: argparse.Namespace, folder: Path) -> None:
+    """Print the speed of each way, and the ratios."""
+    set_up(embedder=options.model, index=options.index, folder=folder)
+    fill(options.pictures)
+    ways = make_ways(folder)
+    times: dict[str, list[Taken]] = {name: [] for name in ways}
+    for number in range(options.rounds + 1):
+        for name, work in ways.items():
+            taken = measure(work)
+            if number:  # the first round warms up
+                times[name].append(taken)
+                print(f"  {name}: {taken.cpu:.1f} s CPU, {taken.wall:.1f} s", flush=True)
+    print(f"\n{options.model}, {options.pictures} pictures, index: {options.index}")
+    for name in ways:
+        wall = statistics.median(taken.wall for taken in times[name])
+        cpu = statistics.median(taken.cpu for taken in times[name])
+        print(
+            f"{name:<12}{options.pictures / wall:>8.2f} pictures/s"
+            f"{1000 * cpu / options.pictures:>9.1f} ms CPU a picture"
+        )
+    for name, other in (("reindex", "model"), ("workers", "model")):
+        print_ratio(f"{name} / {other}", times[other], times[name])
+    for name in ("reindex", "workers"):
+        print_ratio(f"{name} / one by one", times["one by one"], times[name])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    cpu: float
+    wall: float
+
+
+def measure(work: Callable[[], None]) -> Taken:
+    cpu, wall = time.process_time(), time.perf_counter()
+    work()
+    return Taken(cpu=time.process_time() - cpu, wall=time.perf_counter() - wall)
+
+
+def print_ratio(name: str, base: Sequence[Taken], other: Sequence[Taken]) -> None:
+    """Print how many times as fast `other` is as `base`."""
+    pairs = list(zip(base, other, strict=True))
+    columns = {"CPU": [b.cpu / o.cpu for b, o in pairs], "wall": [b.wall / o.wall for b, o in pairs]}
+    spread = (
+        f"{label} {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        for label, ratios in columns.items()
+    )
+    print(f"{name:<22}{', '.join(spread)}")
+
+
+def set_up(*, embedder: str, index: str, folder: Path) -> None:
+    """Configure a shop with this embedder and index, and create its tables."""
+    import django
+    from django.conf import settings
+
+    places = {
+        "lite": {
+            "BACKEND": "mmsearch_app.indexes.milvus.MilvusIndex",
+            "OPTIONS": {"uri": str(folder / "milvus.db")},
+        },
+        "memory": {"BACKEND": "mmsearch_app.indexes.memory.MemoryIndex"},
+        "none": {"BACKEND": "benchmarks.indexing.make_forgetful_index"},
+    }
+    settings.MMSEARCH = {
+        "EMBEDDER": {"BACKEND": "benchmarks.indexing.make_embedder", "OPTIONS": {"name": embedder}},
+        "INDEX": places[index],
+    }
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", run_syncdb=True, verbosity=0)
+
+
+def make_embedder(*, name: str) -> Embedder:
+    if name == "starter":
+        from mmsearch_app.embedders.starter import StarterEmbedder
+
+        return StarterEmbedder()
+    if name == "testing":
+        from mmsearch_app.testing import TestingEmbedder
+
+        return TestingEmbedder()
+    from benchmarks.random_models import build
+
+    return build(name, "float32")
+
+
+def make_picture(seed: int) -> tuple[bytes, str]:
+    """Return a file with about the detail of a product photograph, and its ending."""
+    width, height, kind = SHAPES[seed % len(SHAPES)]
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 255, (height // 20, width // 20, 3), np.uint8))
+    image = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
+    grain = random.integers(-3, 4, image.shape, dtype=np.int16)
+    buffer = BytesIO()
+    Image.fromarray((image + grain).clip(0, 255).astype(np.uint8)).save(buffer, kind, quality=85)
+    return buffer.getvalue(), kind.lower()
+
+
+def fill(count: int) -> None:
+    from django.core.files.base import ContentFile
+
+    from example_shop.models import Product, ProductImage
+
+    product = Product.objects.create(title="red mug", sku="1", slug="1")
+    for number in range(count):
+        data, ending = make_picture(number)
+        file = ContentFile(data, name=f"{number}.{ending}")
+        ProductImage.objects.create(product=product, original=file)
+
+
+def make_ways(folder: Path) -> dict[str, Callable[[], None]]:
+    from mmsearch_app.backends import get_embedder
+
+    contents = decode_all()
+    insert = make_insert(folder)
+
+    def model() -> None:
+        get_embedder().embed_documents(contents)
+
+    return {
+        "model": model,
+        "reindex": reindex,
+        "workers": workers,
+        "one by one": lambda: one_by_one(insert),
+    }
+
+
+def decode_all() -> list[Content]:
+    """Return the pictures as the embedder gets them."""
+    from example_shop.models import ProductImage
+    from mmsearch_app.indexing import documents, ledger
+    from mmsearch_app.models import Entry
+
+    ledger.mark_rows("example_shop.productimage", ProductImage.objects.values_list("pk", flat=True))
+    prepared = documents.prepare(list(Entry.objects.order_by("pk")))
+    return [document.content for document in prepared.documents]
+
+
+def reindex() -> None:
+    from mmsearch_app.indexing.rebuild import rebuild_index
+
+    rebuild_index()
+    require_indexed()
+
+
+def workers() -> None:
+    from example_shop.models import ProductImage
+    from mmsearch_app import mark
+    from mmsearch_app.indexing import drain
+
+    mark(ProductImage.objects.all(), force=True)
+    drain()
+    require_indexed()
+
+
+def require_indexed() -> None:
+    from mmsearch_app.models import Entry, State
+
+    if Entry.objects.exclude(state=State.INDEXED, due_at=None).exists():
+        raise SystemExit("Some pictures were not indexed.")
+
+
+def make_insert(folder: Path) -> Callable[[int, Any], None]:
+    """Return what a notebook calls for each vector."""
+    from pymilvus import MilvusClient
+
+    from mmsearch_app.backends import get_embedder
+
+    client = MilvusClient(str(folder / "notebook.db"))
+    client.create_collection("notebook", dimension=get_embedder().dimension)
+
+    def insert(pk: int, vector: Any) -> None:
+        client.insert("notebook", [{"id": pk, "vector": vector, "product": "1"}])
+
+    return insert
+
+
+def one_by_one(insert: Callable[[int, Any], None]) -> None:
+    from example_shop.models import ProductImage
+    from mmsearch_app.backends import get_embedder
+    from mmsearch_app.inference import Content
+
+    for row in ProductImage.objects.all():
+        with Image.open(row.original.path) as image:
+            content = Content(image=image.convert("RGB"), text=row.product.title)
+        insert(row.pk, get_embedder().embed_documents([content])[0])
+
+
+if __name__ == "__main__":
+    main()
