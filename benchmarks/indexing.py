@@ -22,15 +22,15 @@ embedder and an index that keep nothing and small pictures.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +49,14 @@ SHAPES = (
     (800, 800, "JPEG"),
     (2000, 2000, "JPEG"),
     (1000, 1250, "WEBP"),
-    (1080, 1080, "PNG"),
+    (800, 800, "PNG"),
     (600, 800, "JPEG"),
     (2400, 1600, "JPEG"),
 )
-SAMPLES = 0.02
-"""Seconds between two looks at the memory."""
+WARM = 500
+"""Rows that are indexed before the memory is measured."""
+FILES = 50
+CHUNK = 2000
 
 
 def main() -> None:
@@ -259,6 +261,68 @@ def one_by_one(insert: Callable[[int, Any], None]) -> None:
         with Image.open(row.original.path) as image:
             content = Content(image=image.convert("RGB"), text=row.product.title)
         insert(row.pk, get_embedder().embed_documents([content])[0])
+
+
+def measure_memory(rows: int) -> None:
+    """Print by how much the peak of the process exceeds what it takes when idle."""
+    set_up(embedder="testing", index="none", folder=Path(os.environ["SHOP_DATA"]))
+    fill_small(WARM)
+    reindex()
+    fill_small(rows - WARM)
+    gc.collect()
+    for name, work in (("reindex", reindex), ("workers", workers)):
+        idle = read_status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        taken = measure(work)
+        grown = read_status("VmHWM") - idle
+        print(
+            f"{name:<10}{rows:>8,} rows: {grown / 2**20:.0f} MB above {idle / 2**20:.0f} MB idle, "
+            f"{1000 * taken.cpu / rows:.2f} ms CPU a row",
+            flush=True,
+        )
+
+
+def read_status(key: str) -> int:
+    """Return bytes that Linux reports about this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) * 1024
+
+
+def fill_small(count: int) -> None:
+    """Add rows that share a few small files."""
+    from django.core.files.base import ContentFile
+
+    from example_shop.models import Product, ProductImage
+
+    product, _ = Product.objects.get_or_create(title="red mug", sku="1", slug="1")
+    names = []
+    for shade in range(FILES):
+        buffer = BytesIO()
+        Image.new("RGB", (32, 32), (shade, 80, 160)).save(buffer, "JPEG")
+        row = ProductImage(product=product)
+        row.original.save(f"{shade}.jpg", ContentFile(buffer.getvalue()), save=False)
+        names.append(row.original.name)
+    images = (ProductImage(product=product, original=names[n % FILES]) for n in range(count))
+    while some := list(islice(images, CHUNK)):
+        ProductImage.objects.bulk_create(some)
+
+
+def make_forgetful_index() -> Any:
+    """Return an index that only counts: what an index keeps is not the memory of indexing."""
+    from mmsearch_app.testing import TestingIndex
+
+    class Forgetful(TestingIndex):
+        def __init__(self) -> None:
+            super().__init__()
+            self.counts: dict[str, int] = {}
+
+        def upsert(self, records: Sequence[Any], *, generation: str) -> None:
+            self.counts[generation] = self.counts.get(generation, 0) + len(records)
+
+        def count(self, *, generation: str) -> int:
+            return self.counts.get(generation, 0)
+
+    return Forgetful()
 
 
 if __name__ == "__main__":

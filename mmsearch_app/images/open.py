@@ -44,6 +44,8 @@ _BAND_PIXELS = 1 << 19
 """Pixels that are converted and reduced at a time."""
 _BAND_BYTES = 16
 """Memory for each of them: up to four images of four bytes a pixel."""
+_DRAFTS = (8, 4, 2, 1)
+"""Whole numbers by which a JPEG is reduced while it is decoded."""
 _MUCH_SMALLER = 1.5
 """From this ratio on, a filter that is half as dear is as good once the model has averaged, too:
 within 2 of 255 on photographs resampled to 1024, then to 224 pixels."""
@@ -265,11 +267,13 @@ class _Target:
     """Pixels of the shorter side down to which an image may be reduced, if that is cheap."""
 
     def at_least(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the size below which no decoder may scale an image of this size."""
+        """Return the size below which a JPEG of this size is not to be decoded."""
         width, height = size
+        for factor in _DRAFTS:
+            draft = -(-width // factor), -(-height // factor)
+            if self._by_whole_number(draft):
+                return width // factor, height // factor
         scale = self.longest_side / max(size)
-        if factor := self._by_whole_number(size):
-            scale = 1 / factor
         return int(width * scale) or 1, int(height * scale) or 1
 
     def shrink(self, size: tuple[int, int]) -> tuple[int, tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Sequence
@@ -143,24 +144,49 @@ def stage(written: Sequence[Document], without: Sequence[Entry], *, generation: 
     version. An entry that a transaction of the shop has locked is waited for: skipped, it would
     be filled again and again as long as that transaction lasts.
     """
+    by_pk = {entry.pk: entry for entry in (*(d.entry for d in written), *without)}
+    left_out = {entry.pk for entry in without}
     first = {document.entry.pk: document for document in written if not document.entry.generation}
-    entries = [document.entry for document in written]
-    for entry in (*entries, *without):
-        entry.staged, entry.staged_in = entry.wanted, generation
-    for entry in without:
-        entry.staged_in = generation if entry.present else ""
-    by_pk = {entry.pk: entry for entry in (*entries, *without)}
-    for pk, document in first.items():
-        by_pk[pk].digest, by_pk[pk].content = document.digest, document.content_hash
-        by_pk[pk].generation = generation
 
     def write(pks: list[int]) -> None:
-        Entry.objects.bulk_update([by_pk[pk] for pk in pks], ["staged", "staged_in"])
-        new = [by_pk[pk] for pk in pks if pk in first]
-        unknown = Entry.objects.filter(generation="").exclude(state=State.INDEXED)
-        unknown.bulk_update(new, ["digest", "content", "signature", "generation"])
+        staged = [by_pk[pk] for pk in pks]
+        gone = [entry for entry in staged if entry.pk in left_out and not entry.present]
+        _stage(gone, "")
+        _stage([entry for entry in staged if entry not in gone], generation)
+        _record_first([first[pk] for pk in pks if pk in first], generation)
 
     ledger.write_free_first(by_pk, write)
+
+
+def _stage(entries: Sequence[Entry], generation: str) -> None:
+    """Record that the generation contains the version of these entries that was wanted."""
+    if not entries:
+        return
+    rows = Entry.objects.filter(pk__in=[entry.pk for entry in entries])
+    # A token is never given out twice, so it belongs to the entry that was read with it.
+    unmarked = rows.filter(wanted__in={entry.wanted for entry in entries})
+    if unmarked.update(staged=F("wanted"), staged_in=generation) < len(entries):
+        marked = set(rows.exclude(staged=F("wanted"), staged_in=generation).values_list("pk"))
+        for entry in entries:
+            if (entry.pk,) in marked:
+                Entry.objects.filter(pk=entry.pk).update(
+                    staged=entry.wanted, staged_in=generation
+                )
+
+
+def _record_first(documents: Sequence[Document], generation: str) -> None:
+    """Record the content of documents that no other generation contains."""
+    pks = [document.entry.pk for document in documents]
+    unknown = Entry.objects.filter(pk__in=pks, generation="").exclude(state=State.INDEXED)
+    still = set(unknown.select_for_update().values_list("pk", flat=True)) if pks else set()
+    rows = []
+    for document in documents:
+        if document.entry.pk in still:
+            row = copy.copy(document.entry)
+            row.digest, row.content = document.digest, document.content_hash
+            row.generation = generation
+            rows.append(row)
+    ledger.overwrite(rows, ["digest", "content", "signature", "generation"])
 
 
 def settle_staged(generation: str) -> None:

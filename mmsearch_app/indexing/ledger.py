@@ -7,6 +7,7 @@ by compare-and-swap on the version token, so that a save during the work is neve
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import os
 import random
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _CHUNK = 500
+_KEY = ("source", "object_pk")
 _TRIES = 4
 _CONFLICTS = frozenset([1020, 1205, 1213, "40001", "40P01"])
 """Error codes of MySQL and MariaDB, and SQL states of PostgreSQL."""
@@ -158,15 +160,26 @@ def _write(marks: Iterable[tuple[str, str]], *, present: bool = True, force: boo
         in_transaction(partial(_upsert, chunk, updated))
 
 
-def _upsert(entries: list[Entry], updated: list[str]) -> None:
+def _upsert(
+    entries: Sequence[Entry], updated: Sequence[str], *, unique: Sequence[str] = _KEY
+) -> None:
     features = connections[router.db_for_write(Entry)].features
     targeted = features.supports_update_conflicts_with_target
     Entry.objects.bulk_create(
         entries,
         update_conflicts=True,
-        unique_fields=["source", "object_pk"] if targeted else None,
+        unique_fields=unique if targeted else None,
         update_fields=updated,
     )
+
+
+def overwrite(entries: Sequence[Entry], columns: Sequence[str]) -> None:
+    """Write these columns of entries, whose rows exist and are locked, in one statement.
+
+    That costs a tenth of an UPDATE for each, and of `bulk_update`, whose CASE grows with the rows.
+    """
+    if entries:
+        _upsert(entries, columns, unique=["id"])
 
 
 class _Pause:
@@ -366,7 +379,7 @@ def finish(outcomes: Sequence[Outcome], *, still_live: Callable[[], bool] | None
     stay_due = still_live is not None
 
     def record(pks: list[int]) -> list[Entry]:
-        return [by_pk[pk].entry for pk in pks if _record(by_pk[pk], stay_due=stay_due)]
+        return _record([by_pk[pk] for pk in pks], stay_due=stay_due)
 
     current = [entry for entries in write_free_first(by_pk, record) for entry in entries]
     if still_live is not None and current:
@@ -379,20 +392,37 @@ def finish(outcomes: Sequence[Outcome], *, still_live: Callable[[], bool] | None
     return len(current)
 
 
-def _record(outcome: Outcome, *, stay_due: bool) -> bool:
-    """Record the outcome, or mark the entry again and return False if it is out of date."""
-    columns: dict[str, Any] = {name: getattr(outcome, name) for name in _RECORDED}
-    columns["attempts"] = 0
-    columns["present"] = outcome.state != State.REMOVED
-    columns["indexed_at"] = timezone.now() if outcome.state == State.INDEXED else None
+def _record(outcomes: Sequence[Outcome], *, stay_due: bool) -> list[Entry]:
+    """Record the outcomes that are not out of date; mark the entries of the others again.
+
+    Returns the entries of the former. All are locked.
+    """
+    entries = [outcome.entry for outcome in outcomes]
+    # A token is never given out twice, so it belongs to the entry that was claimed with it.
+    unmarked = _claimed(entries).filter(wanted__in={entry.wanted for entry in entries})
+    current = set(unmarked.select_for_update().values_list("pk", flat=True))
+    columns = [*_RECORDED, "attempts", "present", "indexed_at"]
     if not stay_due:
-        columns |= {"due_at": None, **NO_LEASE}
-    if _claimed([outcome.entry]).filter(wanted=outcome.entry.wanted).update(**columns):
-        return True
-    row = Entry.objects.filter(pk=outcome.entry.pk)
-    row.update(wanted=uuid.uuid4(), due_at=timezone.now(), state=State.PENDING)
-    _claimed([outcome.entry]).update(**NO_LEASE)
-    return False
+        columns += ["due_at", *NO_LEASE]
+    overwrite([_recorded(o) for o in outcomes if o.entry.pk in current], columns)
+    for entry in entries:
+        if entry.pk not in current:
+            row = Entry.objects.filter(pk=entry.pk)
+            row.update(wanted=uuid.uuid4(), due_at=timezone.now(), state=State.PENDING)
+            _claimed([entry]).update(**NO_LEASE)
+    return [entry for entry in entries if entry.pk in current]
+
+
+def _recorded(outcome: Outcome) -> Entry:
+    """Return a copy of the entry with its outcome, not due and not leased."""
+    entry = copy.copy(outcome.entry)
+    for name in _RECORDED:
+        setattr(entry, name, getattr(outcome, name))
+    entry.attempts = 0
+    entry.present = outcome.state != State.REMOVED
+    entry.indexed_at = timezone.now() if outcome.state == State.INDEXED else None
+    entry.due_at = entry.lease = entry.lease_until = None
+    return entry
 
 
 def fail(entries: Sequence[Entry], error: str) -> None:

@@ -59,7 +59,7 @@ class StarterEmbedder:
     """
 
     dimension: int = sum(SIZES.values())
-    image_side: Final = 672  # three times what the classifier reads: small objects are cropped
+    image_side: Final = 560  # more than twice what the classifier reads: it crops to the object
 
     def __init__(self, **options: object) -> None:
         self.options = StarterOptions.read(options)
