@@ -137,6 +137,7 @@ def set_up(*, embedder: str, index: str, folder: Path) -> None:
         "memory": {"BACKEND": "mmsearch_app.indexes.memory.MemoryIndex"},
         "none": {"BACKEND": "benchmarks.indexing.make_forgetful_index"},
     }
+    settings.DEBUG = False  # Django would keep every statement
     settings.MMSEARCH = {
         "EMBEDDER": {"BACKEND": "benchmarks.indexing.make_embedder", "OPTIONS": {"name": embedder}},
         "INDEX": places[index],

@@ -151,10 +151,10 @@ def mark_rows(source: str, pks: Iterable[Any], *, present: bool = True, force: b
 
 def _write(marks: Iterable[tuple[str, str]], *, present: bool = True, force: bool = False) -> None:
     now = timezone.now()
-    entries = [
+    entries = (
         Entry(source=source, object_pk=key, present=present, due_at=now, marked_at=now)
         for source, key in sorted(marks)  # one order for all writers, or two may deadlock
-    ]
+    )
     updated = [*_MARKED, "content"] if force else _MARKED
     for chunk in in_chunks(entries):
         in_transaction(partial(_upsert, chunk, updated))
