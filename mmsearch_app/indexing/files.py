@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from django.db.models.fields.files import FieldFile
     from PIL.Image import Image
 
-_READERS = 4
-_DECODERS = 2
-"""An image of 40 megapixels takes 160 MB until it has been scaled down."""
+_CORES = os.cpu_count() or 1
+_READERS = min(16, max(4, _CORES))
+_DECODERS = min(8, max(2, _CORES))
+"""How many images are decoded at the same time, if MAX_DECODE_BYTES allows it."""
 _MOST_HANGING = 16
 """Threads of this process that may hang in the storage before no file is tried any more."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import warnings
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,65 @@ def test_shrinking_in_bands_equals_shrinking_at_once() -> None:
     ours = np.asarray(open_image(encode(whole), longest_side=300), dtype=int)
     at_once = np.asarray(whole.resize((300, 300), Image.Resampling.LANCZOS), dtype=int)
     assert np.abs(ours - at_once).max() <= 2
+
+
+@cache
+def landscape(width: int, height: int) -> Image.Image:
+    """An image with details of all sizes, like a photograph."""
+    chance = np.random.default_rng(0)
+    layers = [
+        np.asarray(
+            Image.fromarray(chance.integers(0, 256, (cells, cells, 3), np.uint8)).resize(
+                (width, height), Image.Resampling.BICUBIC
+            ),
+            dtype=float,
+        )
+        for cells in (4, 16, 64, 256)
+    ]
+    mixed = np.average(layers, axis=0, weights=[8, 4, 2, 1])
+    return Image.fromarray(mixed.astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [(1600, 1200), (1200, 1600), (2160, 2160), (3000, 1000)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_image_is_reduced_to_what_is_enough(kind: str, size: tuple[int, int]) -> None:
+    image = open_image(encode(red_over_blue(*size), kind), enough=300, longest_side=1000)
+    assert 300 <= min(image.size) < 600
+    assert max(image.size) <= 1000
+    assert image.width / image.height == pytest.approx(size[0] / size[1], rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_oblong_image_is_never_longer_than_allowed(kind: str) -> None:
+    image = open_image(encode(red_over_blue(4000, 500), kind), enough=300)
+    assert image.size == (1024, 128)
+
+
+def test_an_image_of_fewer_pixels_than_enough_is_left_alone() -> None:
+    assert open_image(encode(red_over_blue(500, 400)), enough=448).size == (500, 400)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK"])
+@pytest.mark.parametrize("size", [(2160, 1440), (1200, 1250)])
+def test_a_model_sees_the_same_of_a_reduced_image(mode: str, size: tuple[int, int]) -> None:
+    kind = "JPEG" if mode == "CMYK" else "PNG"
+    data = encode(landscape(*size).convert(mode), kind, compress_level=1, quality=95)
+    fair = np.asarray(
+        Image.open(BytesIO(data)).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC), int
+    )
+    for options in ({}, {"enough": 448}):
+        small = open_image(data, **options).resize((224, 224), Image.Resampling.BICUBIC)
+        off = np.abs(np.asarray(small, dtype=int) - fair)
+        assert off.mean() < 1
+        assert np.quantile(off, 0.99) <= 3
+
+
+def test_a_transparent_image_is_blended_with_white_after_it_is_reduced() -> None:
+    pixels = np.zeros((1200, 1200, 4), np.uint8)
+    pixels[::2, :, 3] = 255  # every other row is black, the rest is clear
+    image = open_image(encode(Image.fromarray(pixels)), enough=600)
+    assert image.size == (600, 600)
+    assert near(image.getpixel((300, 300)), (128, 128, 128), by=1)
 
 
 def test_a_small_image_is_not_enlarged() -> None:
