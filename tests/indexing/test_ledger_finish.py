@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mmsearch_app.indexing import ledger
@@ -45,3 +47,27 @@ def test_a_mark_before_the_confirmation_leaves_the_entry_due_and_unclaimed() -> 
 
     ledger.finish([outcome(found) for found in claimed], still_live=change_one)
     assert [found.object_pk for found in ledger.claim(2)] == ["1"]
+
+
+def test_a_batch_is_finished_in_as_many_statements_as_one_entry(
+    django_assert_max_num_queries: Any, django_assert_num_queries: Any
+) -> None:
+    mark(*range(41))
+    with django_assert_max_num_queries(20) as one:
+        ledger.finish([outcome(found) for found in ledger.claim(1)], still_live=lambda: True)
+    with django_assert_num_queries(len(one)):
+        ledger.finish([outcome(found) for found in ledger.claim(40)], still_live=lambda: True)
+    assert set(Entry.objects.values_list("state", "due_at")) == {(State.INDEXED, None)}
+
+
+def test_of_a_batch_only_what_was_marked_meanwhile_stays_due() -> None:
+    mark(1, 2, 3)
+    claimed = ledger.claim(3)
+    mark(2)
+    assert ledger.finish([outcome(found, digest="d") for found in claimed]) == 2
+    rows = Entry.objects.order_by("object_pk").values_list("object_pk", "state", "digest")
+    assert list(rows) == [
+        ("1", State.INDEXED, "d"),
+        ("2", State.PENDING, ""),
+        ("3", State.INDEXED, "d"),
+    ]

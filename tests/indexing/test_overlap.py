@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.files.storage import FileSystemStorage
-from django.db import transaction
+from django.db import connection, reset_queries, transaction
 from django.utils import timezone
 
 from example_shop.models import ProductImage
@@ -348,6 +348,21 @@ def test_a_rebuild_gives_up_a_model_that_hangs(sell: Sell, embed: Embed) -> None
     until(lambda: seconds_of(Lane.MODEL) == 0)
     rebuild_index()
     assert len(held()) == 3
+
+
+@pytest.mark.parametrize("work", [drain, rebuild_index])
+def test_statements_are_not_collected_under_debug(
+    sell: Sell, use: Any, settings: Any, work: Callable[[], object]
+) -> None:
+    use(BATCH_SIZE=1)
+    sell(pictures=30)
+    settings.DEBUG = True
+    try:
+        work()
+        assert len(connection.queries) < 60  # of some 300
+    finally:
+        reset_queries()
+    assert len(held()) == 30
 
 
 def test_a_drain_that_claims_an_entry_again_after_its_lease_ran_out_goes_on(sell: Sell) -> None:
