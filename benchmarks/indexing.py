@@ -1,7 +1,7 @@
 """Pictures per second of indexing, as ratios to the model alone and to a loop one by one.
 
-    python -m benchmarks.indexing [--model visualized-bge-base | starter] [--pictures 64]
-        [--rounds 3] [--index lite | memory] [--memory 0]
+    python -m benchmarks.indexing [--model visualized-bge-base | starter | waiting]
+        [--pictures 64] [--rounds 3] [--index lite | memory] [--storage 0] [--memory ROWS]
 
 Every round does the same pictures four times, in this order:
 
@@ -14,6 +14,10 @@ Ratios are those of each round, by CPU time of the process (a busy machine distu
 by wall time: the median, and the lowest and highest. A ratio to the model of 1 means that indexing
 costs nothing beside it. Visualized BGE has its real architecture and random weights, which run at
 the same speed. The pictures are files of the sizes and formats that shops have.
+
+With `--storage 0.05` every file takes so many seconds to arrive, as from another machine, and
+`--model waiting` is a model that takes 20 ms a picture on another machine: then wall time shows
+what it gains that one batch is read while another one is embedded or written.
 
 `--memory N` measures instead how much the process grows while N rows are reindexed, with an
 embedder and an index that keep nothing and small pictures.
@@ -65,6 +69,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--index", choices=["lite", "memory"], default="lite")
+    parser.add_argument("--storage", type=float, default=0.0, help="seconds an image")
     parser.add_argument("--memory", type=int, default=0, metavar="ROWS")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +84,8 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     """Print the speed of each way, and the ratios."""
     set_up(embedder=options.model, index=options.index, folder=folder)
     fill(options.pictures)
-    ways = make_ways(folder)
+    ways = make_ways(folder, wait=options.storage)
+    slow_down(options.storage)
     times: dict[str, list[Taken]] = {name: [] for name in ways}
     for number in range(options.rounds + 1):
         for name, work in ways.items():
@@ -116,7 +122,10 @@ def measure(work: Callable[[], None]) -> Taken:
 def print_ratio(name: str, base: Sequence[Taken], other: Sequence[Taken]) -> None:
     """Print how many times as fast `other` is as `base`."""
     pairs = list(zip(base, other, strict=True))
-    columns = {"CPU": [b.cpu / o.cpu for b, o in pairs], "wall": [b.wall / o.wall for b, o in pairs]}
+    columns = {
+        "CPU": [b.cpu / o.cpu for b, o in pairs],
+        "wall": [b.wall / o.wall for b, o in pairs],
+    }
     spread = (
         f"{label} {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         for label, ratios in columns.items()
@@ -153,13 +162,38 @@ def make_embedder(*, name: str) -> Embedder:
         from mmsearch_app.embedders.starter import StarterEmbedder
 
         return StarterEmbedder()
-    if name == "testing":
-        from mmsearch_app.testing import TestingEmbedder
-
-        return TestingEmbedder()
+    if name in ("testing", "waiting"):
+        return make_quick(0.02 if name == "waiting" else 0.0)
     from benchmarks.random_models import build
 
     return build(name, "float32")
+
+
+def make_quick(seconds: float) -> Embedder:
+    """Return an embedder that takes no work, and `seconds` of waiting an image."""
+    from mmsearch_app.testing import TestingEmbedder
+
+    class Waiting(TestingEmbedder):
+        image_side = 448
+
+        def embed_documents(self, contents: Sequence[Content]) -> Any:
+            time.sleep(seconds * len(contents))
+            return super().embed_documents(contents)
+
+    return Waiting()
+
+
+def slow_down(seconds: float) -> None:
+    """Let the storage take so many seconds a file."""
+    from mmsearch_app import images
+
+    read = images.read_bytes
+
+    def read_slowly(*args: Any, **caps: Any) -> bytes:
+        time.sleep(seconds)
+        return read(*args, **caps)
+
+    images.read_bytes = read_slowly
 
 
 def make_picture(seed: int) -> tuple[bytes, str]:
@@ -186,7 +220,7 @@ def fill(count: int) -> None:
         ProductImage.objects.create(product=product, original=file)
 
 
-def make_ways(folder: Path) -> dict[str, Callable[[], None]]:
+def make_ways(folder: Path, *, wait: float) -> dict[str, Callable[[], None]]:
     from mmsearch_app.backends import get_embedder
 
     contents = decode_all()
@@ -199,7 +233,7 @@ def make_ways(folder: Path) -> dict[str, Callable[[], None]]:
         "model": model,
         "reindex": reindex,
         "workers": workers,
-        "one by one": lambda: one_by_one(insert),
+        "one by one": lambda: one_by_one(insert, wait=wait),
     }
 
 
@@ -253,12 +287,13 @@ def make_insert(folder: Path) -> Callable[[int, Any], None]:
     return insert
 
 
-def one_by_one(insert: Callable[[int, Any], None]) -> None:
+def one_by_one(insert: Callable[[int, Any], None], *, wait: float) -> None:
     from example_shop.models import ProductImage
     from mmsearch_app.backends import get_embedder
     from mmsearch_app.inference import Content
 
     for row in ProductImage.objects.all():
+        time.sleep(wait)
         with Image.open(row.original.path) as image:
             content = Content(image=image.convert("RGB"), text=row.product.title)
         insert(row.pk, get_embedder().embed_documents([content])[0])

@@ -169,9 +169,7 @@ def _stage(entries: Sequence[Entry], generation: str) -> None:
         marked = set(rows.exclude(staged=F("wanted"), staged_in=generation).values_list("pk"))
         for entry in entries:
             if (entry.pk,) in marked:
-                Entry.objects.filter(pk=entry.pk).update(
-                    staged=entry.wanted, staged_in=generation
-                )
+                Entry.objects.filter(pk=entry.pk).update(staged=entry.wanted, staged_in=generation)
 
 
 def _record_first(documents: Sequence[Document], generation: str) -> None:
