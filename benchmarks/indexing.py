@@ -2,6 +2,7 @@
 
     python -m benchmarks.indexing [--model visualized-bge-base | starter | waiting]
         [--pictures 64] [--rounds 3] [--index lite | memory] [--storage 0] [--memory ROWS]
+        [--opening]
 
 Every round does the same pictures four times, in this order:
 
@@ -20,7 +21,9 @@ With `--storage 0.05` every file takes so many seconds to arrive, as from anothe
 what it gains that one batch is read while another one is embedded or written.
 
 `--memory N` measures instead how much the process grows while N rows are reindexed, with an
-embedder and an index that keep nothing and small pictures.
+embedder and an index that keep nothing and small pictures. `--opening` measures what it costs to
+open one file of each kind: with Pillow alone, to 1024 pixels, and for an embedder that reads 224
+(`image_side = 448`), all in turn; the fewest milliseconds of CPU time of `--rounds` count.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -71,11 +75,14 @@ def main() -> None:
     parser.add_argument("--index", choices=["lite", "memory"], default="lite")
     parser.add_argument("--storage", type=float, default=0.0, help="seconds an image")
     parser.add_argument("--memory", type=int, default=0, metavar="ROWS")
+    parser.add_argument("--opening", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SHOP_DATA"] = folder
         if options.memory:
             measure_memory(options.memory)
+        elif options.opening:
+            measure_opening(options.rounds)
         else:
             compare(options, Path(folder))
 
@@ -197,15 +204,21 @@ def slow_down(seconds: float) -> None:
 
 
 def make_picture(seed: int) -> tuple[bytes, str]:
-    """Return a file with about the detail of a product photograph, and its ending."""
-    width, height, kind = SHAPES[seed % len(SHAPES)]
+    """Return a file, and its ending."""
+    shape = SHAPES[seed % len(SHAPES)]
+    return draw(shape, seed=seed), shape[2].lower()
+
+
+def draw(shape: tuple[int, int, str], *, seed: int) -> bytes:
+    """Return a file with about the detail of a product photograph."""
+    width, height, kind = shape
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 255, (height // 20, width // 20, 3), np.uint8))
     image = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
     grain = random.integers(-3, 4, image.shape, dtype=np.int16)
     buffer = BytesIO()
     Image.fromarray((image + grain).clip(0, 255).astype(np.uint8)).save(buffer, kind, quality=85)
-    return buffer.getvalue(), kind.lower()
+    return buffer.getvalue()
 
 
 def fill(count: int) -> None:
@@ -297,6 +310,37 @@ def one_by_one(insert: Callable[[int, Any], None], *, wait: float) -> None:
         with Image.open(row.original.path) as image:
             content = Content(image=image.convert("RGB"), text=row.product.title)
         insert(row.pk, get_embedder().embed_documents([content])[0])
+
+
+def measure_opening(rounds: int) -> None:
+    """Print the CPU time of opening one file of each kind, as ratios to Pillow alone."""
+    from mmsearch_app.conf import Settings
+    from mmsearch_app.images import open_image
+
+    caps = Settings().stored_caps
+
+    def load(data: bytes) -> None:
+        Image.open(BytesIO(data)).load()
+
+    ways: dict[str, Callable[[bytes], object]] = {
+        "Pillow": load,
+        "to 1024": lambda data: open_image(data, **caps),
+        "for 224": lambda data: open_image(data, enough=448, longest_side=1344, **caps),
+    }
+    print(f"{'':<20}{'Pillow ms':>10}" + "".join(f"{n:>10}{'ratio':>7}" for n in [*ways][1:]))
+    for shape in (*SHAPES, (2160, 2160, "PNG"), (4000, 3000, "JPEG")):
+        data = draw(shape, seed=0)
+        best = dict.fromkeys(ways, float("inf"))
+        for _ in range(rounds):
+            for name, way in ways.items():
+                best[name] = min(best[name], measure(partial(way, data)).cpu * 1000)
+        plain, *others = best.values()
+        print(
+            f"{shape[2]} {shape[0]} x {shape[1]}".ljust(20)
+            + f"{plain:>10.0f}"
+            + "".join(f"{each:>10.0f}{each / plain:>7.2f}" for each in others),
+            flush=True,
+        )
 
 
 def measure_memory(rows: int) -> None:
