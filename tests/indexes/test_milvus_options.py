@@ -41,6 +41,14 @@ print(sorted({"pymilvus", "milvus_lite", "grpc", "pandas"} & set(sys.modules)))
         ({"collection": "product images"}, "letters, digits and _"),
         ({"collection": ""}, "letters, digits and _"),
         ({"timeout": 0}, "above 0"),
+        ({"index_params": {"nlist": 9}}, "unknown name 'nlist'; AUTOINDEX has mmap.enabled"),
+        ({"index_type": "HNSW", "index_params": {"m": 9}}, "HNSW has M, efConstruction, mmap"),
+        ({"index_type": "HNSW", "search_params": {"nprobe": 9}}, "'nprobe'; HNSW has ef"),
+        ({"index_type": "FLAT", "search_params": {"ef": 9}}, "FLAT has none"),
+        ({"search_params": {"ef": 0}}, r"\['ef'\] = 0 must be a whole number above 0"),
+        ({"search_params": {"ef": "64"}}, "must be a whole number"),
+        ({"search_params": {"ef": True}}, "must be a whole number"),
+        ({"index_params": ["M"]}, "index_params must be a dict, not list"),
     ],
 )
 def test_a_wrong_option_value_is_refused_and_the_right_ones_are_named(
@@ -57,6 +65,8 @@ def test_several_kinds_of_uri_are_accepted(uri: str) -> None:
 
 def test_a_server_accepts_options_that_milvus_lite_does_not() -> None:
     MilvusIndex(uri="http://milvus:19530", index_type="DISKANN")
+    MilvusIndex(uri="http://milvus:19530", index_type="SCANN", search_params={"reorder_k": 99})
+    MilvusIndex(uri="http://milvus:19530", index_params={"mmap.enabled": True})
 
 
 def test_the_file_stays_the_same_if_the_working_directory_changes(

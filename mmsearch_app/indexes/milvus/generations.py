@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsearch_app.indexes.base import IndexMissing, IndexRefused
 from mmsearch_app.indexes.milvus.filters import is_flat
+from mmsearch_app.indexes.milvus.index_types import build_params
 from mmsearch_app.indexes.milvus.schema import (
     FINGERPRINT,
     STAMP,
@@ -23,6 +25,8 @@ from mmsearch_app.indexes.records import age_of, is_generation, name_generation
 if TYPE_CHECKING:
     from mmsearch_app.indexes.base import Generation
     from mmsearch_app.indexes.milvus.connection import Connection
+
+log = logging.getLogger(__name__)
 
 INDEXED_FROM = 1024
 """Milvus builds no index for fewer rows; it scans them."""
@@ -66,6 +70,8 @@ class Generations:
     collection: str
     index_type: str
     index_params: Mapping[str, Any]
+    _types: dict[str, str] = field(default_factory=dict)
+    """Index type by name of the generation."""
     _known: dict[str, tuple[Generation, bool]] = field(default_factory=dict)
     """By name, with whether its filters are flat. Descriptions never change, so they are cached."""
     recent: RecentlyLive = field(default_factory=RecentlyLive)
@@ -100,7 +106,8 @@ class Generations:
         lite = self.connection.lite
         # Lite's HNSW loses hits under a filter: 1 of 20 came back out of 20,000 rows.
         exact = lite and self.index_type == "AUTOINDEX"
-        index = make_index("FLAT" if exact else self.index_type, self.index_params)
+        params = build_params(self.index_type, self.index_params, dimension=dimension)
+        index = make_index("FLAT" if exact else self.index_type, params)
         with self.connection.turn():
             self.connection.call(
                 "create_collection",
@@ -182,6 +189,26 @@ class Generations:
     def is_flat(self, name: str) -> bool:
         """Whether its filters are flat; see `filters`."""
         return self._look_up(name)[1]
+
+    def index_type_of(self, name: str) -> str:
+        """Return the type that its index was built with, which the options may not say any more."""
+        if name not in self._types:
+            state = self.connection.call("describe_index", name, "vector")
+            self._types[name] = str(state["index_type"]) if state else self.index_type
+            self._explain(self._types[name], name)
+        return self._types[name]
+
+    def _explain(self, index_type: str, name: str) -> None:
+        exact = self.connection.lite and self.index_type == "AUTOINDEX"
+        wanted = "FLAT" if exact else self.index_type
+        if index_type != wanted:
+            log.warning(
+                "The index of %s is of the type %s, while the options say %s: mmsearch_reindex "
+                "builds a new one.",
+                name,
+                index_type,
+                wanted,
+            )
 
     def count(self, name: str) -> int:
         (row,) = self.connection.call(

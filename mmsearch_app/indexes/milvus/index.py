@@ -14,6 +14,7 @@ from mmsearch_app.indexes.base import Match, Stored
 from mmsearch_app.indexes.milvus.connection import Connection
 from mmsearch_app.indexes.milvus.filters import one_of, quote, select
 from mmsearch_app.indexes.milvus.generations import RECENT, Generations
+from mmsearch_app.indexes.milvus.index_types import check_index_type, search_params
 from mmsearch_app.indexes.milvus.schema import METRIC, batches, check_options, make_row
 from mmsearch_app.indexes.records import check_query, check_record
 from mmsearch_app.inference import renew_after_fork
@@ -63,15 +64,9 @@ class MilvusIndex:
         self._connection = Connection(uri=uri, token=token, database=database, timeout=timeout)
         self.shared = self._connection.path is None
         self.live_lag = RECENT if self.shared else 0.0
-        check_options(
-            collection=collection,
-            timeout=timeout,
-            index_type=index_type,
-            consistency=consistency,
-            lite=not self.shared,
-        )
+        check_options(collection=collection, timeout=timeout, consistency=consistency)
+        check_index_type(index_type, index_params or {}, search_params or {}, lite=not self.shared)
         self.collection = collection
-        self._index_type = index_type
         self._search_params = dict(search_params or {})
         self._consistency = consistency
         self._generations = Generations(
@@ -159,8 +154,7 @@ class MilvusIndex:
                 conditions, flat=flat, without=[*exclude_products, *best], without_ids=exclude_ids
             )
             asked = min(wanted, MAX_LIMIT)
-            reach = min(max(asked, limit * SPARE), MAX_LIMIT)
-            hits = self._hits(unit, generation, expression, limit=asked, reach=reach)
+            hits = self._hits(unit, generation, expression, limit=asked)
             used = _add(best, hits, enough=limit)
             if len(hits) < asked:
                 break
@@ -214,13 +208,10 @@ class MilvusIndex:
         self._connection.close()
 
     def _hits(
-        self, unit: NDArray[np.float32], generation: str, expression: str, *, limit: int, reach: int
+        self, unit: NDArray[np.float32], generation: str, expression: str, *, limit: int
     ) -> list[Match]:
-        """Return the nearest images; an HNSW index looks at `reach` neighbours at least."""
-        params = dict(self._search_params)
-        if self._index_type.startswith("HNSW"):
-            # A server refuses an `ef` below the limit.
-            params["ef"] = max(int(params.get("ef", 0)), reach)
+        index_type = self._generations.index_type_of(generation)
+        params = search_params(index_type, self._search_params, limit=limit)
         (hits,) = self._connection.call(
             "search",
             generation,

@@ -24,9 +24,6 @@ _REQUIRED = {"id", "product", "source", "digest", "vector"}
 """Columns that every generation has had."""
 METRIC = "COSINE"
 CONSISTENCIES = ("Strong", "Session", "Bounded", "Eventually")
-LITE_INDEX_TYPES = ("AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8")
-"""Milvus Lite accepts others, but then silently searches without an index."""
-INDEX_TYPES = (*LITE_INDEX_TYPES, "HNSW_PQ", "IVF_PQ", "IVF_RABITQ", "SCANN", "DISKANN")
 
 Item = TypeVar("Item")
 
@@ -35,15 +32,8 @@ MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of vectors per call; with 64 KiB of filters per row a call stays below 64 MiB."""
 
 
-def check_options(
-    *, collection: str, timeout: float, index_type: str, consistency: str, lite: bool
-) -> None:
+def check_options(*, collection: str, timeout: float, consistency: str) -> None:
     """Raise ValueError, naming the right values, if an option is invalid."""
-    index_types = LITE_INDEX_TYPES if lite else INDEX_TYPES
-    if index_type not in index_types:
-        where = " in Milvus Lite" if lite else ""
-        msg = f"index_type={index_type!r} is not supported{where}; use one of {index_types}."
-        raise ValueError(msg)
     if consistency not in CONSISTENCIES:
         msg = f"consistency={consistency!r} is unknown; use one of {CONSISTENCIES}."
         raise ValueError(msg)
