@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MAX_LIMIT = 16_384
 """A server's limit for hits or rows per call."""
-PAGE = 4096
-"""Ids read per call."""
+PAGE = MAX_LIMIT
+"""Ids read per call. A server looks at all rows for each."""
 SPARE = 4
 """Images fetched per wanted product, in the first round."""
 LEAST_SPARE = 1.25
@@ -41,11 +41,12 @@ class MilvusIndex:
       settings define it.
     - `token`: `user:password` or an API key; `database`: empty for the default one.
     - `timeout`: seconds per call.
-    - `index_type`, `index_params`, `search_params`: as Milvus documents them. Milvus Lite
-      supports AUTOINDEX (exact there), FLAT, HNSW, HNSW_SQ, IVF_FLAT and IVF_SQ8.
+    - `index_type`, `index_params`, `search_params`: as Milvus documents them; all parameters have
+      defaults. Milvus Lite supports AUTOINDEX (exact there), FLAT, HNSW, HNSW_SQ, IVF_FLAT and
+      IVF_SQ8. A new type, or new `index_params`, are for the generations created from then on.
     - `consistency`: of visitors' searches. Reconciling always reads with Strong.
 
-    Raises ValueError for an unknown option value.
+    Raises ValueError for an unknown option value, or an unknown name of a parameter.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ EF = 256
 GRAPH = {"M": 18, "efConstruction": 240}
 """What Milvus builds for AUTOINDEX."""
 CELLS = {"nlist": 1024}
-NEAR = {"nprobe": 64}
+NEAR = {"nprobe": 256}
 SUBSPACE = 8
 """Dimensions of a part of a vector that product quantisation stores in one byte."""
 
