@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from mmsearch_app.backends import get_index
-from mmsearch_app.indexing import ledger
+from mmsearch_app.indexing import marks
 from mmsearch_app.indexing.ledger import in_chunks
 from mmsearch_app.models import Entry, State
 
@@ -83,5 +83,5 @@ def mark_entries(entries: Sequence[Entry], *, present: bool = True) -> int:
     for entry in entries:
         pks[entry.source].append(entry.object_pk)
     for source, keys in pks.items():
-        ledger.mark_rows(source, keys, present=present)
+        marks.mark_rows(source, keys, present=present)
     return len(entries)

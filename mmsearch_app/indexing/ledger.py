@@ -1,21 +1,17 @@
-"""The verbs of the ledger: mark, claim, finish, fail, release.
+"""The verbs of work on the ledger: claim, finish, fail, release. `marks` says what is to be done.
 
-A mark is one statement in the caller's transaction. Work is claimed under a lease and finished
-by compare-and-swap on the version token, so that a save during the work is never lost.
+Work is claimed under a lease and finished by compare-and-swap on the version token, so that a
+save during the work is never lost.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
-import os
 import random
-import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,15 +19,12 @@ from itertools import count, islice
 from random import uniform
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, OperationalError, connections, router, transaction
+from django.db import OperationalError, connections, router, transaction
 from django.db.models import Case, Count, F, Q, QuerySet, When
 from django.utils import timezone
 
 from mmsearch_app.conf import get_settings
-from mmsearch_app.indexing import notify
-from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.models import Entry, State
-from mmsearch_app.sources import key_of
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +34,6 @@ _KEY = ("source", "object_pk")
 _TRIES = 4
 _CONFLICTS = frozenset([1020, 1205, 1213, "40001", "40P01"])
 """Error codes of MySQL and MariaDB, and SQL states of PostgreSQL."""
-_MARKED = ["present", "wanted", "state", "due_at", "attempts", "marked_at"]
 LONGEST_WAIT = 3600
 """Seconds that an entry waits at most for its next attempt."""
 SKEW = timedelta(minutes=5)
@@ -95,10 +87,17 @@ def in_transaction(work: Callable[[], _T]) -> _T:
     using = router.db_for_write(Entry)
     if connections[using].in_atomic_block:
         return work()
+    return repeat_after_conflict(transaction.atomic(using=using)(work))
+
+
+def repeat_after_conflict(work: Callable[[], _T]) -> _T:
+    """Run `work`, again if the database broke it off in favour of another transaction.
+
+    For a single statement, which needs no transaction of its own. Not inside of one.
+    """
     for attempt in count(1):
         try:
-            with transaction.atomic(using=using):
-                return work()
+            return work()
         except OperationalError as error:
             if attempt == _TRIES or not _is_conflict(error):
                 raise
@@ -131,136 +130,21 @@ def change(rows: QuerySet[Entry], **values: Any) -> int:
     return sum(write_free_first(pks, update, among=rows))
 
 
-# Marks
-
-
-def mark_rows(source: str, pks: Iterable[Any], *, present: bool = True, force: bool = False) -> int:
-    """Mark rows of a source as changed or, with `present=False`, as apparently gone.
-
-    In either case the worker looks at the row and decides. Returns how many rows were given.
-    One statement writes up to 500 rows (fewer on SQLite). With `force` the images are embedded
-    again even if their content is unchanged.
-    """
-    keys = set(map(key_of, pks))
-    marks = {(source, key) for key in keys}
-    pause = _pause.get()
-    if force or pause is None or not pause.take(marks):
-        _write(marks, present=present, force=force)
-    return len(keys)
-
-
-def _write(marks: Iterable[tuple[str, str]], *, present: bool = True, force: bool = False) -> None:
-    now = timezone.now()
-    entries = (
-        Entry(source=source, object_pk=key, present=present, due_at=now, marked_at=now)
-        for source, key in sorted(marks)  # one order for all writers, or two may deadlock
-    )
-    updated = [*_MARKED, "content"] if force else _MARKED
-    for chunk in in_chunks(entries):
-        in_transaction(partial(_upsert, chunk, updated))
-
-
-def _upsert(
-    entries: Sequence[Entry], updated: Sequence[str], *, unique: Sequence[str] = _KEY
-) -> None:
-    features = connections[router.db_for_write(Entry)].features
-    targeted = features.supports_update_conflicts_with_target
-    Entry.objects.bulk_create(
-        entries,
-        update_conflicts=True,
-        unique_fields=unique if targeted else None,
-        update_fields=updated,
-    )
-
-
 def overwrite(entries: Sequence[Entry], columns: Sequence[str]) -> None:
     """Write these columns of entries, whose rows exist and are locked, in one statement.
 
     That costs a tenth of an UPDATE for each, and of `bulk_update`, whose CASE grows with the rows.
     """
-    if entries:
-        _upsert(entries, columns, unique=["id"])
-
-
-class _Pause:
-    """The marks held back by one `paused()` block.
-
-    A task or thread that the block started inherits this object with its context, and may
-    outlive the block: what it marks afterwards is not taken any more. Nor is what a process marks
-    that was forked in the block: it may never reach the block's end.
-    """
-
-    def __init__(self) -> None:
-        self._closed = False
-        self._process = os.getpid()
-        self._marks: set[tuple[str, str]] = set()
-
-    @property
-    def closed(self) -> bool:
-        return self._closed or self._process != os.getpid()
-
-    def take(self, marks: Iterable[tuple[str, str]]) -> bool:
-        """Hold the marks back. Returns False if the block is over."""
-        with _pausing:
-            if not self.closed:
-                self._marks.update(marks)
-            return not self.closed
-
-    def close(self) -> set[tuple[str, str]]:
-        """End the block and return the marks to write: none in a forked process."""
-        with _pausing:
-            marks = set() if self.closed else self._marks
-            self._closed = True
-            return marks
-
-
-_pause: ContextVar[_Pause | None] = ContextVar("mmsearch_pause", default=None)
-_pausing = threading.Lock()
-"""One for all pauses, so that it can be renewed after a fork; it is taken for microseconds."""
-
-
-def _renew_lock() -> None:
-    global _pausing
-    _pausing = threading.Lock()
-
-
-renew_after_fork(_renew_lock)
-
-
-@contextlib.contextmanager
-def paused() -> Iterator[None]:
-    """Hold back all marks of this thread (or task) and write them together at the end.
-
-    For imports: one statement for 500 rows instead of one per row. The worker finds out which
-    rows still exist, so that a delete that is rolled back in the block removes nothing. Nothing
-    is lost if the block raises; if the process is killed, the marks held back are lost, and
-    `mmsearch_reconcile` finds them.
-    """
-    outer = _pause.get()
-    if outer is not None and not outer.closed:
-        yield
+    if not entries:
         return
-    pause = _Pause()
-    token = _pause.set(pause)
-    try:
-        yield
-    except BaseException:
-        _pause.reset(token)
-        _write_after_error(pause.close())
-        raise
-    _pause.reset(token)
-    _write(pause.close())
-    notify.after_commit()
-
-
-def _write_after_error(marks: set[tuple[str, str]]) -> None:
-    """Write the marks, unless the transaction is broken: then their cause is undone, too."""
-    try:
-        _write(marks)
-    except DatabaseError as error:
-        log.warning("%d marks were not written: %s", len(marks), error)
-    else:
-        notify.after_commit()
+    features = connections[router.db_for_write(Entry)].features
+    targeted = features.supports_update_conflicts_with_target
+    Entry.objects.bulk_create(
+        entries,
+        update_conflicts=True,
+        unique_fields=["id"] if targeted else None,
+        update_fields=columns,
+    )
 
 
 # Work

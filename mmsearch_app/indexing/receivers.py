@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db.models import Model, QuerySet
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
-from mmsearch_app.indexing import ledger, notify
+from mmsearch_app.indexing import ledger, marks, notify
 from mmsearch_app.sources import ManyLink, Watched, from_primary, is_kind_of, many_links, registry
 
 _CHUNK = 500
@@ -71,7 +71,7 @@ def is_known(model: type[Model]) -> bool:
 def _mark_all(model: type[Model], pks: list[Any], *, force: bool) -> int:
     """Mark all entries that depend on those rows of `model`, each once."""
     own = {source.name for source in registry.of_model(model)}
-    count = sum(ledger.mark_rows(name, pks, force=force) for name in own)
+    count = sum(marks.mark_rows(name, pks, force=force) for name in own)
     watched = [(one, one.stored_keys(pks)) for one in registry.watching(model)]
     return count + _mark_dependent(watched, force=force, known=pks if own else ())
 
@@ -120,7 +120,7 @@ def _deleted(*, instance: Model, **_: Any) -> None:
 
 def _mark_own(instance: Model) -> None:
     for source in registry.of_model(type(instance)):
-        ledger.mark_rows(source.name, [_key(instance)])
+        marks.mark_rows(source.name, [_key(instance)])
 
 
 def _mark_dependent(
@@ -147,7 +147,7 @@ def _mark_rows(name: str, rows: QuerySet[Any], *, force: bool, known: Collection
     while True:
         pks = list(rows.values_list("pk", flat=True)[:_PAGE])
         for chunk in ledger.in_chunks((pk for pk in pks if pk not in known), _CHUNK):
-            count += ledger.mark_rows(name, chunk, force=force)
+            count += marks.mark_rows(name, chunk, force=force)
         if len(pks) < _PAGE:
             return count
         rows = rows.filter(pk__gt=pks[-1])

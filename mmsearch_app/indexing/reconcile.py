@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from mmsearch_app.backends import get_index
 from mmsearch_app.indexes import IndexUnavailable
-from mmsearch_app.indexing import ledger, notify, watch
+from mmsearch_app.indexing import ledger, marks, notify, watch
 from mmsearch_app.indexing.batch import EmbedderDown
 from mmsearch_app.indexing.compare import compare_index, mark_entries
 from mmsearch_app.indexing.generations import ReindexNeeded
@@ -166,7 +166,7 @@ def _mark_pages(source: ImageSource, rows: QuerySet[Any, Any], key: str, *, pres
         if not found:
             return count
         last = found[-1][0]
-        count += ledger.mark_rows(source.name, [value for _, value in found], present=present)
+        count += marks.mark_rows(source.name, [value for _, value in found], present=present)
 
 
 def _mark_unregistered() -> int:

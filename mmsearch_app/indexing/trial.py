@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.utils import timezone
 
-from mmsearch_app.indexing import documents, ledger
+from mmsearch_app.indexing import documents, ledger, marks
 from mmsearch_app.indexing.documents import Document
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.indexing.reconcile import find_drifted, find_vanished
@@ -39,7 +39,7 @@ def try_statements(source: ImageSource) -> None:
 
 def _work_off(source: ImageSource, pk: Any) -> None:
     """Mark a row, claim an entry, and record every outcome for it."""
-    ledger.mark_rows(source.name, ["mmsearch_check" if pk is None else pk])
+    marks.mark_rows(source.name, ["mmsearch_check" if pk is None else pk])
     long_ago = timezone.now() - timedelta(days=36500)  # so that this entry is claimed, no other
     mine = Entry.objects.filter(source=source.name).order_by("-marked_at", "-pk")[:1]
     Entry.objects.filter(pk__in=[entry.pk for entry in mine]).update(

@@ -23,6 +23,7 @@ class Registry:
     def __init__(self) -> None:
         self._sources: dict[str, ImageSource] = {}
         self._watches: dict[str, list[Watched]] = {}
+        self._forget_models()
         self._defaults: set[str] = set()
 
     def __iter__(self) -> Iterator[ImageSource]:
@@ -52,6 +53,7 @@ class Registry:
             msg = f"The source name {source.name!r} must be at most 100 characters, without ':'."
             raise ImproperlyConfigured(msg)
         self._sources[source.name] = source
+        self._forget_models()
         if default:
             self._defaults.add(source.name)
 
@@ -60,6 +62,12 @@ class Registry:
         del self._sources[name]
         self._watches.pop(name, None)
         self._defaults.discard(name)
+        self._forget_models()
+
+    def _forget_models(self) -> None:
+        """Look up again what concerns a model: every save asks for it."""
+        self._of_model: dict[type[Model], list[ImageSource]] = {}
+        self._watching: dict[type[Model], list[Watched]] = {}
 
     def get(self, name: str) -> ImageSource:
         """Return the source of that name. Raises KeyError, which lists the known names."""
@@ -71,14 +79,19 @@ class Registry:
 
     def of_model(self, model: type[Model]) -> list[ImageSource]:
         """Return the sources registered for `model` or an ancestor of it."""
-        return [source for source in self if is_kind_of(model, source.model)]
+        if model not in self._of_model:
+            self._of_model[model] = [one for one in self if is_kind_of(model, one.model)]
+        return self._of_model[model]
 
     def watching(self, model: type[Model]) -> list[Watched]:
         """Return what marks rows of the sources when a row of `model` is saved or deleted.
 
         A label in `depends_on` that names no model is skipped: a system check reports it (E005).
         """
-        return [one for source in self for one in self._watched(source) if one.concerns(model)]
+        if model not in self._watching:
+            every = [one for source in self for one in self._watched(source)]
+            self._watching[model] = [one for one in every if one.concerns(model)]
+        return self._watching[model]
 
     def _watched(self, source: ImageSource) -> list[Watched]:
         if source.name not in self._watches:

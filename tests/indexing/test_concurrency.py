@@ -13,7 +13,7 @@ from example_shop.models import ProductImage
 from mmsearch_app import mark
 from mmsearch_app.backends import get_index
 from mmsearch_app.indexes.memory import MemoryIndex
-from mmsearch_app.indexing import ledger, notify, stamps
+from mmsearch_app.indexing import marks, notify, stamps
 from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, KnownIndex, State
@@ -79,7 +79,7 @@ def test_two_transactions_that_mark_the_same_rows_in_another_order_wait_and_do_n
     def keep_marking(keys: list[int]) -> None:
         for _ in range(30):
             with transaction.atomic():
-                ledger.mark_rows("a.source", keys)
+                marks.mark_rows("a.source", keys)
 
     in_threads(
         lambda: keep_marking(list(range(300))), lambda: keep_marking(list(range(299, -1, -1)))
@@ -142,7 +142,7 @@ def test_only_one_of_two_processes_rebuilds(sell: Sell) -> None:
 
 def test_a_pause_in_one_thread_does_not_affect_another(sell: Sell) -> None:
     product = sell(pictures=0)
-    with ledger.paused():
+    with marks.paused():
         in_threads(lambda: add_picture(product))
         assert Entry.objects.count() == 1
 

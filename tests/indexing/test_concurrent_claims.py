@@ -15,7 +15,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from mmsearch_app.indexing import ledger
+from mmsearch_app.indexing import ledger, marks
 from mmsearch_app.indexing.ledger import Outcome, change
 from mmsearch_app.models import Entry, State
 from tests.postgres import ROOT
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def mark_many(count: int) -> None:
-    ledger.mark_rows("a.source", range(count))
+    marks.mark_rows("a.source", range(count))
 
 
 def indexed(entries: list[Entry]) -> list[Outcome]:
@@ -89,7 +89,7 @@ def test_what_a_killed_worker_held_is_free_after_its_lease(use: Any) -> None:
 def test_a_worker_passes_by_what_a_transaction_of_the_shop_holds() -> None:
     mark_many(4)
     with transaction.atomic():
-        ledger.mark_rows("a.source", [0])
+        marks.mark_rows("a.source", [0])
         (claimed,) = in_threads(lambda: ledger.claim(4))
     assert [found.object_pk for found in claimed] == ["1", "2", "3"]
 
@@ -112,12 +112,12 @@ def test_a_worker_never_deadlocks_with_a_shop_that_saves_in_another_order(verb: 
 
     def keep_shop() -> None:
         with transaction.atomic():
-            ledger.mark_rows("a.source", [3])
+            marks.mark_rows("a.source", [3])
             half_way.set()
             assert worker_is_at_it.wait(120)
             time.sleep(0.3)
             for key in (5, 4, 2, 1, 0):
-                ledger.mark_rows("a.source", [key])
+                marks.mark_rows("a.source", [key])
 
     def keep_working() -> None:
         assert half_way.wait(120)

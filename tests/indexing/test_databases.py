@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from mmsearch_app.indexing import ledger
+from mmsearch_app.indexing import ledger, marks
 from mmsearch_app.indexing.rebuild import rebuild_index, request_rebuild
 from mmsearch_app.indexing.reconcile import Drift, reconcile
 from mmsearch_app.models import Entry, Rebuild, State
@@ -24,8 +24,8 @@ ALIKE = ["a", "A", "a ", "á", "ä"]
 
 @pytest.mark.django_db
 def test_keys_that_differ_in_case_accents_or_trailing_spaces_are_different_entries() -> None:
-    assert ledger.mark_rows("a.source", ALIKE) == len(ALIKE)
-    assert ledger.mark_rows("A.source", ALIKE) == len(ALIKE)
+    assert marks.mark_rows("a.source", ALIKE) == len(ALIKE)
+    assert marks.mark_rows("A.source", ALIKE) == len(ALIKE)
     for source in ("a.source", "A.source"):
         found = Entry.objects.filter(source=source).values_list("object_pk", flat=True)
         assert set(found) == set(ALIKE)
@@ -170,8 +170,8 @@ def test_a_mark_during_the_work_is_not_lost_under_repeatable_read() -> None:
         repeatable_read()
         with transaction.atomic():
             assert Entry.objects.count() == 4  # takes the snapshot
-            in_threads(lambda: ledger.mark_rows("a.source", [0]))
-            ledger.mark_rows("a.source", [1])
+            in_threads(lambda: marks.mark_rows("a.source", [0]))
+            marks.mark_rows("a.source", [1])
 
     def keep_working() -> int:
         repeatable_read()

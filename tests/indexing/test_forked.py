@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmsearch_app.indexing import give_back_all, ledger, loop, notify
+from mmsearch_app.indexing import give_back_all, loop, marks, notify
 from mmsearch_app.indexing.loop import WorkerLoop
 from mmsearch_app.indexing.overlap import call_model
 from mmsearch_app.indexing.worker import drain
@@ -68,9 +68,9 @@ def test_a_child_starts_its_thread_while_the_parent_starts_one(started: WorkerLo
 
 def test_a_child_can_mark_while_another_thread_of_the_parent_marks_in_a_pause(db: None) -> None:
     def mark() -> bool:
-        return ledger.mark_rows("a.source", [1]) == 1
+        return marks.mark_rows("a.source", [1]) == 1
 
-    with ledger.paused(), ledger._pausing:
+    with marks.paused(), marks._pausing:
         assert works_in_child(mark)
 
 
@@ -78,14 +78,14 @@ def test_a_child_can_mark_while_another_thread_of_the_parent_marks_in_a_pause(db
 def test_what_a_child_marks_is_not_lost_in_its_parents_pause() -> None:
     def mark() -> bool:
         leave_connections()
-        ledger.mark_rows("a.source", [1])
-        with ledger.paused():
-            ledger.mark_rows("a.source", [2])
+        marks.mark_rows("a.source", [1])
+        with marks.paused():
+            marks.mark_rows("a.source", [2])
         return True
 
-    with ledger.paused():
+    with marks.paused():
         assert Entry.objects.count() == 0  # opens the parent's connection
-        ledger.mark_rows("a.source", [3])
+        marks.mark_rows("a.source", [3])
         assert works_in_child(mark)
         assert sorted(Entry.objects.values_list("object_pk", flat=True)) == ["1", "2"]
     assert Entry.objects.count() == 3
@@ -97,9 +97,9 @@ def test_a_child_that_leaves_its_parents_pause_does_not_write_the_parents_marks(
     parent = os.getpid()
 
     def pause() -> None:
-        with ledger.paused():
+        with marks.paused():
             assert Entry.objects.count() == 0  # opens the parent's connection
-            ledger.mark_rows("a.source", [1])
+            marks.mark_rows("a.source", [1])
             if not os.fork():
                 leave_connections()
                 return

@@ -11,16 +11,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mmsearch_app.indexing import ledger
+from mmsearch_app.indexing import ledger, marks
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.models import Entry, State
+from mmsearch_app.sources import key_of
 from tests.shop import make_due
 
 pytestmark = pytest.mark.django_db
 
 
 def mark(*keys: Any, **options: Any) -> None:
-    ledger.mark_rows("a.source", keys, **options)
+    marks.mark_rows("a.source", keys, **options)
 
 
 def outcome(found: Entry, state: State = State.INDEXED, **columns: Any) -> Outcome:
@@ -28,7 +29,7 @@ def outcome(found: Entry, state: State = State.INDEXED, **columns: Any) -> Outco
 
 
 def test_the_same_key_twice_in_one_mark_is_one_entry() -> None:
-    assert ledger.mark_rows("a.source", [1, "1", 2]) == 2
+    assert marks.mark_rows("a.source", [1, "1", 2]) == 2
     assert Entry.objects.count() == 2
 
 
@@ -230,4 +231,4 @@ def entry_of(key: Any) -> Any:
 
 def test_keys_of_all_kinds_become_text() -> None:
     key = uuid.uuid4()
-    assert [ledger.key_of(pk) for pk in (7, "a b", key)] == ["7", "a b", key.hex]
+    assert [key_of(pk) for pk in (7, "a b", key)] == ["7", "a b", key.hex]

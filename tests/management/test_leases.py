@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from mmsearch_app.conf import get_settings
-from mmsearch_app.indexing import ledger
+from mmsearch_app.indexing import ledger, marks
 from mmsearch_app.management.commands import _leftover
 from mmsearch_app.models import Entry
 from tests.shop import IMAGES, Sell, held
@@ -53,7 +53,7 @@ def test_a_reindex_of_one_source_waits_for_what_a_killed_worker_held(
 ) -> None:
     sell(pictures=5)
     call_command("mmsearch_reindex")
-    ledger.mark_rows(IMAGES, [1, 2])
+    marks.mark_rows(IMAGES, [1, 2])
     Entry.objects.update(due_at=timezone.now())
     die_with(3)
     call_command("mmsearch_reindex", IMAGES)

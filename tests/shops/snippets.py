@@ -29,12 +29,14 @@ def in_an_empty_registry() -> Iterator[None]:
     kept, defaults = dict(registry._sources), set(registry._defaults)
     registry._sources.clear()
     registry._defaults.clear()
+    registry._forget_models()
     try:
         yield
     finally:
         registry._sources.clear()
         registry._sources.update(kept)
         registry._defaults.update(defaults)
+        registry._forget_models()
 
 
 def run_settings(block: Block) -> None:
