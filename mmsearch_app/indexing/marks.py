@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connections, router, transaction
 from django.db.models.constants import OnConflict
+from django.db.models.expressions import RawSQL
 from django.db.models.sql import InsertQuery
 from django.utils import timezone
 
@@ -91,15 +92,15 @@ class _Statement:
     """
 
     sql: str
-    params: Sequence[tuple[str, Any]]
-    """Column and value of each parameter. Those of `_in_columns` are replaced for every mark."""
+    columns: Sequence[str]
+    """The column that each parameter is for."""
 
     def mark(
         self, connection: BaseDatabaseWrapper, source: str, key: str, *, present: bool
     ) -> None:
         """Mark one entry, in the transaction of the shop if there is one."""
-        values = _in_columns(connection, source, key, present=present)
-        params = [values.get(name, value) for name, value in self.params]
+        values = _adapt(connection, _mark(source, key, present=present))
+        params = [values[name] for name in self.columns]
         if connection.in_atomic_block:
             self._execute(connection, params)
         else:
@@ -111,22 +112,27 @@ class _Statement:
             cursor.execute(self.sql, params)
 
 
-def _in_columns(
-    connection: BaseDatabaseWrapper, source: str, key: str, *, present: bool
-) -> dict[str, Any]:
-    """Return what differs from mark to mark, as the database takes it."""
-    now = _TIME.get_db_prep_save(timezone.now(), connection)
+def _mark(source: str, key: str, *, present: bool) -> dict[str, Any]:
+    """Return the columns that differ from mark to mark."""
+    now = timezone.now()
     return {
         "source": source,
         "object_pk": key,
         "present": present,
-        "wanted": _TOKEN.get_db_prep_save(uuid.uuid4(), connection),
+        "wanted": uuid.uuid4(),
         "due_at": now,
         "marked_at": now,
     }
 
 
-_TIME, _TOKEN = Entry._meta.get_field("marked_at"), Entry._meta.get_field("wanted")
+def _adapt(connection: BaseDatabaseWrapper, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values as the database takes them: texts and booleans are as they are."""
+    wanted = _WANTED.get_db_prep_save(values["wanted"], connection)
+    time = _MARKED_AT.get_db_prep_save(values["marked_at"], connection)
+    return {**values, "wanted": wanted, "due_at": time, "marked_at": time}
+
+
+_WANTED, _MARKED_AT = Entry._meta.get_field("wanted"), Entry._meta.get_field("marked_at")
 _statements: dict[tuple[str, type, bool], _Statement | None] = {}
 """By alias, kind of connection and `force`."""
 
@@ -142,28 +148,38 @@ def _statement(connection: BaseDatabaseWrapper, *, force: bool) -> _Statement | 
 def _compile(connection: BaseDatabaseWrapper, *, force: bool) -> _Statement | None:
     """Have Django write the upsert of an example.
 
-    Returns None if its parameters are not the values of the columns, one by one and unchanged:
-    then `bulk_create` must write each mark.
+    Returns None if its parameters are not the values that differ from mark to mark, one for each
+    column and as `_adapt` returns them: then `bulk_create` must write each mark.
     """
     if not connection.features.supports_update_conflicts:
         return None
-    now = timezone.now()
-    example = Entry(source="a source", object_pk="a key", due_at=now, marked_at=now)
+    values = _mark("a source", "a key", present=True)
+    example = Entry(**values)
     fields = [field for field in Entry._meta.concrete_fields if not field.primary_key]
-    columns = _conflict(connection, force=force)
+    for field in fields:
+        if field.attname not in values:
+            setattr(example, field.attname, _constant(getattr(example, field.attname)))
+    conflict = _conflict(connection, force=force)
     query = InsertQuery(
         Entry,
         on_conflict=OnConflict.UPDATE,
-        **{role: [Entry._meta.get_field(n) for n in names] for role, names in columns.items()},
+        **{role: [Entry._meta.get_field(n) for n in names] for role, names in conflict.items()},
     )
     query.insert_values(fields, [example])
     ((sql, params),) = query.get_compiler(connection=connection).as_sql()
-    values = {field.attname: getattr(example, field.attname) for field in fields}
-    for field in (_TIME, _TOKEN, Entry._meta.get_field("due_at")):
-        values[field.attname] = field.get_db_prep_save(values[field.attname], connection)
-    if list(params) != list(values.values()):
+    columns = [field.attname for field in fields if field.attname in values]
+    adapted = _adapt(connection, values)
+    if list(params) != [adapted[name] for name in columns]:
         return None
-    return _Statement(sql=sql, params=list(zip(values, params, strict=True)))
+    return _Statement(sql=sql, columns=columns)
+
+
+def _constant(value: str | int | None) -> RawSQL:
+    """Return a default of the model as part of the statement: each parameter takes its time."""
+    if value is None:
+        return RawSQL("NULL", ())
+    text = str(value).replace("'", "''").replace("%", "%%")
+    return RawSQL(f"'{text}'" if isinstance(value, str) else text, ())  # noqa: S611
 
 
 class _Pause:
