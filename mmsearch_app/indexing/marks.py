@@ -72,8 +72,11 @@ def _write_many(entries: Iterable[tuple[str, str]], *, present: bool, force: boo
 
 
 def _upsert(rows: list[Entry], *, force: bool) -> None:
-    columns = _conflict(connections[router.db_for_write(Entry)], force=force)
-    Entry.objects.bulk_create(rows, update_conflicts=True, **columns)
+    conflict = _conflict(connections[router.db_for_write(Entry)], force=force)
+    updated, unique = conflict["update_fields"], conflict["unique_fields"]
+    Entry.objects.bulk_create(
+        rows, update_conflicts=True, update_fields=updated, unique_fields=unique
+    )
 
 
 def _conflict(connection: BaseDatabaseWrapper, *, force: bool) -> dict[str, list[str]]:
