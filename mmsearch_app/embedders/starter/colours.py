@@ -36,12 +36,17 @@ COLOURFUL = 10.0  # CIELAB units of chroma with which a pixel counts double
 
 def srgb_to_lab(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Convert (..., 3) sRGB bytes to L* (0 to 100), a* and b*."""
-    c = pixels / 255.0
-    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ np.array(_XYZ).T / np.array(_WHITE)
+    xyz = _linear_light()[pixels] @ np.array(_XYZ).T / np.array(_WHITE)
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+@cache
+def _linear_light() -> NDArray[np.float64]:
+    """Return the light, 0 to 1, of each of the 256 bytes."""
+    c = np.arange(256) / 255.0
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
 
 class Palette(NamedTuple):
@@ -79,24 +84,32 @@ def known_names(*, after_in: bool = True) -> Set[str]:
     return names if after_in else names - palette().things
 
 
-def _shares(lab: NDArray[np.float64]) -> NDArray[np.float64]:
-    scale = np.array([LIGHTNESS, 1.0, 1.0])
-    gaps = ((lab[:, None, :] - palette().lab[None]) * scale / SPREAD) ** 2
-    logits = -gaps.sum(-1) / 2
+def _shares(lab: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return each colour's Gaussian share for every named colour; (n, 30), rows sum to 1."""
+    directions, lengths = _scaled_palette()
+    # Half the squared distance, less the part that is the same for all named colours.
+    logits = (lab @ directions - lengths).astype(np.float32)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def _block(histogram: NDArray[np.float64]) -> NDArray[np.float32]:
+@cache
+def _scaled_palette() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    scale = np.array([LIGHTNESS, 1.0, 1.0]) / SPREAD
+    scaled = palette().lab * scale
+    return (scaled * scale).T, (scaled**2).sum(axis=1) / 2
+
+
+def _block(histogram: NDArray[np.floating]) -> NDArray[np.float32]:
     both = np.concatenate([histogram, histogram @ palette().families])
     return np.asarray(both / np.linalg.norm(both), np.float32)
 
 
 def colours_of(sight: Sight) -> NDArray[np.float32]:
     """Return the histogram of the object in an image; shape (43,), length 1."""
-    lab = sight.lab.reshape(-1, 3)
-    chroma = np.linalg.norm(lab[:, 1:], axis=1)
-    weights = sight.weights.reshape(-1) * (1 + chroma / COLOURFUL)
+    counts = sight.weights > 0
+    lab = sight.lab[counts]
+    weights = sight.weights[counts] * (1 + np.hypot(lab[:, 1], lab[:, 2]) / COLOURFUL)
     return _block(weights @ _shares(lab * [1.0, PURER, PURER]) / weights.sum())
 
 
