@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,14 +41,20 @@ def find_object(image: Image.Image) -> Sight:
     mug is enclosed by its outline and so belongs to the object. The middle counts more than the
     rim. If the mask is nearly empty, the whole image counts.
     """
-    small = image.convert("RGB")
-    small.thumbnail((_SIDE, _SIDE))
+    small = _shrink(image)
     lab = srgb_to_lab(np.asarray(small))
     distance = np.linalg.norm(lab - _background(lab), axis=-1)
     near = max(NEAR, 2.0 * float(np.median(distance[_rim(distance.shape)])))
     mask = ~_reach_from_border(distance < near)
     middle = _middle(mask.shape)
     return Sight(lab=lab, weights=middle * mask if mask.mean() >= LEAST else middle)
+
+
+def _shrink(image: Image.Image) -> Image.Image:
+    """Return a small copy as RGB."""
+    small = image.convert("RGB") if image.mode != "RGB" else image.copy()
+    small.thumbnail((_SIDE, _SIDE))
+    return small
 
 
 def frame_object(image: Image.Image, sight: Sight) -> tuple[Image.Image, Sight]:
@@ -81,18 +88,21 @@ def _span(middle: float, half: float, size: int) -> tuple[int, int]:
     return max(0, math.floor(middle - half)), min(size, math.ceil(middle + half))
 
 
+@lru_cache
 def _rim(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     rim = np.ones(shape, bool)
     rim[1:-1, 1:-1] = False
     return rim
 
 
+@lru_cache
 def _grid(shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     height, width = shape
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     return y, x
 
 
+@lru_cache
 def _middle(shape: tuple[int, ...]) -> NDArray[np.float64]:
     y, x = _grid(shape)
     return np.asarray(np.exp(-(x**2 + y**2)))
@@ -100,20 +110,27 @@ def _middle(shape: tuple[int, ...]) -> NDArray[np.float64]:
 
 def _background(lab: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fit a plane to the border's colours, ignoring border pixels that stray from it."""
-    y, x = _grid(lab.shape[:2])
-    terms = np.stack([np.ones_like(x), x, y], axis=-1)
+    terms = _plane_terms(lab.shape[:2])
     rim = _rim(lab.shape[:2])
     where, what = terms[rim], lab[rim]
     fitted: NDArray[np.float64] = np.broadcast_to(np.median(what, axis=0), what.shape)
     plane = np.zeros((3, 3))
     plane[0] = fitted[0]
+    before = np.zeros(len(what), bool)
     for _ in range(4):
-        typical = np.linalg.norm(what - fitted, axis=1) < FIT
-        if typical.mean() < 0.3:
+        typical = ((what - fitted) ** 2).sum(axis=1) < FIT**2
+        if typical.mean() < 0.3 or (typical == before).all():
             break
         plane = np.linalg.lstsq(where[typical], what[typical], rcond=None)[0]
         fitted = where @ plane
+        before = typical
     return np.asarray(terms @ plane)
+
+
+@lru_cache
+def _plane_terms(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    y, x = _grid(shape)
+    return np.stack([np.ones_like(x), x, y], axis=-1)
 
 
 def _reach_from_border(allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
