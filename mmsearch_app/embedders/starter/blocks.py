@@ -46,8 +46,8 @@ class StarterOptions:
     """Weight of the product's colours."""
     title: float = 0.65
     """Share of a product's title in its meaning; the image has the rest."""
-    batch_size: int = 16
-    """Images, or texts, that go through a model at once."""
+    batch_size: int = 4
+    """Images that go through the classifier at once. More take more memory, and are no faster."""
     threads: int | None = None
     """Threads of each model; None takes one for each core that this process may use."""
 

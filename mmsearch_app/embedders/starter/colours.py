@@ -85,19 +85,23 @@ def known_names(*, after_in: bool = True) -> Set[str]:
 
 
 def _shares(lab: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return each colour's Gaussian share for every named colour; (n, 30), rows sum to 1."""
+    """Return each colour's Gaussian share for every named colour; (30, n), columns sum to 1."""
     directions, lengths = _scaled_palette()
-    # Half the squared distance, less the part that is the same for all named colours.
-    logits = (lab @ directions - lengths).astype(np.float32)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    scaled = lab.T * _scale()[:, None]
+    # Half the squared distance, multiplied out: one matrix product for all named colours.
+    logits = directions @ scaled - lengths[:, None] - (scaled**2).sum(axis=0) / 2
+    shares = np.exp(logits.astype(np.float32))
+    return np.asarray(shares / shares.sum(axis=0))
+
+
+def _scale() -> NDArray[np.float64]:
+    return np.array([LIGHTNESS, 1.0, 1.0]) / SPREAD
 
 
 @cache
 def _scaled_palette() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    scale = np.array([LIGHTNESS, 1.0, 1.0]) / SPREAD
-    scaled = palette().lab * scale
-    return (scaled * scale).T, (scaled**2).sum(axis=1) / 2
+    scaled = palette().lab * _scale()
+    return scaled, (scaled**2).sum(axis=1) / 2
 
 
 def _block(histogram: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -110,7 +114,7 @@ def colours_of(sight: Sight) -> NDArray[np.float32]:
     counts = sight.weights > 0
     lab = sight.lab[counts]
     weights = sight.weights[counts] * (1 + np.hypot(lab[:, 1], lab[:, 2]) / COLOURFUL)
-    return _block(weights @ _shares(lab * [1.0, PURER, PURER]) / weights.sum())
+    return _block(_shares(lab * [1.0, PURER, PURER]) @ weights / weights.sum())
 
 
 def name_histogram(names: Iterable[str]) -> NDArray[np.float32]:
@@ -119,4 +123,4 @@ def name_histogram(names: Iterable[str]) -> NDArray[np.float32]:
     Raises KeyError if a name is unknown.
     """
     lab = np.array([palette().names[name] for name in names])
-    return _block(_shares(lab).mean(axis=0))
+    return _block(_shares(lab).mean(axis=1))

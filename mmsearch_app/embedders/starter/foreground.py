@@ -35,26 +35,20 @@ class Sight:
 
 
 def find_object(image: Image.Image) -> Sight:
-    """Separate the object of an image from its background.
+    """Separate the object of an RGB image from its background.
 
     The background continues the border's colours smoothly and is connected to the border: a white
     mug is enclosed by its outline and so belongs to the object. The middle counts more than the
     rim. If the mask is nearly empty, the whole image counts.
     """
-    small = _shrink(image)
+    small = image.copy()
+    small.thumbnail((_SIDE, _SIDE))
     lab = srgb_to_lab(np.asarray(small))
     distance = np.linalg.norm(lab - _background(lab), axis=-1)
     near = max(NEAR, 2.0 * float(np.median(distance[_rim(distance.shape)])))
     mask = ~_reach_from_border(distance < near)
     middle = _middle(mask.shape)
     return Sight(lab=lab, weights=middle * mask if mask.mean() >= LEAST else middle)
-
-
-def _shrink(image: Image.Image) -> Image.Image:
-    """Return a small copy as RGB."""
-    small = image.convert("RGB") if image.mode != "RGB" else image.copy()
-    small.thumbnail((_SIDE, _SIDE))
-    return small
 
 
 def frame_object(image: Image.Image, sight: Sight) -> tuple[Image.Image, Sight]:

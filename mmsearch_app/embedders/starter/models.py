@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mmsearch_app.embedders.starter.blocks import StarterOptions
     from mmsearch_app.embedders.starter.foreground import Sight
 
+TOKENS_AT_ONCE: Final = 1024  # in one batch, with padding: more is no faster
 KIND_SHARE: Final = 0.5  # weight of what a class is a kind of, beside its own names
 
 
@@ -41,7 +42,7 @@ class Models:
     def say(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the meaning of texts less that of the average class; (n, 384), length 1."""
         plain = [put_plainly(text) for text in texts]
-        return units(self.sentences.embed(plain, batch_size=self.batch) - self.usual)
+        return units(self.sentences.embed(plain) - self.usual)
 
     def see(
         self, images: Sequence[Image], sights: Sequence[Sight]
@@ -72,7 +73,7 @@ class Models:
         # In the order of the files, not of a set: batches, and so roundings, are always the same.
         unique = dict.fromkeys(name for group in names for name in group)
         places = {name: at for at, name in enumerate(unique)}
-        vectors = self.sentences.embed(list(places), batch_size=64)
+        vectors = self.sentences.embed(list(places))
         means = [vectors[[places[name] for name in group]].mean(axis=0) for group in names]
         return units(np.array(means))
 
@@ -83,25 +84,37 @@ class Sentences:
     def __init__(self, *, threads: int | None) -> None:
         self._tokenizer = Tokenizer.from_str(weights.TOKENIZER.read().decode())
         self._tokenizer.enable_truncation(MOST_TOKENS)
-        self._tokenizer.enable_padding()
+        self._tokenizer.no_padding()
         published = read_safetensors(weights.SENTENCES.map())
         self._words = published["embeddings.word_embeddings.weight"]
         self._session = Session(build_sentence_encoder(published), threads=threads)
 
-    def embed(self, texts: Sequence[str], *, batch_size: int) -> NDArray[np.float32]:
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the meaning of texts, shape (n, 384), rows of length 1."""
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        found = np.empty((len(texts), WIDTH), np.float32)
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            found[batch] = self._embed([texts[i] for i in batch])
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        found = np.empty((len(tokens), WIDTH), np.float32)
+        for batch in _batches([len(ids) for ids in tokens]):
+            found[batch] = self._embed([tokens[place] for place in batch])
         return found
 
-    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
-        encoded = self._tokenizer.encode_batch(texts)
-        ids = np.array([e.ids for e in encoded])
-        mask = np.array([e.attention_mask for e in encoded], np.bool_)
-        return self._session.run(words=self._words[ids], mask=mask)[0]
+    def _embed(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        lengths = np.array([len(ids) for ids in tokens])
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        padded = np.zeros(mask.shape, np.int64)
+        padded[mask] = np.concatenate(tokens)
+        return self._session.run(words=self._words[padded], mask=mask)[0]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield places of texts of similar lengths that together fit `TOKENS_AT_ONCE`."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[place] > TOKENS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 def read_names(of: str) -> list[list[str]]:

@@ -36,5 +36,5 @@ def test_sentences_are_what_the_published_pipeline_gives(
 ) -> None:
     embed = published.load_sentence_encoder()
     assert embedder._models is not None
-    found = embedder._models.sentences.embed(texts, batch_size=3)
+    found = embedder._models.sentences.embed(texts)
     np.testing.assert_allclose(found, embed(texts), atol=1e-5)
