@@ -123,6 +123,26 @@ def test_a_filter_costs_no_neighbours(milvus_uri: str) -> None:
     assert right / 500 >= 0.98
 
 
+@pytest.mark.parametrize("index_type", ["IVF_FLAT", "IVF_SQ8"])
+def test_a_filter_shortens_no_answer_of_an_index_with_cells(
+    milvus_uri: str, index_type: str
+) -> None:
+    """The nearest of 200 cells contain none or one of the thirty images that pass the filter."""
+    options = {"index_params": {"nlist": 200}, "search_params": {"nprobe": 2}}
+    with opened(milvus_uri, index_type=index_type, **options) as index:
+        name = index.create(fingerprint="model@1", dimension=DIMENSION).name
+        vectors = clustered(ROWS)
+        index.upsert(
+            [record(f"r{n}", vectors[n], rare=n % 50 == 0) for n in range(ROWS)], generation=name
+        )
+        settle(index, name)
+        rare = [where("rare", "in", True)]
+        found = index.search(vectors[3], generation=name, limit=20, conditions=rare)
+        assert len(found) == 20
+        everything = index.search(vectors[3], generation=name, limit=100, conditions=rare)
+        assert {match.id for match in everything} == {f"r{n}" for n in range(0, ROWS, 50)}
+
+
 def clustered(rows: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(200, DIMENSION))

@@ -14,7 +14,7 @@ from mmsearch_app.indexes.base import Match, Stored
 from mmsearch_app.indexes.milvus.connection import Connection
 from mmsearch_app.indexes.milvus.filters import one_of, quote, select
 from mmsearch_app.indexes.milvus.generations import RECENT, Generations
-from mmsearch_app.indexes.milvus.index_types import check_index_type, search_params
+from mmsearch_app.indexes.milvus.index_types import check_index_type, has_cells, search_params
 from mmsearch_app.indexes.milvus.schema import METRIC, batches, check_options, make_row
 from mmsearch_app.indexes.records import check_query, check_record
 from mmsearch_app.inference import renew_after_fork
@@ -150,15 +150,19 @@ class MilvusIndex:
         unit = check_query(vector, dimension=dimension, limit=limit)
         best: dict[str, Match] = {}
         wanted = math.ceil(limit * self._spare) if self._connection.lite else limit * SPARE
+        everywhere = False
         while len(best) < limit:
             expression = select(
                 conditions, flat=flat, without=[*exclude_products, *best], without_ids=exclude_ids
             )
             asked = min(wanted, MAX_LIMIT)
-            hits = self._hits(unit, generation, expression, limit=asked)
+            hits = self._hits(unit, generation, expression, limit=asked, everywhere=everywhere)
             used = _add(best, hits, enough=limit)
             if len(hits) < asked:
-                break
+                if everywhere or not has_cells(self._generations.index_type_of(generation)):
+                    break
+                everywhere = True  # the nearest cells contain too few that pass the filter
+                continue
             self._learn(used / limit, enough=len(best) >= limit)
             wanted *= SPARE
         return sorted(best.values(), key=lambda match: (-match.score, match.id))[:limit]
@@ -209,10 +213,16 @@ class MilvusIndex:
         self._connection.close()
 
     def _hits(
-        self, unit: NDArray[np.float32], generation: str, expression: str, *, limit: int
+        self,
+        unit: NDArray[np.float32],
+        generation: str,
+        expression: str,
+        *,
+        limit: int,
+        everywhere: bool,
     ) -> list[Match]:
         index_type = self._generations.index_type_of(generation)
-        params = search_params(index_type, self._search_params, limit=limit)
+        params = search_params(index_type, self._search_params, limit=limit, everywhere=everywhere)
         (hits,) = self._connection.call(
             "search",
             generation,

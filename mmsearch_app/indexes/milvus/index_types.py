@@ -50,6 +50,8 @@ GRAPH = {"M": 18, "efConstruction": 240}
 """What Milvus builds for AUTOINDEX."""
 CELLS = {"nlist": 1024}
 NEAR = {"nprobe": 256}
+ALL_CELLS = 65_536
+"""The most cells that an index can have."""
 SUBSPACE = 8
 """Dimensions of a part of a vector that product quantisation stores in one byte."""
 
@@ -140,16 +142,25 @@ def build_params(index_type: str, given: Mapping[str, Any], *, dimension: int) -
     return params
 
 
-def search_params(index_type: str, given: Mapping[str, Any], *, limit: int) -> dict[str, Any]:
+def has_cells(index_type: str) -> bool:
+    """Return whether a search looks into some cells only, and so may return too few hits."""
+    return index_type in INDEX_TYPES and "nprobe" in INDEX_TYPES[index_type].search
+
+
+def search_params(
+    index_type: str, given: Mapping[str, Any], *, limit: int, everywhere: bool = False
+) -> dict[str, Any]:
     """Return the parameters of a search for `limit` hits in an index of this type.
 
     Of `given`, only what the type knows: the index may have been built before the options were
-    changed. A type that is not listed is searched with what is given.
+    changed. A type that is not listed is searched with what is given. With `everywhere`, a type
+    that has cells looks into all of them.
     """
     known = INDEX_TYPES.get(index_type)
     if known is None:
         return dict(given)
     names = {*known.search, *known.may_search}
-    return known.search_params(
+    params = known.search_params(
         {name: value for name, value in given.items() if name in names}, limit=limit
     )
+    return {**params, "nprobe": ALL_CELLS} if everywhere and has_cells(index_type) else params
