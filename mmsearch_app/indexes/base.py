@@ -101,9 +101,11 @@ class Index(Protocol):
     nothing; connections are made on first use, once per process. Thread-safe. Every method may
     raise IndexUnavailable; those that take a generation may raise IndexMissing.
 
-    Two members are optional. `recently_live()` returns the same as `live()`, but in other
+    Three members are optional. `recently_live()` returns the same as `live()`, but in other
     processes than the one that promoted a generation perhaps `live_lag` seconds late: searches
-    call it, so that they need not ask a server which generation to search.
+    call it, so that they need not ask a server which generation to search. `recently_stored()`
+    returns the same as `stored()`, but may miss writes of the last seconds, as `search` may:
+    searches call it for the vectors of a product, so that they need not wait for writes.
     """
 
     shared: bool

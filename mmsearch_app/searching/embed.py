@@ -267,7 +267,9 @@ def _title(product: Model, pictures: Sequence[Picture]) -> str:
 def _stored_vector(query: Query, generation: Generation) -> NDArray[np.float32] | None:
     """Return the mean of the product's vectors in the index, or None if it contains none."""
     keys = [entry_key(source.name, row.pk) for source, row in pictures_of_reference(query)]
-    stored = get_index().stored(keys, generation=generation.name) if keys else {}
+    index = get_index()
+    read = getattr(index, "recently_stored", index.stored)
+    stored = read(keys, generation=generation.name) if keys else {}
     if not stored:
         return None
     mean: NDArray[np.float32] = np.mean([found.vector for found in stored.values()], axis=0)

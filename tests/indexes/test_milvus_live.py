@@ -133,3 +133,22 @@ def test_few_images_are_asked_for_once_products_have_few(index: MilvusIndex) -> 
     found = [match.product for match in index.search(AHEAD, generation=name, limit=5)]
     assert sorted(found[:2]) == ["crowded", "p0"]
     assert found[2:] == ["p1", "p2", "p3"]
+
+
+def test_a_search_waits_for_no_writes_to_read_a_vector(
+    index: MilvusIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with its usual settings takes 200 ms to answer with Strong, 5 with Bounded."""
+    name = promoted(index, "one")
+    index.upsert([record("a")], generation=name)
+    levels: list[str] = []
+    call = index._connection.call
+
+    def note(method: str, *args: Any, **options: Any) -> Any:
+        levels.append(options["consistency_level"])
+        return call(method, *args, **options)
+
+    monkeypatch.setattr(index._connection, "call", note)
+    assert index.stored(["a"], generation=name).keys() == {"a"}
+    assert index.recently_stored(["a"], generation=name).keys() == {"a"}
+    assert levels == ["Strong", "Bounded"]

@@ -44,7 +44,7 @@ class MilvusIndex:
     - `index_type`, `index_params`, `search_params`: as Milvus documents them; all parameters have
       defaults. Milvus Lite supports AUTOINDEX (exact there), FLAT, HNSW, HNSW_SQ, IVF_FLAT and
       IVF_SQ8. A new type, or new `index_params`, are for the generations created from then on.
-    - `consistency`: of visitors' searches. Reconciling always reads with Strong.
+    - `consistency`: of visitors' searches. Indexing and reconciling always read with Strong.
 
     Raises ValueError for an unknown option value, or an unknown name of a parameter.
     """
@@ -168,11 +168,21 @@ class MilvusIndex:
         return sorted(best.values(), key=lambda match: (-match.score, match.id))[:limit]
 
     def stored(self, ids: Sequence[str], *, generation: str) -> dict[str, Stored]:
+        return self._stored(ids, generation, consistency="Strong")
+
+    def recently_stored(self, ids: Sequence[str], *, generation: str) -> dict[str, Stored]:
+        return self._stored(ids, generation, consistency=self._consistency)
+
+    def _stored(
+        self, ids: Sequence[str], generation: str, *, consistency: str
+    ) -> dict[str, Stored]:
         known = self._generations.find(generation)
         columns = _version_columns(known)
         found: dict[str, Stored] = {}
         for batch in batches(ids, dimension=known.dimension):
-            rows = self._rows(generation, one_of("id", batch), *columns, "vector")
+            rows = self._rows(
+                generation, one_of("id", batch), *columns, "vector", consistency_level=consistency
+            )
             for row in rows:
                 vector = np.asarray(row["vector"], dtype=np.float32)
                 found[row["id"]] = Stored(vector=vector, content=row.get("content", ""))
@@ -187,6 +197,7 @@ class MilvusIndex:
                 generation,
                 f"id > {quote(last)}",
                 *columns,
+                consistency_level="Strong",
                 limit=PAGE,
                 iterator="True",
                 reduce_stop_for_best="True",
@@ -246,12 +257,7 @@ class MilvusIndex:
 
     def _rows(self, generation: str, expression: str, *columns: str, **options: Any) -> Any:
         return self._connection.call(
-            "query",
-            generation,
-            filter=expression,
-            output_fields=list(columns),
-            consistency_level="Strong",
-            **options,
+            "query", generation, filter=expression, output_fields=list(columns), **options
         )
 
     def _flush(self, generation: str) -> None:
