@@ -84,6 +84,9 @@ benchmarks: $(VENV)/.dev ## every figure of the documentation and more
 	$(BIN)/python -m benchmarks.starter
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.ledger
+	$(BIN)/python -m benchmarks.scale_arithmetic
+	$(BIN)/python -m benchmarks.scale_ledger
+	$(BIN)/python -m benchmarks.scale --sizes 10000 100000
 	$(BIN)/python -m benchmarks.evidence
 
 clean: ## remove the environments, the demo's data and all that was built
