@@ -2,5 +2,5 @@
 
 from mmsearch_app.embedders.base import Content, Embedder, check_vectors, side_of
 from mmsearch_app.embedders.batching import Batcher
-from mmsearch_app.embedders.composing import Composer, Part, find_composer
+from mmsearch_app.embedders.composing import Composer, DescribedImage, find_composer
 from mmsearch_app.embedders.presets import PRESETS, Preset, find_preset

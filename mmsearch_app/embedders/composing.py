@@ -14,7 +14,7 @@ from mmsearch_app.embedders.batching import Joiner
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Part: TypeAlias = tuple[NDArray[np.float32], str]
+DescribedImage: TypeAlias = tuple[NDArray[np.float32], str]
 """A row of `describe_images`, and the words beside that image."""
 
 
@@ -50,7 +50,7 @@ class Composer:
         direct = getattr(embedder, "batches_itself", False)
         limits: dict[str, Any] = {"most": most, "seconds": seconds, "direct": direct}
         self._describing: Joiner[Image] = Joiner(self._describe, **limits)
-        self._composing: Joiner[Part] = Joiner(self._compose, **limits)
+        self._composing: Joiner[DescribedImage] = Joiner(self._compose, **limits)
 
     def describe(self, image: Image) -> NDArray[np.float32]:
         """Return all that a query takes from the image, one row."""
@@ -60,14 +60,14 @@ class Composer:
             raise ValueError(msg)
         return np.asarray(rows[0])
 
-    def compose(self, parts: Sequence[Part]) -> NDArray[np.float32]:
+    def compose(self, parts: Sequence[DescribedImage]) -> NDArray[np.float32]:
         """Return the vectors of the described images with words, shape (n, dimension)."""
         return self._composing.run(parts)
 
     def _describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
         return self.embedder.describe_images(images)
 
-    def _compose(self, parts: Sequence[Part]) -> NDArray[np.float32]:
+    def _compose(self, parts: Sequence[DescribedImage]) -> NDArray[np.float32]:
         rows, texts = zip(*parts, strict=True)
         return self.embedder.compose_queries(np.stack(rows), texts)
 

@@ -19,7 +19,7 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.inference import Crowded
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import InvalidQuery, Query, too_crowded
-from mmsearch_app.searching.reference import Pictures, find_pictures
+from mmsearch_app.searching.reference import Pictures, pictures_for
 from mmsearch_app.sources import registry
 
 
@@ -132,9 +132,9 @@ def _product(like: Any, user: Any, request: Any) -> tuple[Model | None, Pictures
         return None, None
     if isinstance(like, Model):
         _require_product(like)
-        return like, find_pictures(like, user=user, request=request)
+        return like, pictures_for(like, user=user, request=request)
     for product in find_products(like):
-        if pictures := find_pictures(product, user=user, request=request):
+        if pictures := pictures_for(product, user=user, request=request):
             return product, pictures
     msg = gettext("This product is not available, or has no picture to start from.")
     raise InvalidQuery(msg, field="like")

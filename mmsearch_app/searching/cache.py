@@ -19,7 +19,7 @@ from mmsearch_app import images
 from mmsearch_app.conf import get_settings
 from mmsearch_app.rerankers import Ranking
 from mmsearch_app.searching.query import Hit, Query
-from mmsearch_app.searching.reference import Known, known_of_reference, look_up
+from mmsearch_app.searching.reference import Known, known_files, known_of_reference
 from mmsearch_app.sources import key_of, registry
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def ranking_name(fingerprint: str, query: Query, hits: Sequence[Hit]) -> str:
     """
     if not fingerprint:
         return ""
-    found = look_up([(registry.get(hit.source), hit.image) for hit in hits])
+    found = known_files([(registry.get(hit.source), hit.image) for hit in hits])
     if not all(one.digest for one in found):
         return ""
     candidates = [(*_identify(one), hit.title) for one, hit in zip(found, hits, strict=True)]

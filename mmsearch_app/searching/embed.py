@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mmsearch_app import images
 from mmsearch_app.backends import get_batcher, get_composer, get_embedder, get_index
 from mmsearch_app.conf import ImageCaps, get_settings
-from mmsearch_app.embedders import Composer, Part, check_vectors
+from mmsearch_app.embedders import Composer, DescribedImage, check_vectors
 from mmsearch_app.indexes import Generation
 from mmsearch_app.inference import Content, Crowded
 from mmsearch_app.searching.cache import canonical_jpeg
@@ -43,7 +43,7 @@ class _Asked:
     name: str = ""
     """Under which the vector is kept; "" if it is not."""
     content: Content | None = None
-    part: Part | None = None
+    part: DescribedImage | None = None
     """Instead of a content: an image as the model described it, and the words."""
     vector: NDArray[np.float32] | None = None
     pictured: bool = False

@@ -55,7 +55,7 @@ class Pictures:
     @cached_property
     def known(self) -> list[Known]:
         """What the ledger knows of each picture; one query per source, at the first use."""
-        return look_up(self.rows)
+        return known_files(self.rows)
 
     def belong_to(self, query: Query, product: Model) -> bool:
         """Return whether they are those of the product, as the query's visitor may see it."""
@@ -63,7 +63,7 @@ class Pictures:
         return self.product is product and same_visitor
 
 
-def find_pictures(product: Model, *, user: Any = None, request: Any = None) -> Pictures | None:
+def pictures_for(product: Model, *, user: Any = None, request: Any = None) -> Pictures | None:
     """Return the pictures of the product, else those of its nearest stand-in, or None.
 
     A stand-in may have a stand-in itself; one that leads back to an earlier product ends there.
@@ -84,7 +84,7 @@ def find_pictures(product: Model, *, user: Any = None, request: Any = None) -> P
 
 def find_pictured(product: Model, *, user: Any = None, request: Any = None) -> Model | None:
     """Return the product if it has a picture, else its nearest stand-in that has one, or None."""
-    found = find_pictures(product, user=user, request=request)
+    found = pictures_for(product, user=user, request=request)
     return None if found is None else found.product
 
 
@@ -120,7 +120,7 @@ def _look_for(product: Model, *, user: Any, request: Any) -> Pictures:
     return Pictures(product=product, user=user, request=request, rows=tuple(found))
 
 
-def look_up(pictures: Sequence[Picture]) -> list[Known]:
+def known_files(pictures: Sequence[Picture]) -> list[Known]:
     """Return what the ledger knows of the rows' files, in their order; one query per source."""
     named = [(source.name, key_of(row.pk)) for source, row in pictures]
     keys: dict[str, list[str]] = {}

@@ -23,7 +23,7 @@ from mmsearch_app.searching import cache
 from mmsearch_app.searching.build import open_upload
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import Answer, Hit, InvalidQuery, Query
-from mmsearch_app.searching.reference import Pictures, find_pictures, pictures_of_reference
+from mmsearch_app.searching.reference import Pictures, pictures_for, pictures_of_reference
 from mmsearch_app.searching.rerank import rerank, reranker_fingerprint
 from mmsearch_app.searching.retrieve import Scope, hydrate
 from mmsearch_app.searching.search import Clock, with_signal
@@ -213,7 +213,7 @@ def _find_reference(kept: _Kept, user: Any, request: Any) -> tuple[Model, Pictur
     """Return the kept product and its pictures. Raises Expired if this visitor may not see it."""
     label, pk = kept.like or ("", "")
     like = apps.get_model(label)._base_manager.filter(pk=pk).first()
-    pictures = find_pictures(like, user=user, request=request) if like else None
+    pictures = pictures_for(like, user=user, request=request) if like else None
     if like is None or (kept.pictured and pictures is None):
         msg = gettext("The product that this search started from is no longer available.")
         raise Expired(msg)
