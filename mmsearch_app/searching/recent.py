@@ -17,11 +17,13 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.inference import renew_after_fork
 
 MOST_BYTES = 8 * 1024 * 1024
-"""Vectors that are kept at the same time: some 2,000 of 1,024 components."""
+"""Of vectors that are kept at the same time: some 1,800 of 1,024 components."""
+OVERHEAD = 512
+"""Bytes that a vector takes beside its components."""
 
 
 class RecentVectors:
-    """Keeps vectors for `RERANK_SECONDS`, up to `most_bytes` of them, the newest ones.
+    """Keeps vectors for `RERANK_SECONDS`: the newest ones, in at most `most_bytes` of memory.
 
     Their names are hashes with a key of this process, so that nobody can tell from them what was
     asked. What has expired is dropped at the next use.
@@ -62,7 +64,7 @@ class RecentVectors:
                 return
             self._kept[name] = own
             self._ends.append((time.monotonic() + get_settings().RERANK_SECONDS, name))
-            self._bytes += own.nbytes
+            self._bytes += own.nbytes + OVERHEAD
             while self._bytes > self.most_bytes:
                 self._drop_oldest()
 
@@ -73,7 +75,7 @@ class RecentVectors:
 
     def _drop_oldest(self) -> None:
         _, name = self._ends.popleft()
-        self._bytes -= self._kept.pop(name).nbytes
+        self._bytes -= self._kept.pop(name).nbytes + OVERHEAD
 
 
 recent_vectors = RecentVectors()

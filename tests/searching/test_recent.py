@@ -168,7 +168,7 @@ def test_most_embedders_compose_in_one_step(shop: Catalogue) -> None:
 class TestRecentVectors:
     @pytest.fixture
     def kept(self) -> recent.RecentVectors:
-        return recent.RecentVectors(most_bytes=4 * 4 * 3)
+        return recent.RecentVectors(most_bytes=3 * (4 * 4 + recent.OVERHEAD))
 
     def test_only_the_newest_fit(self, kept: recent.RecentVectors) -> None:
         for number in range(5):
@@ -177,7 +177,7 @@ class TestRecentVectors:
         assert found == {"2", "3", "4"}
 
     def test_one_that_is_larger_than_all_is_not_kept(self, kept: recent.RecentVectors) -> None:
-        kept.keep("huge", np.zeros(100, np.float32))
+        kept.keep("huge", np.zeros(1000, np.float32))
         assert kept.find("huge") is None
         kept.keep("small", np.zeros(4, np.float32))
         assert kept.find("small") is not None
