@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _CHUNK = 500
+_PAGE = 2000
 _KEY = ("source", "object_pk")
 _TRIES = 4
 _CONFLICTS = frozenset([1020, 1205, 1213, "40001", "40P01"])
@@ -46,6 +47,26 @@ def in_chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
+
+
+def by_key(rows: QuerySet[Any, Any], size: int = _PAGE) -> Iterator[list[Any]]:
+    """Yield model instances in lists of up to `size`, ordered by primary key.
+
+    Each list is a query of its own, read to its end: what is in memory does not grow with the
+    number of rows, whatever the database's client does with cursors.
+    """
+    rest = rows = rows.order_by("pk")
+    while page := list(rest[:size]):
+        yield page
+        if len(page) < size:
+            return
+        rest = rows.filter(pk__gt=page[-1].pk)
+
+
+def keys_of_rows(rows: QuerySet[Any, Any]) -> Iterator[Any]:
+    """Yield the primary keys in order, with few of them in memory."""
+    for page in by_key(rows.only("pk")):
+        yield from (row.pk for row in page)
 
 
 # Locks
@@ -126,8 +147,7 @@ def change(rows: QuerySet[Entry], **values: Any) -> int:
         # By the primary key alone: InnoDB locks every entry of the index by which it searches.
         return Entry.objects.filter(pk__in=pks).update(**values)
 
-    pks = list(rows.order_by("pk").values_list("pk", flat=True))
-    return sum(write_free_first(pks, update, among=rows))
+    return sum(write_free_first(keys_of_rows(rows), update, among=rows))
 
 
 def overwrite(entries: Sequence[Entry], columns: Sequence[str]) -> None:

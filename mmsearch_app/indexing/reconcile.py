@@ -173,4 +173,5 @@ def _mark_unregistered() -> int:
     """Mark entries of sources that are no longer registered as gone; return how many."""
     names = [source.name for source in registry]
     orphans = Entry.objects.filter(present=True).exclude(source__in=names)
-    return mark_entries(list(orphans.only(*_KEY)), present=False)
+    pages = ledger.by_key(orphans.only(*_KEY))
+    return sum(mark_entries(entries, present=False) for entries in pages)
