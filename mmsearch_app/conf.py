@@ -113,6 +113,9 @@ class Settings:
     """Most queries of several visitors that one process embeds together."""
     QUERY_SECONDS: float = 30.0
     """Seconds that a query waits for its turn at the embedder; then it gets a 503."""
+    INDEX_SECONDS: float = 5.0
+    """Most seconds that a search waits for the index; then it gets a 503, and while the index
+    hangs, so do those after it, at once."""
     THROTTLE_RATE: str | None = "60/min"
     """Searches per visitor, on the page and through the API together, in the notation of Django
     REST framework; None for no limit."""

@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _CHUNK = 500
 _PAGE = 2000
-_KEY = ("source", "object_pk")
 _TRIES = 4
 _CONFLICTS = frozenset([1020, 1205, 1213, "40001", "40P01"])
 """Error codes of MySQL and MariaDB, and SQL states of PostgreSQL."""

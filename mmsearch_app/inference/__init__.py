@@ -1,6 +1,7 @@
 """What is needed to run or reach any model."""
 
 from mmsearch_app.inference.admission import Admission, Crowded
+from mmsearch_app.inference.circuit import Circuit
 from mmsearch_app.inference.content import Content, ModelFailed
 from mmsearch_app.inference.deadline import last_moment, require_time, turn, until
 from mmsearch_app.inference.endpoint import Endpoint, ServerError

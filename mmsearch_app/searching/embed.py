@@ -20,6 +20,7 @@ from mmsearch_app.embedders import Composer, DescribedImage, check_vectors
 from mmsearch_app.indexes import Generation
 from mmsearch_app.inference import Content, Crowded
 from mmsearch_app.searching.cache import canonical_jpeg
+from mmsearch_app.searching.index_time import asking_index
 from mmsearch_app.searching.query import InvalidQuery, Query, SearchUnavailable, too_crowded
 from mmsearch_app.searching.recent import recent_vectors
 from mmsearch_app.searching.reference import Picture, known_of_reference, pictures_of_reference
@@ -267,9 +268,12 @@ def _title(product: Model, pictures: Sequence[Picture]) -> str:
 def _stored_vector(query: Query, generation: Generation) -> NDArray[np.float32] | None:
     """Return the mean of the product's vectors in the index, or None if it contains none."""
     keys = [entry_key(source.name, row.pk) for source, row in pictures_of_reference(query)]
+    if not keys:
+        return None
     index = get_index()
     read = getattr(index, "recently_stored", index.stored)
-    stored = read(keys, generation=generation.name) if keys else {}
+    with asking_index():
+        stored = read(keys, generation=generation.name)
     if not stored:
         return None
     mean: NDArray[np.float32] = np.mean([found.vector for found in stored.values()], axis=0)

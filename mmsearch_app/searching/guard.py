@@ -14,7 +14,7 @@ from django.core.signals import setting_changed
 from django.utils.translation import gettext
 
 from mmsearch_app.conf import get_settings
-from mmsearch_app.inference import renew_after_fork, until
+from mmsearch_app.inference import Circuit, renew_after_fork, until
 from mmsearch_app.searching.query import Busy
 
 if TYPE_CHECKING:
@@ -70,15 +70,14 @@ class Guard(Generic[_T]):
     never takes more threads than there are places; once calls hang in all of them, no caller
     waits any more.
 
-    After three failures in a row (an exception, or a deadline missed while running) the circuit
-    opens: no call is let through for `pause` seconds. Then one trial call is, and its outcome
-    closes the circuit or opens it for another pause. A forked child starts with an idle guard.
+    After three failures in a row (an exception, or a deadline missed while running) the `Circuit`
+    opens for `pause` seconds. A forked child starts with an idle guard.
     """
 
     def __init__(self, *, places: int, queue: int, pause: float) -> None:
         self.places = places
         self.queue = queue
-        self.pause = pause
+        self._circuit = Circuit(most_failures=FAILURES, pause=pause)
         self._reset()
         renew_after_fork(self._reset)
 
@@ -90,7 +89,9 @@ class Guard(Generic[_T]):
     def load(self) -> Load:
         with self._lock:
             return Load(
-                under_way=len(self._calls), failures=self._failures, resting=self._is_open()
+                under_way=len(self._calls),
+                failures=self._circuit.failures,
+                resting=self._circuit.is_open(),
             )
 
     def run(
@@ -125,16 +126,13 @@ class Guard(Generic[_T]):
         self._lock = threading.Lock()
         self._free = threading.Semaphore(self.places)
         self._calls: dict[str, _Call[_T]] = {}
-        self._failures = 0
-        self._open_until = 0.0
-        self._trial: _Call[_T] | None = None
 
     def _admit(self, key: str) -> None:
         """Raise Busy or Resting unless a call with this key runs or may start."""
         if key in self._calls:
             return
-        if self._is_open():
-            msg = f"The reranker is paused after {self._failures} failures in a row."
+        if self._circuit.is_open():
+            msg = f"The reranker is paused after {self._circuit.failures} failures in a row."
             raise Resting(msg)
         now = time.monotonic()
         hanging = sum(call.started and call.deadline < now for call in self._calls.values())
@@ -144,10 +142,6 @@ class Guard(Generic[_T]):
         if len(self._calls) >= self.places + self.queue:
             msg = gettext("Too many searches are being refined at the same time.")
             raise Busy(msg)
-
-    def _is_open(self) -> bool:
-        paused = self._trial is not None or time.monotonic() < self._open_until
-        return self._failures >= FAILURES and paused
 
     def _start(
         self, key: str, work: Callable[[], _T], deadline: float, *, count_failure: bool
@@ -161,8 +155,7 @@ class Guard(Generic[_T]):
             target=self._execute, args=(key, work, call), name="mmsearch-rerank", daemon=True
         ).start()
         self._calls[key] = call
-        if self._failures >= FAILURES:
-            self._trial = call
+        self._circuit.begin(call)
         return call
 
     def _execute(self, key: str, work: Callable[[], _T], call: _Call[_T]) -> None:
@@ -199,16 +192,11 @@ class Guard(Generic[_T]):
         whatever happened to it: otherwise no other call would ever be let through.
         """
         with self._lock:
-            is_trial = self._trial is call
             counts = call.started and (call.count_failure or not failed)
-            if call.counted or not (counts or is_trial):
+            if call.counted or not (counts or self._circuit.is_trial(call)):
                 return
             call.counted = True
-            self._failures = self._failures + 1 if failed else 0
-            if failed:
-                self._open_until = time.monotonic() + self.pause
-            if is_trial:
-                self._trial = None
+            self._circuit.count(call, failed=failed)
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -18,6 +18,7 @@ from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes import Generation, Match
 from mmsearch_app.models import Rebuild
 from mmsearch_app.searching.filters import FilterValue, narrow
+from mmsearch_app.searching.index_time import asking_index
 from mmsearch_app.searching.query import Hit, SearchUnavailable
 from mmsearch_app.sources import (
     ImageSource,
@@ -95,14 +96,18 @@ def searchable(*, recently: bool = False) -> Generation:
     """
     index, fingerprint = get_index(), get_embedder().fingerprint
     if recently and hasattr(index, "recently_live"):
-        known: Generation | None = index.recently_live()
+        with asking_index():
+            known: Generation | None = index.recently_live()
         if known is not None and known.fingerprint == fingerprint:
             return known
-    live = index.live()
+    with asking_index():
+        live = index.live()
     if live is not None and live.fingerprint == fingerprint:
         return live
     filling = set(Rebuild.objects.filter(open=True).values_list("generation", flat=True))
-    older = takewhile(lambda generation: generation != live, index.generations())
+    with asking_index():
+        generations = index.generations()
+    older = takewhile(lambda generation: generation != live, generations)
     matching = [
         generation
         for generation in older
@@ -132,7 +137,10 @@ def retrieve(
     found = _Found(scope=scope, settled=set(scope.exclude_products))
     limit, rounds = need + _SPARE, _EXTRA_ROUNDS
     while True:
-        matches = find(limit=limit, exclude_products=[*found.settled], exclude_ids=found.rejected)
+        with asking_index():
+            matches = find(
+                limit=limit, exclude_products=[*found.settled], exclude_ids=found.rejected
+            )
         rejected = found.add(matches)
         if len(found.products) < need and len(matches) == limit < _MAX_LIMIT:
             limit = min(limit * 4, _MAX_LIMIT)

@@ -20,7 +20,8 @@ from mmsearch_app.searching.build import build_query
 from mmsearch_app.searching.embed import needs_model, query_vector, require_loaded, without_refused
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.floor import floor_of, kind_of
-from mmsearch_app.searching.query import Answer, Query, SearchUnavailable, too_crowded
+from mmsearch_app.searching.index_time import index_time, unavailable
+from mmsearch_app.searching.query import Answer, Query, too_crowded
 from mmsearch_app.searching.reference import known_of_reference
 from mmsearch_app.searching.rerank import rerank as rerank_answer
 from mmsearch_app.searching.retrieve import Scope, find_popular, retrieve, searchable
@@ -88,15 +89,19 @@ def _answer(query: Query) -> Answer:
 
 def _ask_index(query: Query, clock: Clock) -> Answer:
     try:
-        try:
-            return _find(query, clock)
-        except IndexMissing:  # a rebuild dropped this generation meanwhile; its successor is live
-            searchable()  # asks which one that is
-            return _find(query, clock)
+        with index_time():
+            return _find_again(query, clock)
     except IndexFault as error:
         log.warning("The search index is unavailable: %s", error)
-        msg = gettext("The search is not available at the moment.")
-        raise SearchUnavailable(msg) from error
+        raise unavailable() from error
+
+
+def _find_again(query: Query, clock: Clock) -> Answer:
+    try:
+        return _find(query, clock)
+    except IndexMissing:  # a rebuild dropped this generation meanwhile; its successor is live
+        searchable()  # asks which one that is
+        return _find(query, clock)
 
 
 def _find(query: Query, clock: Clock) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from mmsearch_app.indexes.base import IndexFault, IndexMissing, IndexUnavailable
 from mmsearch_app.indexes.milvus import file
 from mmsearch_app.inference import (
     is_loopback,
+    last_moment,
     renew_after_fork,
     threads_replaced_by,
     threads_replaced_late,
@@ -34,6 +36,8 @@ NOT_CONNECTED = 2
 NOT_FOUND = (100, 1600)
 """Milvus' codes for a missing collection and a missing alias."""
 NOT_LOADED = 101
+_LEAST = 0.05
+"""Seconds that a call may take at least, if no time is left: gRPC takes 0 for none at all."""
 
 _locks: dict[str, threading.RLock] = {}
 """By location: all connections to one Milvus Lite take turns."""
@@ -156,7 +160,11 @@ class Connection:
 
     def _invoke(self, opened: _Opened, method: str, *args: Any, **options: Any) -> Any:
         with _faults(f"Milvus at {self.place}, {method}"):
-            return getattr(opened.client, method)(*args, timeout=self.timeout, **options)
+            return getattr(opened.client, method)(*args, timeout=self._seconds(), **options)
+
+    def _seconds(self) -> float:
+        """Return how long the next call may take: visitors wait less long than workers."""
+        return min(self.timeout, max(_LEAST, last_moment() - time.monotonic()))
 
     def _open(self) -> _Opened:
         if (opened := self._opened) is not None:
@@ -175,11 +183,13 @@ class Connection:
         _prepare_grpc()
         if self.path:
             file.claim_file(self.path)
+        # A large file takes its time to open, and what was opened of it would be lost.
+        seconds = self.timeout if self.path else self._seconds()
         try:
             with _faults(f"Milvus at {self.place}, opening"):
                 # dedicated: pymilvus never closes its shared clients.
-                client = MilvusClient(**self._options, timeout=self.timeout, dedicated=True)
-                version = client.get_server_version(timeout=self.timeout)
+                client = MilvusClient(**self._options, timeout=seconds, dedicated=True)
+                version = client.get_server_version(timeout=seconds)
         except IndexFault as error:
             if not self.path:
                 raise
@@ -191,8 +201,9 @@ class Connection:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         lock = _locks.setdefault(self.place, threading.RLock())
-        if not lock.acquire(timeout=self.timeout):
-            msg = f"Milvus at {self.place} is busy with another thread for {self.timeout:g} s."
+        seconds = self._seconds()
+        if not lock.acquire(timeout=seconds):
+            msg = f"Milvus at {self.place} is busy with another thread for {seconds:.3g} s."
             raise IndexUnavailable(msg)
         try:
             yield

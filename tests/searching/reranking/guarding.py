@@ -45,4 +45,4 @@ def miss(guard: Guard[Any], key: str, gate: threading.Event, *, count_failure: b
 
 def end_pause(guard: Guard[Any]) -> None:
     """End the pause that follows failures."""
-    guard._open_until = 0.0
+    guard._circuit._open_until = 0.0

@@ -100,7 +100,7 @@ def test_a_trial_that_fails_opens_it_for_another_pause() -> None:
 def test_a_trial_that_finds_no_place_is_no_end_of_trials(gate: threading.Event, start: Any) -> None:
     guard: Guard[Any] = Guard(places=1, queue=9, pause=60)
     fill(guard, start, gate, 1)
-    guard._failures = 3
+    guard._circuit._failures = 3
     with pytest.raises(TooSlow):
         run(guard, "trial", lambda: 1, seconds=0.03)
     with pytest.raises(Resting):

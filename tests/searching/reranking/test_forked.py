@@ -26,7 +26,7 @@ pytestmark = [
 def test_a_guard_starts_empty_after_a_fork(gate: threading.Event, start: Any) -> None:
     guard: Guard[Any] = Guard(places=1, queue=1, pause=60)
     fill(guard, start, gate, 2)
-    guard._failures = 2
+    guard._circuit._failures = 2
     with guard._lock:
         assert works_in_child(
             lambda: (
