@@ -42,6 +42,7 @@ from mmsearch_app.inference.weights import (
     shapes_of,
     tidy_state,
 )
+from mmsearch_app.inference.wishes import LANGUAGES, Wording, take_apart
 from mmsearch_app.inference.words import (
     TOKENIZER_FILES,
     Tokenizer,

@@ -18,13 +18,12 @@ from mmsearch_app.backends import get_batcher, get_composer, get_embedder, get_i
 from mmsearch_app.conf import ImageCaps, get_settings
 from mmsearch_app.embedders import Composer, DescribedImage, check_vectors
 from mmsearch_app.indexes import Generation
-from mmsearch_app.inference import Content, Crowded
+from mmsearch_app.inference import Content, Crowded, take_apart
 from mmsearch_app.searching.cache import canonical_jpeg
 from mmsearch_app.searching.index_time import asking_index
 from mmsearch_app.searching.query import InvalidQuery, Query, SearchUnavailable, too_crowded
 from mmsearch_app.searching.recent import recent_vectors
 from mmsearch_app.searching.reference import Picture, known_of_reference, pictures_of_reference
-from mmsearch_app.searching.wishes import take_apart
 from mmsearch_app.sources import ImageSource, entry_key, file_of, label_of, registry, title_of
 from mmsearch_app.translation import in_english
 from mmsearch_app.warming import loaded, model_state

@@ -8,7 +8,7 @@ import pytest
 from django.utils import translation
 
 from mmsearch_app import search
-from mmsearch_app.searching.wishes import LANGUAGES, take_apart
+from mmsearch_app.inference import LANGUAGES, take_apart
 from tests.shop import Sell, work
 from tests.shop_kit import titles
 

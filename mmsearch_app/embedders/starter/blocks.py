@@ -16,7 +16,7 @@ from mmsearch_app.embedders.starter import weights
 if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
-_VERSION: Final = 2  # of preprocessing and mixing: raise it when vectors change
+_VERSION: Final = 3  # of preprocessing and mixing: raise it when vectors change
 SIZES: Final = {"meaning": 384, "shape": 320, "texture": 112, "colour": 43}
 
 # Measured by benchmarks/starter.py on the example catalogue and checked on photographs.
@@ -26,7 +26,7 @@ PATTERN_TEXTURE: Final = 2.5  # times the texture's weight, if it names one that
 KIND_TEXTURE: Final = 2.0  # times the texture's weight, if it names another kind of thing
 COLOUR_ALONE: Final = 2.0  # times the colour's weight, if a text without an image names it
 COLOUR_BESIDE: Final = 3.0  # the same beside an image, whose shape and texture count too
-UNWANTED: Final = 0.5  # how far below zero an unwanted colour counts
+UNWANTED: Final = 0.5  # how far below zero what is refused counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,11 @@ class WordVectors:
     """Texture of that pattern, if it can be drawn."""
     colour: Vector | None = None
     unwanted: Vector | None = None
+    """Colour that is refused."""
+    refused: Vector | None = None
+    """Meaning of a pattern or a kind of thing that is refused."""
+    refused_texture: Vector | None = None
+    """Texture of that pattern, if it can be drawn."""
 
 
 def unit(vector: Vector) -> Vector:
@@ -135,7 +140,8 @@ def ask(words: WordVectors, image: Blocks | None) -> Blocks:
 
     If the text names a kind of thing: its meaning, no shape, the image's texture and colour. A
     pattern: a meaning between the two, and its texture if that can be drawn, else none. A
-    colour: that colour, and everything else of the image. Without an image, `words.kind` is given.
+    colour: that colour, and everything else of the image. What is refused is turned away from.
+    Without an image, `words.kind` is given unless the text only refuses something.
     """
     asked = image or nothing()
     if words.kind is not None:
@@ -147,12 +153,18 @@ def ask(words: WordVectors, image: Blocks | None) -> Blocks:
     if words.pattern is not None:
         drawn = nothing().texture if words.texture is None else PATTERN_TEXTURE * words.texture
         asked = replace(asked, texture=drawn)
-    return _recolour(asked, words, COLOUR_BESIDE if image else COLOUR_ALONE)
+    if words.colour is not None:
+        asked = replace(asked, colour=(COLOUR_BESIDE if image else COLOUR_ALONE) * words.colour)
+    return replace(
+        asked,
+        meaning=_away(asked.meaning, words.refused),
+        texture=_away(asked.texture, words.refused_texture),
+        colour=_away(asked.colour, words.unwanted),
+    )
 
 
-def _recolour(asked: Blocks, words: WordVectors, weight: float) -> Blocks:
-    colour = asked.colour if words.colour is None else weight * words.colour
-    if words.unwanted is not None:
-        overlap = max(float(colour @ words.unwanted), 0.0)
-        colour = colour - (overlap + UNWANTED) * words.unwanted
-    return replace(asked, colour=colour)
+def _away(asked: Vector, refused: Vector | None) -> Vector:
+    if refused is None:
+        return asked
+    overlap = max(float(asked @ refused), 0.0)
+    return np.asarray(asked - (overlap + UNWANTED) * refused, np.float32)

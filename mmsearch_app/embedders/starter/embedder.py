@@ -132,14 +132,17 @@ class StarterEmbedder:
         wishes = [read_wish(text or "") for text in texts]
         things = self._say([wish.thing or None for wish in wishes])
         patterns = self._say([wish.patterns or None for wish in wishes])
-        alone = [text if c.image is None else None for c, text in zip(contents, texts, strict=True)]
-        sentences = self._say(alone)
-        textures = [self._texture(wish) for wish in wishes]
-        rows = zip(wishes, things, patterns, textures, sentences, strict=True)
+        refused = self._say([wish.refused or None for wish in wishes])
+        sentences = self._say([_sentence_of(*both) for both in zip(contents, wishes, strict=True)])
+        textures = [self._texture(wish.patterns) for wish in wishes]
+        refused_textures = [self._texture(wish.refused) for wish in wishes]
+        rows = zip(
+            *(wishes, things, patterns, textures, sentences, refused, refused_textures), strict=True
+        )
         return [_words(*row) for row in rows]
 
-    def _texture(self, wish: Wish) -> NDArray[np.float32] | None:
-        named = drawn_patterns(wish.patterns.split())
+    def _texture(self, words: str) -> NDArray[np.float32] | None:
+        named = drawn_patterns(words.split())
         return self._load().texture_of(named) if named else None
 
     def _entitle(self, image: Blocks | None, title: NDArray[np.float32] | None) -> Blocks:
@@ -161,12 +164,20 @@ def _words_of(content: Content) -> str | None:
     return words or ("" if content.image is None else None)
 
 
+def _sentence_of(content: Content, wish: Wish) -> str | None:
+    """Return the words of a query without an image; None if they only refuse something."""
+    only_refuses = not wish.thing and not wish.colours and bool(wish.refused or wish.unwanted)
+    return None if content.image is not None or only_refuses else wish.sentence
+
+
 def _words(
     wish: Wish,
     thing: NDArray[np.float32] | None,
     pattern: NDArray[np.float32] | None,
     texture: NDArray[np.float32] | None,
     sentence: NDArray[np.float32] | None,
+    refused: NDArray[np.float32] | None,
+    refused_texture: NDArray[np.float32] | None,
 ) -> WordVectors:
     """Return what a query's text says. `sentence` is the meaning of a text without an image."""
     kind = thing if wish.kind else None
@@ -178,4 +189,6 @@ def _words(
         texture=texture,
         colour=name_histogram(wish.colours) if wish.colours else None,
         unwanted=name_histogram(wish.unwanted) if wish.unwanted else None,
+        refused=refused,
+        refused_texture=refused_texture,
     )

@@ -92,8 +92,30 @@ def test_an_unwanted_colour_is_ranked_lower(embedder: StarterEmbedder, untitled:
 
 
 @needs_weights
+@pytest.mark.parametrize("text", ["no stripes", "ohne Streifen", "sans rayures", "not striped"])
+def test_words_that_only_refuse_a_pattern_find_others_first(
+    embedder: StarterEmbedder, titled: Shop, text: str
+) -> None:
+    found = find(titled, embedder, text=text)
+    striped = [at for at, item in enumerate(found) if item.pattern == "striped"]
+    assert striped[0] > len(found) // 2
+
+
+@needs_weights
+@pytest.mark.parametrize("shop", ["titled", "untitled"])
+def test_a_refused_pattern_is_ranked_lower(
+    embedder: StarterEmbedder, shop: str, request: Any
+) -> None:
+    goods = request.getfixturevalue(shop)
+    mugs = [item.kind for item in goods[0]].count("mug")
+    found = find(goods, embedder, text="mug without stripes")[:mugs]
+    assert {item.kind for item in found[:5]} == {"mug"}
+    assert "striped" not in {item.pattern for item in found[:5]}
+
+
+@needs_weights
 @pytest.mark.parametrize(
-    "text", ["cheaper", "something like this", "darker, please", "without logo"]
+    "text", ["cheaper", "something like this", "darker, please", "billiger, bitte"]
 )
 def test_a_wish_that_no_image_shows_changes_nothing(
     embedder: StarterEmbedder, goods: list[Item], text: str

@@ -105,10 +105,13 @@ class Wording:
     """What is refused, with a comma between several."""
 
 
-def take_apart(text: str) -> Wording:
-    """Take a query's words apart; a text without a negation is returned as it is."""
+def take_apart(text: str, *, language: str | None = None) -> Wording:
+    """Take a query's words apart; a text without a negation is returned as it is.
+
+    If the language is None, it is the one whose frequent words the text has.
+    """
     straight = text.replace("’", "'")
-    pattern = _pattern(_language_of(straight.lower()))
+    pattern = _pattern(language or _language_of(straight.lower()))
     unwanted = [found["unwanted"] for found in pattern.finditer(straight)]
     if not unwanted:
         return Wording(wanted=text)
