@@ -88,9 +88,7 @@ def _read(tokens: Sequence[_Token], language: str) -> _Reading:
     return _Reading(known, sum(term.kind in _WORTH for term in terms), terms)
 
 
-def _term_at(
-    tokens: Sequence[_Token], at: int, language: str
-) -> tuple[int, tuple[Term, ...]]:
+def _term_at(tokens: Sequence[_Token], at: int, language: str) -> tuple[int, tuple[Term, ...]]:
     """Return how many tokens from `at` on have a meaning together, and that; else 1 and ()."""
     forms, longest = lexicon(language)
     for size in range(longest.get(tokens[at].key, 1), 1, -1):

@@ -28,6 +28,7 @@ _LINKS: Final = ("", "s", "n", "en", "es", "er", "e")
 """What German and Dutch put between the parts of a compound."""
 _PARTS: Final = frozenset({*ADJECTIVES, "thing"})
 _SHORTEST: Final = 3  # letters of a part of a compound
+_LONGEST: Final = 40  # letters of a compound
 _SHORTEST_HEAD: Final = 5  # letters of the last part, if the first one is unknown
 _MODIFIERS: Final = {
     "stripes": "striped",
@@ -75,7 +76,7 @@ def english_words() -> frozenset[str]:
 
 @cache
 def lexicon(language: str) -> Lexicon:
-    """Return the forms of a language. What the table names goes before what endings are added to."""
+    """Return the forms of a language; those of the table go before those with endings."""
     forms = dict(_negations(language))
     named = [(_key(form), term) for form, term in _entries(language)]
     for key, term in named:
@@ -96,7 +97,8 @@ def find_word(word: str, language: str) -> tuple[Term, ...]:
     known = _known(word, language)
     if known:
         return (known,)
-    return _split(word, language) if language in {"de", "nl"} else ()
+    has_compounds = language in {"de", "nl"} and len(word) <= _LONGEST
+    return _split(word, language) if has_compounds else ()
 
 
 def _known(word: str, language: str) -> Term | None:
@@ -111,7 +113,8 @@ def _split(word: str, language: str) -> tuple[Term, ...]:
     """Take a compound apart: into known words, else into an unknown and a known one."""
     places = range(_SHORTEST, len(word) - _SHORTEST + 1)
     for at in places:
-        head, before = _known(word[at:], language), _modifiers(word[:at], language)
+        head = _known(word[at:], language)
+        before = _modifiers(word[:at], language) if head else ()
         if head and before and head.kind == "free":
             return (Term("without", "negation"), *before)
         if head and before and head.kind in _PARTS:
@@ -131,8 +134,9 @@ def _modifiers(part: str, language: str) -> tuple[Term, ...]:
         if found and found.kind in _PARTS:
             return (found,)
     for at in range(_SHORTEST, len(part) - _SHORTEST + 1):
-        first, rest = _known(part[:at], language), _modifiers(part[at:], language)
-        if first and first.kind in _PARTS and rest:
+        first = _known(part[:at], language)
+        rest = _modifiers(part[at:], language) if first and first.kind in _PARTS else ()
+        if first and rest:
             return (first, *rest)
     return ()
 

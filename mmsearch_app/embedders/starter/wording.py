@@ -27,14 +27,15 @@ def _words(text: str) -> frozenset[str]:
 
 
 ASKING: Final = _words(
-    """, ; . not no without except isn't aren't never non minus a an the this that these those it its one ones same similar like as such but in on of for
-    with and or to from by at is are be please show me find give get want wanted need looking look
+    """, ; . not no without except isn't aren't never non minus
+    a an the this that these those it its one ones same similar like as such but in on of for
+    with and or to from by at is are be please show me find get give want wanted need looking look
     looks i i'd my some any something anything just only rather instead other another different
     than make made version style theme colour color colours colors coloured colored shade tone
     image picture photo photograph product products item items thing things kind print printed
-    pattern patterned design designed also too very more less much bit little most have has had do does you
-    your there he she they them we us our would could can will what which who if so am was were
-    made goes go going"""
+    pattern patterned design designed also too very more less much bit little most have has had
+    do does you your there he she they them we us our would could can will what which who if so
+    am was were goes go going"""
 )
 INVISIBLE: Final = _words(
     """cheap cheaper cheapest expensive price priced affordable budget better best nicer nice good
