@@ -69,7 +69,8 @@ def fold(word: str) -> str:
 @cache
 def english_words() -> frozenset[str]:
     """Return the English words of the tables, and English words that look like foreign ones."""
-    texts = [_read_data("english_words.txt"), *(row["english"] for row in _table())]
+    texts = [_read_data(name) for name in ("english_words.txt", "shop_words.csv")]
+    texts += [row["english"] for row in _table()]
     texts += [*known_names(), *LANGUAGES["en"].negations, *LANGUAGES["en"].ends]
     return frozenset(re.findall(r"[^\W_]+", " ".join(texts).lower()))
 
