@@ -135,23 +135,30 @@ def compare(embedder: StarterEmbedder, images: Sequence[Image.Image]) -> None:
         return embed(embedder.embed_documents, contents)
 
     queries = {name: ask_all(embedder, asked, name, goods, images) for name in LANGUAGES}
-    documents = {
-        "without titles": dict.fromkeys(LANGUAGES, index([None] * len(goods))),
-        "English titles": dict.fromkeys(LANGUAGES, index([item.title for item in goods])),
-        "titles in the language": {
-            name: index([title_in(item, titles[name]) for item in goods]) for name in LANGUAGES
-        },
-    }
+    bare = dict.fromkeys(LANGUAGES, index([None] * len(goods)))
+    report("without titles", asked, queries, bare)
+    english = dict.fromkeys(LANGUAGES, index([item.title for item in goods]))
+    report("English titles", asked, queries, english)
+    own = {name: index([title_in(i, titles[name]) for i in goods]) for name in LANGUAGES}
+    report("titles in the language", asked, queries, own)
+
+
+def report(
+    title: str, asked: Sequence[Asked], queries: dict[str, Rows], documents: dict[str, Rows]
+) -> None:
+    """Print the table of each half: nDCG@10 and its ratio to English."""
     for half in ("a", "b"):
         chosen = np.array([one.row["half"] == half for one in asked])
         some = [one for one in asked if one.row["half"] == half]
-        for title, rows in documents.items():
-            head = "".join(f"{way:>16}" for way in (*WAYS, "all"))
-            print(f"\n{f'half {half}, {title}':32}{head}")
-            figures = {n: evaluate(some, queries[n][chosen], rows[n], goods) for n in LANGUAGES}
-            for name in LANGUAGES:
-                cells = [f"{v:9.3f} {v / figures['en'][w]:6.3f}" for w, v in figures[name].items()]
-                print(f"{name:32}{''.join(cells)}", flush=True)
+        head = "".join(f"{way:>16}" for way in (*WAYS, "all"))
+        print(f"\n{f'half {half}, {title}':32}{head}")
+        figures = {
+            name: evaluate(some, queries[name][chosen], documents[name], items())
+            for name in LANGUAGES
+        }
+        for name in LANGUAGES:
+            cells = [f"{v:9.3f} {v / figures['en'][w]:6.3f}" for w, v in figures[name].items()]
+            print(f"{name:32}{''.join(cells)}", flush=True)
 
 
 def ask_all(

@@ -25,9 +25,9 @@ slip dress; body lotion; map of paris; gut health book; art print; rot proof pla
 lit mirror; met gala gown; tan belt; cap; pot; pan; pen; sofa; lamp; robe; hose; camera; mode; rose
 short; shorts; pink; orange; lime; olive; fin; colour block jumper; no show socks; non-stick pan
 not red; without stripes; anything but black; but in blue; a mug like this; like this but striped
-i'd like something similar; do you have this in green?; in a darker shade; velvet cushion, 50 x 50 cm
+i'd like something similar; do you have this in green?; in a darker shade; cushion, 50 x 50 cm
 men's jeans; women's wool-blend coat; kids' t-shirt; bone china mug; a-line dress; off-white t-shirt
-iphone 15 case; lego star wars; nike air max; levi's 501; comic sans poster; sin city poster; noel mug
+iphone 15 case; lego star wars; nike air max; levi's 501; comic sans poster; noel mug
 elegant wedding dress; modern vase; vintage radio; transparent umbrella; jogging trousers; jersey
 leather jacket; polo; pullover; blazer; cardigan; jeans; hoodie; leggings; top; bikini; sandals
 sneakers; boots; clogs; mini skirt; maxi dress; midi skirt; lingerie; corset; suit; vest; tunic
