@@ -83,6 +83,7 @@ tables: $(VENV)/.dev ## the tables of the documentation
 benchmarks: $(VENV)/.dev ## every figure of the documentation and more
 	$(BIN)/python -m benchmarks.starter
 	$(BIN)/python -m benchmarks.index
+	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.scale_arithmetic
 	$(BIN)/python -m benchmarks.scale_ledger
