@@ -152,7 +152,7 @@ def change(rows: QuerySet[Entry], **values: Any) -> int:
 def overwrite(entries: Sequence[Entry], columns: Sequence[str]) -> None:
     """Write these columns of entries, whose rows exist and are locked, in one statement.
 
-    That costs a tenth of an UPDATE for each, and of `bulk_update`, whose CASE grows with the rows.
+    An UPDATE for each costs several times as much, and so does the CASE of `bulk_update`.
     """
     if not entries:
         return
