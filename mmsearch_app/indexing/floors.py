@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.utils import timezone
@@ -20,7 +20,7 @@ from PIL import Image
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes import Generation, IndexFault
 from mmsearch_app.inference import Content
-from mmsearch_app.models import ScoreFloor
+from mmsearch_app.models import Rebuild, ScoreFloor
 from mmsearch_app.sources import registry, title_of
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def measure_if_idle() -> None:
 def measure_floors() -> ScoreFloor | None:
     """Measure the live generation, unless that was done and it has about as many images still.
 
+    A rebuild of about as many images with the same model keeps what was measured before: to ask
+    some 130 questions takes a large model minutes on a CPU.
     Returns the floors, or None if there are none: too few images, or the model or the index
     fails, which is logged.
     """
@@ -57,9 +59,9 @@ def measure_floors() -> ScoreFloor | None:
         if live is None or live.fingerprint != get_embedder().fingerprint:
             return None
         count = get_index().count(generation=live.name)
-        known = ScoreFloor.objects.filter(generation=live.name).first()
+        known = _find_measured(live)
         if known and known.images / _GROWTH < max(count, 1) < known.images * _GROWTH:
-            return known
+            return known if known.generation == live.name else _keep(known, live)
         if count < _LEAST:
             ScoreFloor.objects.filter(generation=live.name).delete()
             return None
@@ -69,6 +71,27 @@ def measure_floors() -> ScoreFloor | None:
     except Exception:  # models raise anything
         log.exception("The floors of the scores cannot be measured")
     return None
+
+
+def _find_measured(live: Generation) -> ScoreFloor | None:
+    """Return the floors of this generation or else of the last one that the same model filled."""
+    rebuilt = Rebuild.objects.filter(fingerprint=live.fingerprint).exclude(generation="")
+    before = ScoreFloor.objects.filter(generation__in=rebuilt.values("generation"))
+    own = ScoreFloor.objects.filter(generation=live.name).first()
+    return own or before.order_by("-measured_at").first()
+
+
+def _keep(known: ScoreFloor, live: Generation) -> ScoreFloor:
+    """Record the floors of an earlier generation for the live one."""
+    names = ("images", "words", "picture", "composed", "measured_at")
+    return _record(live, {name: getattr(known, name) for name in names})
+
+
+def _record(live: Generation, values: Mapping[str, Any]) -> ScoreFloor:
+    """Save the floors of the live generation, and forget those of generations that are gone."""
+    names = {generation.name for generation in get_index().generations()}
+    ScoreFloor.objects.exclude(generation__in=names).delete()
+    return ScoreFloor.objects.update_or_create(generation=live.name, defaults=values)[0]
 
 
 def _measure(live: Generation, count: int) -> ScoreFloor:
@@ -86,9 +109,7 @@ def _measure(live: Generation, count: int) -> ScoreFloor:
         "composed": max(_best(live, both)),
         "measured_at": timezone.now(),
     }
-    names = {generation.name for generation in get_index().generations()}
-    ScoreFloor.objects.exclude(generation__in=names).delete()
-    found, _ = ScoreFloor.objects.update_or_create(generation=live.name, defaults=values)
+    found = _record(live, values)
     log.info("%s is asked nonsense: %s", live.name, found)
     return found
 

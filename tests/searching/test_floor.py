@@ -43,6 +43,30 @@ def test_a_reindex_measures_what_nonsense_reaches(catalogue: None) -> None:
     assert 0 < measured.words < 1
 
 
+def test_a_rebuild_with_the_same_model_keeps_what_was_measured(
+    catalogue: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_command("mmsearch_reindex", verbosity=0)
+    before = ScoreFloor.objects.get()
+    monkeypatch.setattr(floors, "_nonsense", lambda _: pytest.fail("measured again"))
+    call_command("mmsearch_reindex", verbosity=0)
+    live, after = get_index().live(), ScoreFloor.objects.get()
+    assert live is not None
+    assert (after.generation, after.words) == (live.name, before.words)
+    assert after.generation != before.generation
+
+
+def test_a_rebuild_with_another_model_measures_again(catalogue: None, use: Any) -> None:
+    call_command("mmsearch_reindex", verbosity=0)
+    before = ScoreFloor.objects.get()
+    options = {"fingerprint": "testing-2"}
+    use(EMBEDDER={"BACKEND": "mmsearch_app.testing.TestingEmbedder", "OPTIONS": options})
+    call_command("mmsearch_reindex", verbosity=0)
+    after = ScoreFloor.objects.order_by("measured_at").last()
+    assert after is not None
+    assert after.measured_at > before.measured_at
+
+
 def test_nonsense_is_no_good_match_and_real_words_are(catalogue: None) -> None:
     assert not search(NONSENSE).no_good_match, "nothing was measured"
     assert measure_floors()
