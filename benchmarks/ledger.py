@@ -200,12 +200,15 @@ def measure_reconcile(rows: int) -> None:
 
 def as_if_indexed() -> None:
     """Record every entry as a worker does that has indexed it."""
+    from django.db import connection
+
     from mmsearch_app.models import Entry, State
     from mmsearch_app.sources.registry import registry
     from mmsearch_app.sources.values import signature
 
     source = registry.get("example_shop.productimage")
     signed = source.get_queryset().annotate(known=signature(source)).order_by("pk")
+    targeted = connection.features.supports_update_conflicts_with_target
     last = 0
     while page := dict(signed.filter(pk__gt=last).values_list("pk", "known")[:PAGE]):
         known = {str(pk): text for pk, text in page.items()}
@@ -213,8 +216,13 @@ def as_if_indexed() -> None:
         for entry in entries:
             entry.signature, entry.content = known[entry.object_pk], "c"
             entry.state, entry.due_at = State.INDEXED, None
-        columns = ["signature", "content", "state", "due_at"]
-        Entry.objects.bulk_update(entries, columns, batch_size=500)
+        Entry.objects.bulk_create(
+            entries,
+            batch_size=500,
+            update_conflicts=True,
+            update_fields=["signature", "content", "state", "due_at"],
+            unique_fields=["id"] if targeted else None,
+        )
         last = max(page)
 
 
