@@ -19,22 +19,19 @@ from mmsearch_app.indexing.files import Reading, StoredFile, hash_content, read_
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.inference import Content
 from mmsearch_app.models import Entry, State
-from mmsearch_app.sources import (
-    FilterReader,
-    ImageSource,
-    entry_key,
-    from_primary,
-    registry,
-    signature,
-)
+from mmsearch_app.sources import FilterReader, entry_key, from_primary, registry, signature
 from mmsearch_app.translation import in_english
 
 if TYPE_CHECKING:
+    from django.db.models.fields.files import FieldFile
+
     Vector: TypeAlias = NDArray[np.float32]
 
 log = logging.getLogger(__name__)
 
 _PROBES = 3
+_CANDIDATES = 50
+"""Rows looked at for that many files of a storage: those of another one are not read."""
 _MANY = 3
 """Missing files that are no coincidence if no other file can be opened."""
 
@@ -243,76 +240,94 @@ def _sort_unanswered(
     readings: Iterable[tuple[_Described, Reading]],
 ) -> tuple[list[Failure], list[Failure]]:
     """Return the entries whose own file failed, and those whose storage is down."""
-    answered: set[str] = set()
-    unanswered: dict[str, list[Failure]] = defaultdict(list)
+    answered: set[_Shelf] = set()
+    unanswered: dict[_Shelf, list[Failure]] = defaultdict(list)
     for row, reading in readings:
         if reading.fault is not None and reading.unanswered:
             log.warning("%s cannot be read: %s", row.entry, reading.fault)
-            unanswered[row.entry.source].append((row.entry, describe_error(reading.fault)))
+            unanswered[_shelf(row)].append((row.entry, describe_error(reading.fault)))
         else:
-            answered.add(row.entry.source)
+            answered.add(_shelf(row))
     failed: list[Failure] = []
     postponed: list[Failure] = []
-    for name, failures in unanswered.items():
+    for shelf, failures in unanswered.items():
         entries = [entry for entry, _ in failures]
-        if name not in answered and _storage_is_down(registry.get(name), entries):
+        if shelf not in answered and _storage_is_down(shelf, entries):
             postponed += [(e, f"The storage does not answer: {error}") for e, error in failures]
         else:
             failed += failures
     return failed, postponed
 
 
-def _storage_is_down(source: ImageSource, failed: Sequence[Entry]) -> bool:
+_Shelf: TypeAlias = tuple[str, str]
+"""A source and one of the storages that its files are in: each may be down by itself."""
+
+
+def _shelf(row: _Described) -> _Shelf:
+    return row.entry.source, _storage_of(row.file.file)
+
+
+def _storage_of(file: FieldFile) -> str:
+    """Return a text that is the same for storages that were made alike."""
+    storage = getattr(file, "storage", None)
+    made = getattr(storage, "_constructor_args", None)  # kept by Django's `deconstructible`
+    return f"{type(storage).__qualname__} {id(storage) if made is None else made}"
+
+
+def _storage_is_down(shelf: _Shelf, failed: Sequence[Entry]) -> bool:
     """Return whether the storage returns no file: neither the `failed` ones nor known ones.
 
-    Reads some files of the source that were indexed before. If the storage answers for any
-    of them, even by saying that the file is missing, the failed files are at fault, so that one
-    broken file is not taken for an outage. If no other file was ever read, nothing tells the two
-    apart, and waiting loses less.
+    Reads some files of the source in this storage that were indexed before. If it answers for
+    any of them, even by saying that the file is missing, the failed files are at fault, so that
+    one broken file is not taken for an outage. If no other file was ever read, nothing tells the
+    two apart, and waiting loses less.
     """
-    return all(reading.unanswered for reading in _probe(source, failed))
+    return all(reading.unanswered for reading in _probe(shelf, failed))
 
 
-def _probe(source: ImageSource, failed: Sequence[Entry]) -> list[Reading]:
-    """Read the files that were indexed last, and as many of those that were indexed first."""
-    read = Entry.objects.filter(source=source.name, present=True).exclude(digest="")
+def _probe(shelf: _Shelf, failed: Sequence[Entry]) -> list[Reading]:
+    """Read files in the storage: some that were indexed last, and as many indexed first."""
+    name, storage = shelf
+    source = registry.get(name)
+    read = Entry.objects.filter(source=name, present=True).exclude(digest="")
     others = read.exclude(pk__in=[entry.pk for entry in failed])
-    keys = [
-        *others.order_by("-indexed_at", "-pk").values_list("object_pk", flat=True)[:_PROBES],
-        *others.order_by("pk").values_list("object_pk", flat=True)[:_PROBES],
-    ]
-    rows = from_primary(source.get_queryset().filter(pk__in=source.valid_keys(keys)))
-    files = [StoredFile(file=file, title="") for row in rows if (file := source.get_file(row))]
+    files: list[StoredFile] = []
+    for order in (("-indexed_at", "-pk"), ("pk",)):
+        keys = others.order_by(*order).values_list("object_pk", flat=True)[:_CANDIDATES]
+        rows = from_primary(source.get_queryset().filter(pk__in=source.valid_keys(list(keys))))
+        found = [file for row in rows if (file := source.get_file(row))]
+        same = [file for file in found if _storage_of(file) == storage]
+        files += [StoredFile(file=file, title="") for file in same[:_PROBES]]
     return read_files(files)
 
 
 def _find_unmounted(readings: Iterable[tuple[_Described, Reading]]) -> dict[int, Failure]:
     """Return failures, by primary key, of entries whose file is missing like all others.
 
-    If no file of a source can be opened, neither in this batch nor of those that were read
-    before, and at least three are missing, then a media volume is not mounted or a bucket is the
-    wrong one: retry later.
+    If no file of a source in one storage can be opened, neither in this batch nor of those that
+    were read before, and at least three are missing, then a media volume is not mounted or a
+    bucket is the wrong one: retry later.
     """
-    missing: dict[str, list[_Described]] = defaultdict(list)
-    opened: set[str] = set()
+    missing: dict[_Shelf, list[_Described]] = defaultdict(list)
+    opened: set[_Shelf] = set()
     for row, reading in readings:
         if reading.missing:
-            missing[row.entry.source].append(row)
+            missing[_shelf(row)].append(row)
         elif not reading.unanswered:
-            opened.add(row.entry.source)
+            opened.add(_shelf(row))
     failures: dict[int, Failure] = {}
-    for name, rows in missing.items():
-        if name not in opened and _all_missing(registry.get(name), rows):
+    for shelf, rows in missing.items():
+        if shelf not in opened and _all_missing(shelf, rows):
             error = (
-                f"No image of {name} can be found in the storage, such as {rows[0].file.file}. "
+                f"No image of {shelf[0]} can be found in the storage, such as {rows[0].file.file}. "
                 "Is the media volume mounted, is the bucket the right one?"
             )
             failures |= {row.entry.pk: (row.entry, error) for row in rows}
     return failures
 
 
-def _all_missing(source: ImageSource, rows: Sequence[_Described]) -> bool:
-    probes = _probe(source, [row.entry for row in rows])
+def _all_missing(shelf: _Shelf, rows: Sequence[_Described]) -> bool:
+    probes = _probe(shelf, [row.entry for row in rows])
     lost = sum(probe.missing for probe in probes)
     known = lost + sum(bool(row.entry.digest) for row in rows)
     opened = any(not probe.missing and not probe.unanswered for probe in probes)

@@ -12,9 +12,20 @@ from mmsearch_app.backends import get_index
 from mmsearch_app.indexing.rebuild import RebuildBlocked, rebuild_index
 from mmsearch_app.indexing.worker import drain
 from mmsearch_app.models import Entry, State
+from mmsearch_app.sources import registry
 from tests.indexing.rebuilding import live
 from tests.shapes.models import Poster
-from tests.shop import Catalogue, Sell, add_picture, entry, held, make_due, picture_file, work
+from tests.shop import (
+    IMAGES,
+    Catalogue,
+    Sell,
+    add_picture,
+    entry,
+    held,
+    make_due,
+    picture_file,
+    work,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +105,36 @@ def test_images_of_another_storage_are_indexed_during_the_outage(
     drained = drain()
     assert (drained.indexed, drained.failed) == (1, 0)
     assert "does not answer" in drained.problem
+
+
+def test_one_of_two_storages_of_a_source_that_is_down_is_an_outage(
+    storage: MoodyStorage, shop: Catalogue, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = MoodyStorage(location=settings.MEDIA_ROOT, base_url="/other/")
+    source = registry.get(IMAGES)
+    elsewhere = set(ProductImage.objects.order_by("pk").values_list("pk", flat=True)[::2])
+
+    def get_file(row: ProductImage) -> Any:
+        file = row.original
+        file.storage = other if row.pk in elsewhere else storage
+        return file
+
+    monkeypatch.setattr(source, "get_file", get_file)
+    work()
+    Entry.objects.update(generation="", content="")
+    other.down = True
+    save_all()
+    for _ in range(3):
+        make_due()
+        drained = drain()
+        assert "The storage does not answer" in drained.problem
+        assert drained.failed == 0
+    attempts = dict(Entry.objects.values_list("object_pk", "attempts"))
+    assert {attempts[str(pk)] for pk in elsewhere} == {0}
+    other.down, other.broken = False, str(ProductImage.objects.get(pk=min(elsewhere)).original)
+    make_due()
+    assert "does not answer" not in drain().problem  # one broken file in it is none
+    assert Entry.objects.get(object_pk=min(elsewhere)).attempts == 1
 
 
 def test_a_rebuild_stops_at_once_and_searches_keep_the_old_generation(
