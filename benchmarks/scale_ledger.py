@@ -15,6 +15,10 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmsearch_app.models import Entry
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 5_000
@@ -66,7 +70,7 @@ def measure(rows: int) -> None:
     print(f"  after one more change of all rows: {(size() - empty) / rows:.0f} bytes a row")
 
 
-def make_entries(rows: int) -> Iterator[object]:
+def make_entries(rows: int) -> Iterator[Entry]:
     from django.utils import timezone
 
     from mmsearch_app.indexes.records import name_generation
