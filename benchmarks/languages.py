@@ -21,6 +21,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from django.utils import translation
 from PIL import Image
 
 from benchmarks.starter import Rows, embed, measure
@@ -173,7 +174,8 @@ def ask_all(
         Content(image=None if at is None else images[at], text=one.row[language])
         for one, at in zip(asked, shown, strict=True)
     ]
-    return np.array([vector(embedder, content) for content in contents])
+    with translation.override(language):  # the visitor's page
+        return np.array([vector(embedder, content) for content in contents])
 
 
 def time_words(asked: Sequence[Asked]) -> None:

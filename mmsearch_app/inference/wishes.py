@@ -65,7 +65,7 @@ LANGUAGES: Final[Mapping[str, Language]] = {
             *("pero no en", "pero no", "excepto", "salvo", "en vez de", "en lugar de"),
             *("ningún", "ninguna"),
         ),
-        ambiguous=("sin", "ni"),
+        ambiguous=("sin", "ni", "menos"),
         marks=("de", "la", "el", "los", "las", "un", "una", "con", "pero", "para", "en"),
         ends=("pero", "sino", "con", "para"),
         own_ends=("en",),
