@@ -189,6 +189,7 @@ def time_words(asked: Sequence[Asked]) -> None:
 
 
 def main() -> None:
+    import django
     from django.conf import settings
 
     parser = argparse.ArgumentParser(
@@ -199,6 +200,7 @@ def main() -> None:
     options = parser.parse_args()
     if not settings.configured:
         settings.configure()
+    django.setup()
     time_words(read_questions())
     embedder = SeeingOnce()
     images = [draw(item, view=0, size=options.side) for item in items()]
