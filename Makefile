@@ -16,7 +16,7 @@ PY = $$(find mmsearch_app example_shop tests benchmarks tools -name '*.py' -not 
 TEMPLATES = $$(find mmsearch_app example_shop tests -path '*/templates/*' -name '*.html')
 OLDEST_DJANGO = 5.2
 
-.PHONY: help demo test faults faults-table test-shops test-newest lint fix types docs lock upgrade messages screenshot tables \
+.PHONY: help demo test faults faults-table test-shops test-newest lint fix types docs lock upgrade messages meanings screenshot tables \
 	benchmarks clean
 
 help: ## list these commands
@@ -73,6 +73,9 @@ upgrade: .venv-lock/.uv ## lock the newest release of every dependency
 
 messages: $(VENV)/.dev ## update and compile the catalogues of texts
 	$(BIN)/python tools/messages.py
+
+meanings: $(VENV)/.dev ## the meanings of class names that the starter embedder ships
+	$(BIN)/python -m tools.meanings
 
 screenshot: $(VENV)/.dev ## the README's picture
 	$(BIN)/python tools/screenshot.py

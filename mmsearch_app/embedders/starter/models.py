@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from mmsearch_app.embedders.starter import weights
 from mmsearch_app.embedders.starter.checkpoints import read_safetensors
+from mmsearch_app.embedders.starter.known import Group, recall
 from mmsearch_app.embedders.starter.networks import MOST_TOKENS, WIDTH, build_sentence_encoder
 from mmsearch_app.embedders.starter.sessions import Session
 from mmsearch_app.embedders.starter.vision import Seen, Vision, units
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mmsearch_app.embedders.starter.foreground import Sight
 
 TOKENS_AT_ONCE: Final = 1024  # in one batch, with padding: more is no faster
+NAMED: Final = ("classes", "kinds")
 KIND_SHARE: Final = 0.5  # weight of what a class is a kind of, beside its own names
 
 
@@ -65,17 +67,8 @@ class Models:
 
         A sweatshirt is a kind of pullover: shoppers use such words, but no class has that name.
         """
-        names, kinds = (self._embed_means(read_names(of)) for of in ("classes", "kinds"))
+        names, kinds = (recall(read_names(of), self.sentences.embed_means) for of in NAMED)
         return units(names + KIND_SHARE * kinds)
-
-    def _embed_means(self, names: Sequence[Sequence[str]]) -> NDArray[np.float32]:
-        """Return the mean of each list of names, at length 1."""
-        # In the order of the files, not of a set: batches, and so roundings, are always the same.
-        unique = dict.fromkeys(name for group in names for name in group)
-        places = {name: at for at, name in enumerate(unique)}
-        vectors = self.sentences.embed(list(places))
-        means = [vectors[[places[name] for name in group]].mean(axis=0) for group in names]
-        return units(np.array(means))
 
 
 class Sentences:
@@ -97,6 +90,12 @@ class Sentences:
             found[batch] = self._embed([tokens[place] for place in batch])
         return found
 
+    def embed_means(self, groups: Sequence[Group]) -> NDArray[np.float32]:
+        """Return the mean of each group of texts, at length 1."""
+        vectors = self.embed([text for group in groups for text in group])
+        starts = np.cumsum([0, *map(len, groups[:-1])])
+        return units(np.add.reduceat(vectors, starts))
+
     def _embed(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         lengths = np.array([len(ids) for ids in tokens])
         mask = np.arange(lengths.max()) < lengths[:, None]
@@ -117,10 +116,10 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def read_names(of: str) -> list[list[str]]:
+def read_names(of: str) -> list[Group]:
     """Return the synonyms of ImageNet's 1,000 "classes" or of their "kinds", in their order.
 
     A class's kind is its hypernym in WordNet 3.0 (Fellbaum, 1998).
     """
     text = files(__package__).joinpath(f"data/imagenet1k_{of}.txt").read_text("utf-8")
-    return [line.split("\t")[1].split(", ") for line in text.splitlines()]
+    return [tuple(line.split("\t")[1].split(", ")) for line in text.splitlines()]

@@ -35,8 +35,7 @@ def test_the_table_has_only_words_that_the_encoder_gets_wrong(embedder: StarterE
     assert embedder._models is not None
     sentences, usual = embedder._models.sentences, embedder._models.usual
     words, plain = (
-        sentences.embed([row[key] for row in rows]) - usual
-        for key in ("word", "plain")
+        sentences.embed([row[key] for row in rows]) - usual for key in ("word", "plain")
     )
     lengths = np.linalg.norm(words, axis=1) * np.linalg.norm(plain, axis=1)
     cosines = (words * plain).sum(axis=1) / lengths
