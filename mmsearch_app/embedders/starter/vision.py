@@ -100,7 +100,10 @@ class Vision:
         """
         means = {}
         for pattern in DRAWN_PATTERNS:
-            textures = self.classify(draw_swatches(pattern))[2].mean(axis=(2, 3))
+            swatches = draw_swatches(pattern)
+            starts = range(0, len(swatches), len(BLANK))  # more at once would keep more memory
+            parts = [self.classify(swatches[at : at + len(BLANK)])[2] for at in starts]
+            textures = np.concatenate(parts).mean(axis=(2, 3))
             means[pattern] = units(textures).mean(axis=0)
         printed = np.mean([mean for name, mean in means.items() if name != "plain"], axis=0)
         means = {n: m - (printed if n == "plain" else means["plain"]) for n, m in means.items()}
