@@ -17,7 +17,7 @@ PATH = Path(known.__file__).with_name("data") / Path(known.FILE).name
 
 def main() -> None:
     groups = list(dict.fromkeys(group for of in NAMED for group in read_names(of)))
-    known.write(PATH, groups, Sentences(threads=None).embed_means(groups))
+    known.write_meanings(PATH, groups, Sentences(threads=None).embed_means(groups))
     print(f"{PATH.name}: {len(groups)} meanings, {PATH.stat().st_size / 1e6:.1f} MB")  # noqa: T201
 
 

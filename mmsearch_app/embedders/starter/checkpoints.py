@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mmsearch_app.inference import InvalidWeights
 
 Array: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
-Content: TypeAlias = bytes | memoryview
+FileContent: TypeAlias = bytes | memoryview
 
 _DTYPES: Final = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
@@ -68,7 +68,7 @@ class _TensorUnpickler(pickle.Unpickler):
         return _Storage(str(key), dtype)
 
 
-def read_safetensors(content: Content) -> dict[str, Array]:
+def read_safetensors(content: FileContent) -> dict[str, Array]:
     """Return the arrays by name. Raises InvalidWeights if the content is not safetensors."""
     try:
         size = int.from_bytes(content[:8], "little")
@@ -80,12 +80,12 @@ def read_safetensors(content: Content) -> dict[str, Array]:
 
 
 def _array(
-    content: Content, start: int, *, dtype: str, shape: list[int], data_offsets: list[int]
+    content: FileContent, start: int, *, dtype: str, shape: list[int], data_offsets: list[int]
 ) -> Array:
     return np.ndarray(shape, _DTYPES[dtype], content, start + data_offsets[0])
 
 
-def read_torch(content: Content) -> dict[str, Array]:
+def read_torch(content: FileContent) -> dict[str, Array]:
     """Return the tensors of a dictionary saved by `torch.save` before PyTorch 1.6, by name.
 
     Raises InvalidWeights for anything else. Nothing that the content names is imported or called.
@@ -102,7 +102,7 @@ def read_torch(content: Content) -> dict[str, Array]:
 
 
 def _storage_starts(
-    content: Content, start: int, keys: list[str], tensors: Mapping[str, _Tensor]
+    content: FileContent, start: int, keys: list[str], tensors: Mapping[str, _Tensor]
 ) -> dict[str, int]:
     """Return where the elements of each storage begin. `start` is where the pickles end."""
     dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
@@ -114,7 +114,7 @@ def _storage_starts(
     return starts
 
 
-def _view(content: Content, starts: Mapping[str, int], tensor: _Tensor) -> Array:
+def _view(content: FileContent, starts: Mapping[str, int], tensor: _Tensor) -> Array:
     """Return the tensor. Raises ValueError if it reaches beyond the content."""
     dtype = tensor.storage.dtype
     strides = [stride * dtype.itemsize for stride in tensor.strides]

@@ -37,7 +37,7 @@ def recall(groups: Sequence[Group], embed: Callable[[Sequence[Group]], Meanings]
     return np.array([known[group] for group in groups], np.float32)
 
 
-def write(path: Path, groups: Sequence[Group], meanings: Meanings) -> None:
+def write_meanings(path: Path, groups: Sequence[Group], meanings: Meanings) -> None:
     """Write the file. Half precision changes vectors by roundings only."""
     columns: dict[str, Any] = {
         "weights": _encode(_WEIGHTS),

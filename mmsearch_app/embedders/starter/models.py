@@ -83,7 +83,7 @@ class Sentences:
         published = read_safetensors(content)
         self._words = published["embeddings.word_embeddings.weight"]
         network = build_sentence_encoder(published)
-        self._session = Session(network, threads=threads, built=partial(weights.forget, content))
+        self._session = Session(network, threads=threads, built=partial(weights.give_back, content))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the meaning of texts, shape (n, 384), rows of length 1."""

@@ -42,7 +42,7 @@ MOST_TOKENS: Final = 256  # as the sentence encoder was trained
 LAYER_NORM_EPSILON: Final = 1e-12
 
 
-class Network(NamedTuple):
+class BuiltGraph(NamedTuple):
     """A graph, and the weights that it names but does not contain."""
 
     graph: bytes
@@ -84,7 +84,9 @@ class _Graph:
         self._nodes.append(helper.make_node(operation, inputs, [name], **attributes))
         return name
 
-    def build(self, inputs: Mapping[str, tuple[int, list[Any]]], outputs: Sequence[str]) -> Network:
+    def build(
+        self, inputs: Mapping[str, tuple[int, list[Any]]], outputs: Sequence[str]
+    ) -> BuiltGraph:
         """Return the network; `inputs` maps names to types and shapes."""
         graph = helper.make_graph(
             self._nodes,
@@ -95,7 +97,7 @@ class _Graph:
         )
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-        return Network(model.SerializeToString(), self._weights)
+        return BuiltGraph(model.SerializeToString(), self._weights)
 
 
 def _outside(name: str, value: NDArray[np.float32]) -> TensorProto:
@@ -106,7 +108,7 @@ def _outside(name: str, value: NDArray[np.float32]) -> TensorProto:
     return tensor
 
 
-def build_classifier(weights: Weights) -> Network:
+def build_classifier(weights: Weights) -> BuiltGraph:
     """Return EfficientNet-Lite0 with each normalisation folded into the convolution before it.
 
     Input: `pixels`, bytes (n, 224, 224, 3). Outputs: `logits` (n, 1000), `shapes` (n, 320), the
@@ -184,7 +186,7 @@ def _linear(graph: _Graph, x: str, name: str, *, output: str = "") -> str:
     return graph.add("Gemm", x, weight, bias, output=output, transB=1)
 
 
-def build_sentence_encoder(weights: Weights) -> Network:
+def build_sentence_encoder(weights: Weights) -> BuiltGraph:
     """Return MiniLM up to the mean of its last states.
 
     Inputs: `words` (n, tokens, 384), the embeddings of the tokens, and `mask` (n, tokens), true

@@ -20,7 +20,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 from onnxruntime import InferenceSession, OrtValue, SessionOptions
 
 if TYPE_CHECKING:
-    from mmsearch_app.embedders.starter.networks import Network
+    from mmsearch_app.embedders.starter.networks import BuiltGraph
 
 
 class Session:
@@ -31,7 +31,7 @@ class Session:
     """
 
     def __init__(
-        self, network: Network, *, threads: int | None, built: Callable[[], None] | None = None
+        self, network: BuiltGraph, *, threads: int | None, built: Callable[[], None] | None = None
     ) -> None:
         self._network = network
         self._built = built

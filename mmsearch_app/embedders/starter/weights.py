@@ -58,7 +58,7 @@ class PackagedFile:
             raise PartMissing(msg)
 
 
-def forget(content: memoryview) -> None:
+def give_back(content: memoryview) -> None:
     """Let the system take back the memory of a mapped file; what is needed again is read again."""
     if isinstance(content.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         content.obj.madvise(mmap.MADV_DONTNEED)

@@ -49,7 +49,7 @@ EF = 256
 GRAPH = {"M": 18, "efConstruction": 240}
 """What Milvus builds for AUTOINDEX."""
 CELLS = {"nlist": 1024}
-NEAR = {"nprobe": 256}
+PROBES = {"nprobe": 256}
 ALL_CELLS = 65_536
 """The most cells that an index can have."""
 SUBSPACE = 8
@@ -75,16 +75,16 @@ INDEX_TYPES = {
         may_search=("refine_k",),
         reach="ef",
     ),
-    "IVF_FLAT": IndexType(build=CELLS, search=NEAR, lite=True),
-    "IVF_SQ8": IndexType(build=CELLS, search=NEAR, lite=True),
-    "IVF_PQ": IndexType(build={**CELLS, "nbits": 8}, may_build=("m",), search=NEAR),
+    "IVF_FLAT": IndexType(build=CELLS, search=PROBES, lite=True),
+    "IVF_SQ8": IndexType(build=CELLS, search=PROBES, lite=True),
+    "IVF_PQ": IndexType(build={**CELLS, "nbits": 8}, may_build=("m",), search=PROBES),
     "IVF_RABITQ": IndexType(
-        build=CELLS, may_build=REFINING, search=NEAR, may_search=("rbq_query_bits", "refine_k")
+        build=CELLS, may_build=REFINING, search=PROBES, may_search=("rbq_query_bits", "refine_k")
     ),
     "SCANN": IndexType(
         build=CELLS,
         may_build=("with_raw_data",),
-        search={**NEAR, "reorder_k": EF},
+        search={**PROBES, "reorder_k": EF},
         reach="reorder_k",
     ),
     "DISKANN": IndexType(search={"search_list": EF}, reach="search_list"),
