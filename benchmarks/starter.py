@@ -1,28 +1,29 @@
 """Measure how well the starter embedder finds products, by the attributes of the catalogue.
 
-    python -m benchmarks.starter [--photographs FOLDER] [--each 150]
+    python -m benchmarks.starter [--photographs FOLDER] [--each 150] [--brief]
 
-Every question is asked with picture and words, with its picture alone and with its words alone,
-of products with and without titles. The figures are nDCG@10 and precision at 5 (or at the number
-of right products, if there are fewer). Then each weight is halved and doubled. FOLDER has one
-folder of photographs for each kind of thing, named as visitors would search for it. These are
-searched by that name, without titles; the figure is mean average precision.
+First: how well words find your photographs in FOLDER (see `starter_photographs`). Then every
+question is asked with picture and words, with its picture alone and with its words alone, of
+products with titles, with unhelpful ones (brands and other words for the same thing) and without.
+The figures are nDCG@10 and precision at 5 (or at the number of right products, if there are
+fewer). Below them: mean average precision of plain words ("mug", "red mug"), and how often the
+first answer to "but in red" is the same kind with the same pattern in red. Unless --brief, each
+weight is then halved and doubled.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.starter_questions import RIGHT, Question, questions
+from benchmarks.starter_photographs import average_precision, search_photographs
+from benchmarks.starter_questions import RIGHT, Question, questions, unhelpful_title
 from example_shop.catalogue import VIEWS, Item, draw, items
 from mmsearch_app.embedders.starter.blocks import SIZES
 from mmsearch_app.embedders.starter.embedder import StarterEmbedder
@@ -30,6 +31,7 @@ from mmsearch_app.inference.content import Content
 
 Rows: TypeAlias = NDArray[np.float32]
 SIDE = 320
+RECOLOURED = 4.0  # the grade of the same kind and pattern in the colour asked for
 
 
 def measure(scores: NDArray[np.float32], grades: NDArray[np.float64]) -> tuple[float, float]:
@@ -59,11 +61,8 @@ def evaluate(
 
 def reweigh(rows: Rows, old: StarterEmbedder, **changed: float) -> Rows:
     """The vectors that an embedder with changed block weights would give."""
-    weights = asdict(old.options)
-    scale = [
-        np.full(size, (changed.get(name, weights[name]) / weights[name]) ** 0.5)
-        for name, size in SIZES.items()
-    ]
+    shares = old.options.shares()
+    scale = [np.full(SIZES[name], (changed.get(name, w) / w) ** 0.5) for name, w in shares.items()]
     scaled = rows * np.concatenate(scale)
     return scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
 
@@ -91,38 +90,41 @@ def head(title: str) -> None:
     print(f"\n{title:26} {'   '.join(f'{group:>13}' for group in GROUPS)}     mean")
 
 
-def read_photographs(folder: Path) -> tuple[list[Content], NDArray[np.str_]]:
-    """Each photograph and the name of its folder."""
-    paths = sorted(path for path in folder.glob("*/*") if path.is_file())
-    contents = []
-    for path in paths:
-        image = Image.open(path).convert("RGB")
-        image.thumbnail((640, 640))
-        contents.append(Content(image=image))
-    return contents, np.array([path.parent.name for path in paths])
+def plainly(embedder: StarterEmbedder, documents: Rows, goods: Sequence[Item]) -> str:
+    """Mean average precision of kinds, and of colours and kinds, asked for in plain words."""
+    kinds = sorted({item.kind for item in goods})
+    both = sorted({(item.colour, item.kind) for item in goods})
+    right = [np.array([item.kind == kind for item in goods]) for kind in kinds]
+    right += [np.array([(i.colour, i.kind) == pair for i in goods]) for pair in both]
+    words = [*kinds, *(" ".join(pair) for pair in both)]
+    queries = embed(embedder.embed_queries, [Content(text=text) for text in words])
+    scores = (queries @ documents.T).reshape(len(words), VIEWS, len(goods)).max(axis=1)
+    found = [average_precision(*row) for row in zip(scores, right, strict=True)]
+    of_kinds, of_both = np.mean(found[: len(kinds)]), np.mean(found[len(kinds) :])
+    return f"plain words: kind {of_kinds:.3f}, colour and kind {of_both:.3f}"
 
 
-def photographs(embedder: StarterEmbedder, folder: Path) -> None:
-    """Print how well photographs are found by the names of their folders, except "other"."""
-    contents, names = read_photographs(folder)
-    documents = embed(embedder.embed_documents, contents)
-    asked = sorted(set(names) - {"other"})
-    queries = embed(embedder.embed_queries, [Content(text=name) for name in asked])
-    found = []
-    print()
-    for name, row in zip(asked, queries @ documents.T, strict=True):
-        hits = names[np.argsort(-row)] == name
-        precision = (np.cumsum(hits)[hits] / (np.flatnonzero(hits) + 1)).mean()
-        found.append(precision)
-        print(f"  {name:20} {hits.sum():2d} photographs, first right: {hits[0]}, {precision:.3f}")
-    print(f"photographs by name: mean average precision {np.mean(found):.3f} of {len(names)}")
-    alike = documents @ documents.T - 2 * np.eye(len(documents))
-    hits = names[alike.argmax(axis=1)] == names
-    several = np.array([(names == name).sum() > 1 and name != "other" for name in names])
-    print(f"photographs by picture: the nearest is of the same kind, {hits[several].mean():.3f}")
+def variants(
+    asked: Sequence[Question], queries: Rows, documents: Rows, goods: Sequence[Item]
+) -> str:
+    """How often the first answer to "but in red" is the same kind and pattern in red."""
+    scores = (queries @ documents.T).reshape(len(asked), VIEWS, len(goods)).max(axis=1)
+    first = []
+    for question, row in zip(asked, scores, strict=True):
+        if question.group == "but in red":
+            row[question.like] = -np.inf
+            first.append(question.grade(goods[int(row.argmax())]) >= RECOLOURED)
+    return f"but in red: the same product's other colour comes first {np.mean(first):.3f}"
 
 
-def compare(embedder: StarterEmbedder, *, each: int) -> None:
+TITLES: dict[str, Callable[[Item], str | None]] = {
+    "with titles": lambda item: item.title,
+    "with unhelpful titles": unhelpful_title,
+    "without titles": lambda item: None,
+}
+
+
+def compare(embedder: StarterEmbedder, *, each: int, brief: bool) -> None:
     """Print the tables about the catalogue."""
     goods = items()
     images = [
@@ -137,24 +139,38 @@ def compare(embedder: StarterEmbedder, *, each: int) -> None:
         "its picture alone": [Content(image=i) for i in shown],
         "its words alone": [Content(text=q.text) for q in asked],
     }
+    if brief:
+        ways = {"composed": ways["composed"]}
     queries = {way: embed(embedder.embed_queries, contents) for way, contents in ways.items()}
-    for titles in (True, False):
+    for name, title in TITLES.items():
         contents = [
-            Content(image=image, text=goods[at % len(goods)].title if titles else None)
+            Content(image=image, text=title(goods[at % len(goods)]))
             for at, image in enumerate(images)
         ]
         documents = embed(embedder.embed_documents, contents)
-        head(f"{'with' if titles else 'without'} titles")
+        head(name)
         for way, rows in queries.items():
             usable = [i for i, c in enumerate(ways[way]) if c.text or c.image]
             report(way, evaluate([asked[i] for i in usable], rows[usable], documents, goods))
-        for name in SIZES:
-            for factor in (0.5, 2.0):
-                changed = {name: getattr(embedder.options, name) * factor}
-                rows, found = (
-                    reweigh(x, embedder, **changed) for x in (queries["composed"], documents)
-                )
-                report(f"composed, {name} × {factor}", evaluate(asked, rows, found, goods))
+        print(plainly(embedder, documents, goods))
+        print(variants(asked, queries["composed"], documents, goods))
+        if not brief:
+            reweighed(embedder, asked, queries["composed"], documents, goods)
+
+
+def reweighed(
+    embedder: StarterEmbedder,
+    asked: Sequence[Question],
+    queries: Rows,
+    documents: Rows,
+    goods: Sequence[Item],
+) -> None:
+    """Print the figures with each block's weight halved and doubled."""
+    for name, share in embedder.options.shares().items():
+        for factor in (0.5, 2.0):
+            changed = {name: share * factor}
+            rows, found = (reweigh(x, embedder, **changed) for x in (queries, documents))
+            report(f"composed, {name} × {factor}", evaluate(asked, rows, found, goods))
 
 
 def main() -> None:
@@ -163,11 +179,12 @@ def main() -> None:
     )
     parser.add_argument("--photographs", type=Path)
     parser.add_argument("--each", type=int, default=150)
+    parser.add_argument("--brief", action="store_true")
     options = parser.parse_args()
     embedder = StarterEmbedder()
-    compare(embedder, each=options.each)
     if options.photographs:
-        photographs(embedder, options.photographs)
+        search_photographs(embedder, options.photographs)
+    compare(embedder, each=options.each, brief=options.brief)
 
 
 if __name__ == "__main__":

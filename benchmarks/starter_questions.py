@@ -13,6 +13,39 @@ Grade: TypeAlias = Callable[[Item], float]
 RIGHT = 3.0  # the grade from which on a product counts as right
 
 
+OTHER_WORDS = {
+    "armchair": ("lounger", "accent chair"),
+    "backpack": ("rucksack", "daypack"),
+    "baseball cap": ("snapback", "dad hat"),
+    "cushion": ("pillow", "scatter pillow"),
+    "dress": ("frock", "gown"),
+    "handbag": ("satchel", "bag"),
+    "hoodie": ("hooded pullover", "hooded sweater"),
+    "jeans": ("denim trousers", "501"),
+    "mug": ("beaker", "coffee cup"),
+    "notebook": ("journal", "diary"),
+    "phone case": ("phone cover", "bumper"),
+    "running shoes": ("trainers", "pumps"),
+    "scarf": ("wrap", "shawl"),
+    "socks": ("hosiery", "crew pair"),
+    "sunglasses": ("shades", "eyewear"),
+    "t-shirt": ("tee", "top"),
+    "table lamp": ("bedside light", "desk light"),
+    "umbrella": ("brolly", "parasol"),
+    "wall clock": ("timepiece", "clock face"),
+    "water bottle": ("flask", "thermos"),
+}
+BRANDS = ("Apple Tree", "Red Fox", "Silver Creek", "Black Diamond", "Green Gate", "Lotus", "Dune")
+
+
+def unhelpful_title(item: Item) -> str:
+    """A brand with another word for the product, or with a number; always the same."""
+    chance = random.Random(item.sku)
+    brand, word = chance.choice(BRANDS), chance.choice(OTHER_WORDS[item.kind])
+    said = (f"No. {chance.randint(2, 99)}", word, word, f"{item.colour} {word}")
+    return f"{brand} {chance.choice(said)}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """`grade`: 0 for a wrong product, 1 or 2 for a partial match, else `RIGHT` or more."""

@@ -27,8 +27,8 @@ class Embedder(Protocol):
     it sees no more of an image than so many pixels on the shorter side show: at least twice the
     side that the model reads. Stored images of any size are then read several times faster.
 
-    `describe_images` and `compose_queries`, if there are both, let searches reuse what the model
-    took from an image: see `mmsearch_app.embedders.composing.Composes`.
+    `aspect_of`, `describe_images` and `compose_queries`, together, let searches reuse what the
+    model took from an image: see `mmsearch_app.embedders.composing.Composes`.
     """
 
     dimension: int

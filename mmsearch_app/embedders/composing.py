@@ -22,12 +22,21 @@ DescribedImage: TypeAlias = tuple[NDArray[np.float32], str]
 class Composes(Protocol):
     """What an embedder may offer if it reads image and words one after the other.
 
-    `compose_queries(describe_images([image]), [text])` returns the same as `embed_queries` for
-    the image and the text together. Then a search of "like this, but …" with other words neither
-    opens nor embeds the image again.
+    `compose_queries(describe_images([image], [aspect_of(text)]), [text])` returns the same as
+    `embed_queries` for the image and the text together. Then a search of "like this, but …" with
+    other words neither opens nor embeds the image again.
     """
 
-    def describe_images(self, images: Sequence[Image]) -> NDArray[np.float32]:
+    def aspect_of(self, text: str) -> str:
+        """Return what of the words changes the description of an image beside them, such as "red".
+
+        Words of the same aspect share a description; "" for words that change nothing.
+        """
+        ...
+
+    def describe_images(
+        self, images: Sequence[Image], aspects: Sequence[str]
+    ) -> NDArray[np.float32]:
         """Return all that a query takes from each image, as finite rows: shape (n, any)."""
         ...
 
@@ -39,9 +48,9 @@ class Composes(Protocol):
 
 
 class Composer:
-    """Calls both methods for the threads of a process, joining what they ask at the same time.
+    """Calls these methods for the threads of a process, joining what they ask at the same time.
 
-    Both raise what the embedder raises, TimeoutError if it was busy for too long, and ValueError
+    They raise what the embedder raises, TimeoutError if it was busy for too long, and ValueError
     if it returns something else than promised.
     """
 
@@ -49,12 +58,16 @@ class Composer:
         self.embedder = embedder
         direct = getattr(embedder, "batches_itself", False)
         limits: dict[str, Any] = {"most": most, "seconds": seconds, "direct": direct}
-        self._describing: Joiner[Image] = Joiner(self._describe, **limits)
+        self._describing: Joiner[tuple[Image, str]] = Joiner(self._describe, **limits)
         self._composing: Joiner[DescribedImage] = Joiner(self._compose, **limits)
 
-    def describe(self, image: Image) -> NDArray[np.float32]:
+    def aspect_of(self, text: str) -> str:
+        """Return what of the words changes the description of an image."""
+        return self.embedder.aspect_of(text)
+
+    def describe(self, image: Image, aspect: str) -> NDArray[np.float32]:
         """Return all that a query takes from the image, one row."""
-        rows = np.asarray(self._describing.run([image]), dtype=np.float32)
+        rows = np.asarray(self._describing.run([(image, aspect)]), dtype=np.float32)
         if rows.ndim != 2 or len(rows) != 1 or not np.isfinite(rows).all():
             msg = f"describe_images returned an array of shape {rows.shape} for one image."
             raise ValueError(msg)
@@ -64,8 +77,9 @@ class Composer:
         """Return the vectors of the described images with words, shape (n, dimension)."""
         return self._composing.run(parts)
 
-    def _describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        return self.embedder.describe_images(images)
+    def _describe(self, asked: Sequence[tuple[Image, str]]) -> NDArray[np.float32]:
+        images, aspects = zip(*asked, strict=True)
+        return self.embedder.describe_images(images, aspects)
 
     def _compose(self, parts: Sequence[DescribedImage]) -> NDArray[np.float32]:
         rows, texts = zip(*parts, strict=True)

@@ -108,20 +108,21 @@ def _ask_for_picture(text: str, digest: str, read: Callable[[], Image | None]) -
         if image is None:
             return None
         return _Asked(name=name, content=Content(image=image, text=text or None), pictured=True)
-    described = _describe(composer, digest, read)
+    described = _describe(composer, composer.aspect_of(text), digest, read)
     if described is None:
         return None
     return _Asked(name=name, part=(described, text), pictured=True)
 
 
 def _describe(
-    composer: Composer, digest: str, read: Callable[[], Image | None]
+    composer: Composer, aspect: str, digest: str, read: Callable[[], Image | None]
 ) -> NDArray[np.float32] | None:
     """Return the model's description of an image, kept under its digest; None if unreadable."""
-    name = recent_vectors.name("image", get_embedder().fingerprint, digest) if digest else ""
+    known_by = ("image", get_embedder().fingerprint, aspect, digest)
+    name = recent_vectors.name(*known_by) if digest else ""
     described = recent_vectors.find(name)
     if described is None and (image := read()) is not None:
-        described = _run(partial(composer.describe, image))
+        described = _run(partial(composer.describe, image, aspect))
         if name:
             recent_vectors.keep(name, described)
     return described

@@ -25,13 +25,19 @@ pytestmark = pytest.mark.django_db
 
 
 class TwoSteps(CountingEmbedder):
-    """Describes images and composes queries in two steps, and counts the first ones."""
+    """Describes images, by their colour or in red, and composes queries; counts the first."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.described = 0
 
-    def describe_images(self, images: Sequence[Any]) -> NDArray[np.float32]:
+    def aspect_of(self, text: str) -> str:
+        return "red" if "red" in text else ""
+
+    def describe_images(
+        self, images: Sequence[Any], aspects: Sequence[str]
+    ) -> NDArray[np.float32]:
+        assert len(aspects) == len(images)
         self.described += len(images)
         return self.embed_documents([Content(image=image) for image in images])
 
@@ -45,8 +51,10 @@ class TwoSteps(CountingEmbedder):
 class Fickle(TwoSteps):
     """Describes images by rows that are no numbers."""
 
-    def describe_images(self, images: Sequence[Any]) -> NDArray[np.float32]:
-        return super().describe_images(images) * np.nan
+    def describe_images(
+        self, images: Sequence[Any], aspects: Sequence[str]
+    ) -> NDArray[np.float32]:
+        return super().describe_images(images, aspects) * np.nan
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ _WHITE = (0.95047, 1.0, 1.08883)
 SPREAD = 11.0  # standard deviation of a named colour, in CIELAB units
 LIGHTNESS = 0.7  # weight of lightness: another shade is nearer than another hue
 PURER = 1.25  # factor of chroma: the colour that people name is purer than the pixels
+MOST_SKIN = 0.5  # share of an object above which skin's colour is taken for the product's own
 COLOURFUL = 10.0  # CIELAB units of chroma with which a pixel counts double
 
 
@@ -47,6 +48,16 @@ def _linear_light() -> NDArray[np.float64]:
     """Return the light, 0 to 1, of each of the 256 bytes."""
     c = np.arange(256) / 255.0
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def lab_to_srgb(lab: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Convert L*, a* and b* to sRGB bytes; what sRGB cannot show is clipped."""
+    y = (lab[..., 0] + 16) / 116
+    f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
+    xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2) * _WHITE
+    linear = np.clip(xyz @ np.linalg.inv(_XYZ).T, 0, 1)
+    c = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(np.round(c * 255), np.uint8)
 
 
 class Palette(NamedTuple):
@@ -109,12 +120,28 @@ def _block(histogram: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(both / np.linalg.norm(both), np.float32)
 
 
-def colours_of(sight: Sight) -> NDArray[np.float32]:
-    """Return the histogram of the object in an image; shape (43,), length 1."""
+def colours_of(sight: Sight, *, worn: float = 0.0) -> NDArray[np.float32]:
+    """Return the histogram of the object in an image; shape (43,), length 1.
+
+    `worn` is how likely the object is clothing, 0 to 1: then skin is that of who wears it.
+    """
     counts = sight.weights > 0
-    lab = sight.lab[counts]
-    weights = sight.weights[counts] * (1 + np.hypot(lab[:, 1], lab[:, 2]) / COLOURFUL)
-    return _block(_shares(lab * [1.0, PURER, PURER]) @ weights / weights.sum())
+    lab, weights = sight.lab[counts], sight.weights[counts]
+    bare = _skin(lab) if worn else np.zeros(len(lab))
+    colourful = weights * (1 + np.hypot(lab[:, 1], lab[:, 2]) / COLOURFUL)
+    if weights @ bare < MOST_SKIN * weights.sum():
+        colourful = colourful * (1 - worn * bare)
+    return _block(_shares(lab * [1.0, PURER, PURER]) @ colourful / colourful.sum())
+
+
+def _skin(lab: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much each pixel looks like human skin, (n,), 0 to 1.
+
+    Skin of all tones has nearly one hue: 40 to 70 degrees in CIELAB, at a chroma of 12 to 36.
+    """
+    chroma, hue = np.hypot(lab[:, 1], lab[:, 2]), np.degrees(np.arctan2(lab[:, 2], lab[:, 1]))
+    gaps = np.stack([(hue - 55) / 15, (chroma - 24) / 10, (lab[:, 0] - 55) / 28])
+    return np.asarray(np.exp(-((gaps**2).clip(1) - 1).sum(0)))
 
 
 def name_histogram(names: Iterable[str]) -> NDArray[np.float32]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,19 +14,27 @@ from mmsearch_app.embedders.starter.blocks import (
     SIZES,
     Blocks,
     StarterOptions,
+    TitleVectors,
     WordVectors,
     ask,
-    nothing,
+    entitle,
     unit,
+    untitled,
 )
-from mmsearch_app.embedders.starter.colours import colours_of, name_histogram
+from mmsearch_app.embedders.starter.colours import colours_of, name_histogram, palette
 from mmsearch_app.embedders.starter.foreground import find_object, frame_object
+from mmsearch_app.embedders.starter.kinds import find_kind, meant_kinds, seen_kinds, worn_share
+from mmsearch_app.embedders.starter.languages import put_into_english
+from mmsearch_app.embedders.starter.repaint import repaint
 from mmsearch_app.embedders.starter.weights import INSTALL, PartMissing
 from mmsearch_app.embedders.starter.wording import Wish, drawn_patterns, read_wish
 from mmsearch_app.inference import Content, renew_after_fork
 
 if TYPE_CHECKING:
+    from mmsearch_app.embedders.starter.foreground import Sight
     from mmsearch_app.embedders.starter.models import Models
+
+    Vector = NDArray[np.float32]
 
 _DESCRIBED: Final = Image.new("RGB", (1, 1))
 """Stands for an image of which only the description is at hand: its pixels are not read."""
@@ -35,19 +42,21 @@ _SENTENCE: Final = 0.2  # share of the whole sentence, colours and all, in a que
 
 
 class StarterEmbedder:
-    """Meaning, look and colour of a product in one vector, without training and without a hub.
+    """Kind, look and colour of a product in one vector, without training and without a hub.
 
-    *Meaning* (384): the posteriors of an ImageNet classifier as a convex combination of the class
-    names' sentence embeddings (ConSE: Norouzi et al., ICLR 2014), mixed with the sentence
-    embedding of the title. *Look*: the classifier's last features for the shape (320), and
-    earlier ones, averaged over the object, for the texture (112). *Colour* (43): a soft histogram
-    over named colours of the object rather than its background.
+    *Seen* (620): the roots of an ImageNet classifier's posteriors, see `kinds`. *Said* (384): the
+    sentence embedding of the title, mixed with that of what is seen: the posteriors as a convex
+    combination of the class names' embeddings (ConSE: Norouzi et al., ICLR 2014). *Look*: the
+    classifier's last features for the shape (320), and earlier ones, averaged over the object, for
+    the texture (112). *Colour* (43): a soft histogram over named colours of the object rather
+    than its background or who wears it, mixed with the colours that the title names.
 
-    A text fills meaning and, if it names colours, colour. An image with a text keeps what the
-    text does not mention: "but in red" changes the colour only; "a mug with this" takes the kind
-    from the text, texture and colour from the image; "but striped" keeps the kind and changes the
-    texture (drawn swatches teach stripes, dots and checks; other patterns act through titles
-    only). `wording` has the rule for reading the text, `blocks` the rule for composing.
+    A text fills seen, said and, if it names colours, colour. An image with a text keeps what the
+    text does not mention: "but in red" shows the networks the image in red and changes the
+    colour; "a mug with this" takes the kind from the text, texture and colour from the image;
+    "but striped" keeps the kind and changes the texture (drawn swatches teach stripes, dots and
+    checks; other patterns act through titles only). `wording` has the rule for reading the text,
+    `blocks` the rules for composing, `repaint` the one for other colours.
 
     Good enough to try everything on a laptop. In production, use a trained multimodal model: this
     one knows what 1,000 everyday classes and English words say, no brands, no writing in images,
@@ -74,29 +83,42 @@ class StarterEmbedder:
     def warm_up(self) -> None:
         self.embed_queries([Content(text="a red mug")])
 
-    def embed_documents(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        titles = self._say([_words_of(content) for content in contents])
-        seen = self._see(contents)
-        return self._join([self._entitle(*both) for both in zip(seen, titles, strict=True)])
+    def embed_documents(self, contents: Sequence[Content]) -> Vector:
+        texts = [_words_of(content) for content in contents]
+        titles = [text for text in texts if text is not None]
+        said = self._say([*titles, *filter(None, map(_kind_of, titles))])
+        rows = [
+            self._untitled(image) if text is None else entitle(image, self._title(text, said))
+            for image, text in zip(self._see(contents), texts, strict=True)
+        ]
+        return self._join(rows)
 
-    def embed_queries(self, contents: Sequence[Content]) -> NDArray[np.float32]:
-        words, seen = self._read(contents), self._see(contents)
-        return self._join([ask(*both) for both in zip(words, seen, strict=True)])
+    def embed_queries(self, contents: Sequence[Content]) -> Vector:
+        colours = [read_wish(_words_of(content) or "").colours for content in contents]
+        return self._compose(contents, self._see(contents, colours))
 
-    def describe_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Return the blocks of each image side by side, shape (n, dimension)."""
-        seen = self._see([Content(image=image) for image in images])
+    def aspect_of(self, text: str) -> str:
+        """Return the colour in which words show an image to the networks; "" for its own."""
+        colours = read_wish(text).colours
+        return colours[0] if len(colours) == 1 else ""
+
+    def describe_images(self, images: Sequence[Image.Image], aspects: Sequence[str]) -> Vector:
+        """Return the blocks of each image, seen in a colour, side by side; (n, dimension)."""
+        contents = [Content(image=image) for image in images]
+        seen = self._see(contents, [[aspect] if aspect else [] for aspect in aspects])
         rows = [np.concatenate([getattr(blocks, name) for name in SIZES]) for blocks in seen]
         return np.array(rows, np.float32).reshape(-1, self.dimension)
 
-    def compose_queries(
-        self, images: NDArray[np.float32], texts: Sequence[str]
-    ) -> NDArray[np.float32]:
+    def compose_queries(self, images: Vector, texts: Sequence[str]) -> Vector:
         """Return the vectors of images from `describe_images` with words beside them."""
         ends = np.cumsum([*SIZES.values()])[:-1]
         seen = [Blocks(**dict(zip(SIZES, np.split(row, ends), strict=True))) for row in images]
-        words = self._read([Content(image=_DESCRIBED, text=text) for text in texts])
-        return self._join([ask(*both) for both in zip(words, seen, strict=True)])
+        return self._compose([Content(image=_DESCRIBED, text=text) for text in texts], seen)
+
+    def _compose(self, contents: Sequence[Content], seen: Sequence[Blocks | None]) -> Vector:
+        wishes = [read_wish(_words_of(content) or "") for content in contents]
+        words, shown = self._read(contents, wishes), map(self._untitled, seen)
+        return self._join([ask(*both) for both in zip(words, shown, strict=True)])
 
     def _load(self) -> Models:
         with self._lock:
@@ -109,51 +131,84 @@ class StarterEmbedder:
                 self._models = Models(self.options)
             return self._models
 
-    def _see(self, contents: Sequence[Content]) -> list[Blocks | None]:
-        """Return the blocks of each image; None if there is none."""
-        images = [content.image for content in contents if content.image is not None]
-        if not images:
+    def _see(
+        self, contents: Sequence[Content], colours: Sequence[Sequence[str]] | None = None
+    ) -> list[Blocks | None]:
+        """Return the blocks of each image; None if there is none.
+
+        If one colour is named beside an image, the object is seen in that colour.
+        """
+        shown = [
+            (content.image, named)
+            for content, named in zip(contents, colours or [()] * len(contents), strict=True)
+            if content.image is not None
+        ]
+        if not shown:
             return [None] * len(contents)
-        framed = [frame_object(image, find_object(image)) for image in images]
-        near, sights = zip(*framed, strict=True)
-        meanings, seen = self._load().see(near, sights)
-        rows = zip(meanings, seen.shapes, seen.textures, map(colours_of, sights), strict=True)
-        blocks = iter([Blocks(meaning=m, shape=s, texture=t, colour=c) for m, s, t, c in rows])
+        framed = [frame_object(image, find_object(image)) for image, _ in shown]
+        views = [_recolour(*frame, named) for frame, (_, named) in zip(framed, shown, strict=True)]
+        sights = [sight for _, sight in framed]
+        meanings, seen = self._load().see(views, sights)
+        worn = worn_share(seen.posteriors)
+        histograms = [colours_of(s, worn=float(w)) for s, w in zip(sights, worn, strict=True)]
+        columns = (seen_kinds(seen.posteriors), meanings, seen.shapes, seen.textures, histograms)
+        rows = zip(*columns, strict=True)
+        blocks = iter([Blocks(**dict(zip(SIZES, row, strict=True))) for row in rows])
         return [None if content.image is None else next(blocks) for content in contents]
 
-    def _say(self, texts: Sequence[str | None]) -> list[NDArray[np.float32] | None]:
-        """Return the meaning of each text; None if there is none."""
-        given = [text for text in texts if text is not None]
-        said = iter(self._load().say(given) if given else ())
-        return [None if text is None else next(said) for text in texts]
+    def _say(self, texts: Iterable[str]) -> Mapping[str, Vector]:
+        """Return the meaning of each text, which is encoded once however often it is given."""
+        given = list(dict.fromkeys(texts))
+        return dict(zip(given, self._load().say(given), strict=True)) if given else {}
 
-    def _read(self, contents: Sequence[Content]) -> list[WordVectors]:
-        texts = [_words_of(content) for content in contents]
-        wishes = [read_wish(text or "") for text in texts]
-        things = self._say([wish.thing or None for wish in wishes])
-        patterns = self._say([wish.patterns or None for wish in wishes])
-        refused = self._say([wish.refused or None for wish in wishes])
-        sentences = self._say([_sentence_of(*both) for both in zip(contents, wishes, strict=True)])
-        textures = [self._texture(wish.patterns) for wish in wishes]
-        refused_textures = [self._texture(wish.refused) for wish in wishes]
-        rows = zip(
-            *(wishes, things, patterns, textures, sentences, refused, refused_textures), strict=True
+    def _read(self, contents: Sequence[Content], wishes: Sequence[Wish]) -> list[WordVectors]:
+        sentences = [_sentence_of(*both) for both in zip(contents, wishes, strict=True)]
+        parts = (
+            part
+            for wish in wishes
+            for part in (wish.kind, wish.patterns, wish.thing, wish.refused)
+            if part
         )
-        return [_words(*row) for row in rows]
+        said = self._say([*(text for text in sentences if text is not None), *parts])
+        return [self._words(wish, text, said) for wish, text in zip(wishes, sentences, strict=True)]
 
-    def _texture(self, words: str) -> NDArray[np.float32] | None:
+    def _words(self, wish: Wish, sentence: str | None, said: Mapping[str, Vector]) -> WordVectors:
+        """Return what a query's text says. `sentence` is a text without an image beside it."""
+        kind = said[wish.thing] if wish.kind else None
+        if sentence is not None:
+            thing = said.get(wish.thing, said[sentence])
+            kind = unit(_SENTENCE * said[sentence] + (1 - _SENTENCE) * thing)
+        return WordVectors(
+            seen=self._meant(wish.kind, said[wish.kind]) if wish.kind else None,
+            kind=kind,
+            pattern=said[wish.patterns] if wish.patterns else None,
+            texture=self._texture(wish.patterns),
+            colour=name_histogram(wish.colours) if wish.colours else None,
+            unwanted=name_histogram(wish.unwanted) if wish.unwanted else None,
+            refused=said[wish.refused] if wish.refused else None,
+            refused_texture=self._texture(wish.refused),
+        )
+
+    def _texture(self, words: str) -> Vector | None:
         named = drawn_patterns(words.split())
         return self._load().texture_of(named) if named else None
 
-    def _entitle(self, image: Blocks | None, title: NDArray[np.float32] | None) -> Blocks:
-        if title is None:
-            return image or nothing()
-        if image is None:
-            return replace(nothing(), meaning=title)
-        share = self.options.title
-        return replace(image, meaning=unit(share * title + (1 - share) * image.meaning))
+    def _untitled(self, image: Blocks | None) -> Blocks | None:
+        return image and untitled(image, title=self.options.title)
 
-    def _join(self, rows: Sequence[Blocks]) -> NDArray[np.float32]:
+    def _title(self, text: str, said: Mapping[str, Vector]) -> TitleVectors:
+        kind, colours = _kind_of(text), read_wish(text).colours
+        return TitleVectors(
+            meaning=said[text],
+            seen=self._meant(kind or text, said[kind or text]),
+            kind=said[kind] if kind else None,
+            colour=name_histogram(colours) if colours else None,
+        )
+
+    def _meant(self, text: str, meaning: Vector) -> Vector:
+        return meant_kinds(text, meaning, self._load().towards)
+
+    def _join(self, rows: Sequence[Blocks]) -> Vector:
         vectors = [blocks.join(self.options) for blocks in rows]
         return np.array(vectors, np.float32).reshape(-1, self.dimension)
 
@@ -164,31 +219,18 @@ def _words_of(content: Content) -> str | None:
     return words or ("" if content.image is None else None)
 
 
+def _kind_of(title: str) -> str:
+    return find_kind(put_into_english(title))
+
+
 def _sentence_of(content: Content, wish: Wish) -> str | None:
     """Return the words of a query without an image; None if they only refuse something."""
     only_refuses = not wish.thing and not wish.colours and bool(wish.refused or wish.unwanted)
     return None if content.image is not None or only_refuses else wish.sentence
 
 
-def _words(
-    wish: Wish,
-    thing: NDArray[np.float32] | None,
-    pattern: NDArray[np.float32] | None,
-    texture: NDArray[np.float32] | None,
-    sentence: NDArray[np.float32] | None,
-    refused: NDArray[np.float32] | None,
-    refused_texture: NDArray[np.float32] | None,
-) -> WordVectors:
-    """Return what a query's text says. `sentence` is the meaning of a text without an image."""
-    kind = thing if wish.kind else None
-    if sentence is not None:
-        kind = sentence if thing is None else unit(_SENTENCE * sentence + (1 - _SENTENCE) * thing)
-    return WordVectors(
-        kind=kind,
-        pattern=pattern,
-        texture=texture,
-        colour=name_histogram(wish.colours) if wish.colours else None,
-        unwanted=name_histogram(wish.unwanted) if wish.unwanted else None,
-        refused=refused,
-        refused_texture=refused_texture,
-    )
+def _recolour(image: Image.Image, sight: Sight, colours: Sequence[str]) -> Image.Image:
+    """Return the image with its object in the colour, if just one is named."""
+    if len(colours) != 1:
+        return image
+    return repaint(image, sight, palette().names[colours[0]])

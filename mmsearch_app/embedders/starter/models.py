@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from tokenizers import Tokenizer
 
 from mmsearch_app.embedders.starter import weights
 from mmsearch_app.embedders.starter.checkpoints import read_safetensors
+from mmsearch_app.embedders.starter.kinds import read_names
 from mmsearch_app.embedders.starter.known import Group, recall
 from mmsearch_app.embedders.starter.networks import MOST_TOKENS, WIDTH, build_sentence_encoder
 from mmsearch_app.embedders.starter.sessions import Session
@@ -41,6 +41,7 @@ class Models:
         names = self._embed_class_names()
         self.usual = names.mean(axis=0)
         self.names = names - self.usual
+        self.towards = units(self.names)
 
     def say(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the meaning of texts less that of the average class; (n, 384), length 1."""
@@ -117,12 +118,3 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(place)
     if batch:
         yield batch
-
-
-def read_names(of: str) -> list[Group]:
-    """Return the synonyms of ImageNet's 1,000 "classes" or of their "kinds", in their order.
-
-    A class's kind is its hypernym in WordNet 3.0 (Fellbaum, 1998).
-    """
-    text = files(__package__).joinpath(f"data/imagenet1k_{of}.txt").read_text("utf-8")
-    return [tuple(line.split("\t")[1].split(", ")) for line in text.splitlines()]

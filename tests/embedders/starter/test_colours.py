@@ -82,3 +82,20 @@ def test_two_colours_are_found_together() -> None:
     seen = colours_of(find_object(image))
     both = float(seen @ name_histogram(["red", "blue"]))
     assert both > max(float(seen @ name_histogram([name])) for name in ("red", "blue"))
+
+
+def test_the_colour_of_a_garment_is_not_that_of_who_wears_it() -> None:
+    image = Image.new("RGB", (100, 140), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((25, 35, 75, 90), fill="#1e1e20")
+    for skin in ((38, 5, 62, 34), (30, 91, 45, 139), (55, 91, 70, 139)):
+        draw.rectangle(skin, fill="#d9a07c")
+    sight = find_object(image)
+    black, tan = name_histogram(["black"]), name_histogram(["tan"])
+    assert colours_of(sight) @ tan > colours_of(sight) @ black
+    assert colours_of(sight, worn=1.0) @ black > colours_of(sight, worn=1.0) @ tan
+
+
+def test_a_garment_in_the_colour_of_skin_keeps_its_colour() -> None:
+    sight = find_object(square("#d9a07c", "white"))
+    np.testing.assert_allclose(colours_of(sight, worn=1.0), colours_of(sight))

@@ -112,7 +112,9 @@ def test_a_described_image_is_composed_like_the_image_itself(
 ) -> None:
     images = [picture(item) for item in goods[:3]]
     texts = ["but in red", "striped", "a mug with this"]
-    described = embedder.describe_images(images)
+    aspects = [embedder.aspect_of(text) for text in texts]
+    assert aspects == ["red", "", ""]
+    described = embedder.describe_images(images, aspects)
     pairs = zip(images, texts, strict=True)
     whole = embedder.embed_queries([Content(image=image, text=text) for image, text in pairs])
     np.testing.assert_allclose(embedder.compose_queries(described, texts), whole, atol=1e-6)

@@ -72,7 +72,7 @@ def test_the_table_has_only_words_that_the_encoder_gets_wrong(embedder: StarterE
 def test_a_shoppers_word_is_near_the_class_it_means(
     embedder: StarterEmbedder, word: str, classes: set[str]
 ) -> None:
-    from mmsearch_app.embedders.starter.models import read_names
+    from mmsearch_app.embedders.starter.kinds import read_names
 
     models = embedder._models
     assert models is not None
