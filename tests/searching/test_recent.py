@@ -143,6 +143,14 @@ def test_other_words_beside_a_picture_cost_only_the_words(
     assert two_steps.described == 2
 
 
+def test_words_that_show_a_picture_otherwise_have_it_described_again(
+    two_steps: TwoSteps, shop: Catalogue
+) -> None:
+    for words in ("mug", "red mug", "red shirt", "shirt"):
+        search(words, like=shop["blue mug"])
+    assert two_steps.described == 2
+
+
 def test_unwanted_words_count_beside_a_described_picture(
     two_steps: TwoSteps, shop: Catalogue
 ) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SIDE: Final = 256  # pixels of the longer side: a little more than the networks see
 EVEN: Final = 0.5  # share of an object's main colour below which it is printed: left as it is
-REACH: Final = 25.0  # CIELAB units: pixels this far from the main colour follow it by 0.6
+FOLLOWING: Final = 25.0  # CIELAB units: pixels this far from the main colour follow it by 0.6
 LIGHT: Final = 0.5  # weight of lightness in that distance: folds and shadows are repainted too
 
 
@@ -37,7 +37,7 @@ def repaint(image: Image.Image, sight: Sight, colour: Lab) -> Image.Image:
     small = image.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))
     lab = srgb_to_lab(np.asarray(small))
-    gaps = ((lab - main) * [LIGHT, 1.0, 1.0] / REACH) ** 2
+    gaps = ((lab - main) * [LIGHT, 1.0, 1.0] / FOLLOWING) ** 2
     follows = np.exp(-gaps.sum(-1) / 2) * _mask(sight, small.size)
     return Image.fromarray(lab_to_srgb(lab + follows[..., None] * (colour - main)))
 
