@@ -34,9 +34,7 @@ class TwoSteps(CountingEmbedder):
     def aspect_of(self, text: str) -> str:
         return "red" if "red" in text else ""
 
-    def describe_images(
-        self, images: Sequence[Any], aspects: Sequence[str]
-    ) -> NDArray[np.float32]:
+    def describe_images(self, images: Sequence[Any], aspects: Sequence[str]) -> NDArray[np.float32]:
         assert len(aspects) == len(images)
         self.described += len(images)
         return self.embed_documents([Content(image=image) for image in images])
@@ -51,9 +49,7 @@ class TwoSteps(CountingEmbedder):
 class Fickle(TwoSteps):
     """Describes images by rows that are no numbers."""
 
-    def describe_images(
-        self, images: Sequence[Any], aspects: Sequence[str]
-    ) -> NDArray[np.float32]:
+    def describe_images(self, images: Sequence[Any], aspects: Sequence[str]) -> NDArray[np.float32]:
         return super().describe_images(images, aspects) * np.nan
 
 

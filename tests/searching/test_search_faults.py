@@ -156,11 +156,11 @@ def test_a_collection_that_was_just_created_for_a_rebuild_is_not_searched(
 def test_a_generation_that_another_process_replaced_and_dropped_is_left_at_once(
     use: Callable[..., None], shop: Catalogue, tmp_path: Path
 ) -> None:
-    place = {"uri": str(tmp_path / "index.db")}
-    use(INDEX={"BACKEND": "mmsearch_app.indexes.milvus.MilvusIndex", "OPTIONS": place})
+    uri = str(tmp_path / "index.db")
+    use(INDEX={"BACKEND": "mmsearch_app.indexes.milvus.MilvusIndex", "OPTIONS": {"uri": uri}})
     work_again()
     assert len(search("mug").hits) == 6
-    other = MilvusIndex(**place)
+    other = MilvusIndex(uri=uri)
     old = other.live()
     assert old is not None
     new = other.create(fingerprint=old.fingerprint, dimension=old.dimension).name

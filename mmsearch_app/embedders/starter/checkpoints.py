@@ -22,7 +22,7 @@ from mmsearch_app.inference import InvalidWeights
 Array: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
 FileContent: TypeAlias = bytes | memoryview
 
-_DTYPES: Final = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
+_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _COUNT: Final = 8
 """Bytes before each storage: the number of its elements."""

@@ -18,6 +18,7 @@ from mmsearch_app.embedders.starter.blocks import (
     WordVectors,
     ask,
     entitle,
+    nothing,
     unit,
     untitled,
 )
@@ -87,11 +88,8 @@ class StarterEmbedder:
         texts = [_words_of(content) for content in contents]
         titles = [text for text in texts if text is not None]
         said = self._say([*titles, *filter(None, map(_kind_of, titles))])
-        rows = [
-            self._untitled(image) if text is None else entitle(image, self._title(text, said))
-            for image, text in zip(self._see(contents), texts, strict=True)
-        ]
-        return self._join(rows)
+        rows = zip(self._see(contents), texts, strict=True)
+        return self._join([self._document(*row, said) for row in rows])
 
     def embed_queries(self, contents: Sequence[Content]) -> Vector:
         colours = [read_wish(_words_of(content) or "").colours for content in contents]
@@ -192,6 +190,13 @@ class StarterEmbedder:
     def _texture(self, words: str) -> Vector | None:
         named = drawn_patterns(words.split())
         return self._load().texture_of(named) if named else None
+
+    def _document(
+        self, image: Blocks | None, text: str | None, said: Mapping[str, Vector]
+    ) -> Blocks:
+        if text is not None:
+            return entitle(image, self._title(text, said))
+        return self._untitled(image) or nothing()
 
     def _untitled(self, image: Blocks | None) -> Blocks | None:
         return image and untitled(image, title=self.options.title)

@@ -209,7 +209,7 @@ def build_sentence_encoder(weights: Weights) -> BuiltGraph:
         y = graph.add("Add", x, _linear(graph, y, f"{name}output.dense"))
         x = _layer_norm(graph, y, f"{name}output.LayerNorm")
     _average(graph, graph.add("Reshape", x, rows), output="meanings")
-    inputs = {
+    inputs: dict[str, tuple[int, list[Any]]] = {
         "words": (TensorProto.FLOAT, ["n", "tokens", WIDTH]),
         "mask": (TensorProto.BOOL, ["n", "tokens"]),
     }
