@@ -25,7 +25,7 @@ __all__ = [
     "search",
     "warm_up",
 ]
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 _ROOMS = dict.fromkeys(__all__, "searching") | {
     "Filter": "sources",
