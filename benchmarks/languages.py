@@ -26,6 +26,7 @@ from PIL import Image
 
 from benchmarks.starter import Rows, embed, measure
 from example_shop.catalogue import Item, draw, items
+from mmsearch_app.embedders.starter import embedder as starter
 from mmsearch_app.embedders.starter import wording
 from mmsearch_app.embedders.starter.embedder import StarterEmbedder
 from mmsearch_app.embedders.starter.languages import put_into_english
@@ -38,17 +39,23 @@ HERE = Path(__file__).parent
 
 
 class SeeingOnce(StarterEmbedder):
-    """Sees each image object once, however often it is embedded."""
+    """Sees each image object once in each colour, however often it is embedded."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[int, Any] = {}
+        self._known: dict[tuple[int, tuple[str, ...]], Any] = {}
 
-    def _see(self, contents: Sequence[Content]) -> list[Any]:
-        new = [c for c in contents if c.image is not None and id(c.image) not in self._known]
-        seen = super()._see(new)
-        self._known |= {id(c.image): found for c, found in zip(new, seen, strict=True)}
-        return [None if c.image is None else self._known[id(c.image)] for c in contents]
+    def _see(
+        self, contents: Sequence[Content], colours: Sequence[Sequence[str]] | None = None
+    ) -> list[Any]:
+        shown = [
+            ((id(content.image), tuple(named)), content)
+            for content, named in zip(contents, colours or [()] * len(contents), strict=True)
+        ]
+        new = {k: c for k, c in shown if c.image is not None and k not in self._known}
+        seen = super()._see([*new.values()], [named for _, named in new])
+        self._known |= dict(zip(new, seen, strict=True))
+        return [self._known.get(key) for key, _ in shown]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +214,8 @@ def main() -> None:
     compare(embedder, images)
     if options.before:
         print("\nWithout the list of words:")
-        with mock.patch.object(wording, "put_into_english", str):
+        as_it_is = {"put_into_english": str}
+        with mock.patch.multiple(wording, **as_it_is), mock.patch.multiple(starter, **as_it_is):
             compare(embedder, images)
 
 
