@@ -102,12 +102,13 @@ $(BIN)/python:
 $(BIN)/pip: | $(BIN)/python # missing where the line above was stopped, or had no ensurepip
 	$(BIN)/python -m ensurepip --default-pip >/dev/null
 
+# Python compiles what is imported; pip would compile everything, which takes longer than installing.
 define install
-	$(PIP) install --quiet --no-deps --require-hashes -r locks/$(1).txt
+	$(PIP) install --quiet --no-compile --no-deps --require-hashes -r locks/$(1).txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 endef
 
-# No `pip check` here: the sentence encoder's package asks for a library that the demo never imports.
+# No `pip check` here: two packages ask for libraries that the demo never imports (tools/lock.py).
 $(VENV)/.starter: pyproject.toml locks/demo.txt | $(BIN)/pip
 	$(call install,demo)
 	@touch $@

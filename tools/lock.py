@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,8 +30,9 @@ COMMAND = [
 ]
 HELD_BACK = "transformers<5.24"
 """FlagEmbedding 1.4.2 cannot be imported with newer releases; `make test-newest` tries them."""
-UNUSED = "sentence-transformers"
-"""A package of weights asks for it, and so for torch; the starter embedder never imports it."""
+UNUSED = ("sentence-transformers", "huggingface-hub")
+"""What the starter embedder never imports: a package of weights asks for the first, and so for
+torch; the tokenizers ask for the second, to download files."""
 NEVER = "sys_platform == 'never'"
 UNHASHED = re.compile(r"(torch|triton|nvidia-|cuda-)")
 HEADER = "# Written by `make lock`; see tools/lock.py.\n"
@@ -59,13 +61,13 @@ def _lock_main(before: str) -> None:
     _write("torch", [_without_hashes(pin) for pin in _split(dev) if UNHASHED.match(pin)])
 
 
-def _compile(requirement: str, *options: str, previous: str, without: str = "") -> str:
-    """Resolve the requirement, `without` a package. Versions in `previous` are kept if they fit."""
+def _compile(requirement: str, *options: str, previous: str, without: Iterable[str] = ()) -> str:
+    """Resolve the requirement, `without` some packages. Versions in `previous` are kept if they fit."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "lock.txt"
         output.write_text(previous, "utf-8")
         overrides = Path(folder) / "overrides.txt"
-        overrides.write_text(f"{without} ; {NEVER}\n" if without else "", "utf-8")
+        overrides.write_text("".join(f"{name} ; {NEVER}\n" for name in without), "utf-8")
         subprocess.run(  # noqa: S603
             [*COMMAND, *options, "--override", str(overrides), "--output-file", str(output)],
             input=requirement,
