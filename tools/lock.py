@@ -62,7 +62,7 @@ def _lock_main(before: str) -> None:
 
 
 def _compile(requirement: str, *options: str, previous: str, without: Iterable[str] = ()) -> str:
-    """Resolve the requirement, `without` some packages. Versions in `previous` are kept if they fit."""
+    """Resolve the requirement `without` some packages. Keep the versions in `previous` that fit."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "lock.txt"
         output.write_text(previous, "utf-8")
