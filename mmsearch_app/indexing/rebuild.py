@@ -289,7 +289,9 @@ class Rebuilder:
         Processes that are not restarted yet search that one. Others may not know of the switch for
         a moment, and a server that drops a collection answers searches of it incompletely.
         """
-        time.sleep(getattr(get_index(), "live_lag", 0.0))
+        lag = getattr(get_index(), "live_lag", 0.0)
+        if lag:
+            time.sleep(lag)
         old = [g for g in get_index().generations() if g.name != self.row.generation]
         kept = next((g for g in reversed(old) if g.fingerprint != self.row.fingerprint), None)
         for generation in old:

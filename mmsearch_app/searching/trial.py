@@ -28,7 +28,8 @@ def try_filters(
     def finds(filters: Mapping[str, Any]) -> bool:
         scope = Scope(filters=parse(filters), user=AnonymousUser())
         found = retrieve(vector, generation=generation, need=1, scope=scope)
-        return any(one.source is source and one.row.pk == row.pk for one in found)
+        hits = [one.show() for one in found]  # by the shop's own code, as for a visitor
+        return any(hit.source == source.name and hit.image.pk == row.pk for hit in hits)
 
     visible = finds({})
     tried = []

@@ -136,19 +136,20 @@ class BrokenStorage(FileSystemStorage):
         raise RuntimeError("500 Internal Server Error")
 
 
-def test_a_storage_that_fails_is_tried_again_later(
+def test_a_file_that_its_storage_does_not_deliver_is_tried_again_later(
     sell: Sell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, fine = sell().images.get(), sell("blue mug").images.get()
-    field = ProductImage._meta.get_field("original")
-    good = field.storage
+    storage = ProductImage._meta.get_field("original").storage.__class__
+    deliver = storage._open
 
-    def file_of(source: Any, row: Any) -> Any:
-        row.original.storage = BrokenStorage() if row.pk == image.pk else good
-        return row.original
+    def fail_for_one(self: Any, name: str, mode: str = "rb") -> Any:
+        if name == image.original.name:
+            raise RuntimeError("500 Internal Server Error")
+        return deliver(self, name, mode)
 
     with monkeypatch.context() as patch:
-        patch.setattr("example_shop.mmsearch.ProductImages.get_file", file_of)
+        patch.setattr(storage, "_open", fail_for_one)
         drained = work()
     assert (drained.indexed, drained.failed) == (1, 1)
     assert entry(fine).state == State.INDEXED
