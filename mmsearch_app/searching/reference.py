@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
 from django.db.models import Model
+from django.utils.functional import cached_property
 
 from mmsearch_app.models import Entry, State
 from mmsearch_app.searching.query import Query
