@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.core.files.storage import FileSystemStorage
 
 from mmsearch_app import ImageSource
 from mmsearch_app.indexing.worker import drain
@@ -123,16 +122,6 @@ def test_an_embedder_that_breaks_its_contract_is_reported_and_nothing_is_written
     sell()
     assert "EmbedderWithMoods returned" in drain().problem
     assert held() == []
-
-
-class BrokenStorage(FileSystemStorage):
-    """Raises an error that is not an OSError."""
-
-    def _open(self, name: str, mode: str = "rb") -> Any:
-        raise RuntimeError("500 Internal Server Error")
-
-    def size(self, name: str) -> int:
-        raise RuntimeError("500 Internal Server Error")
 
 
 def test_a_file_that_its_storage_does_not_deliver_is_tried_again_later(
