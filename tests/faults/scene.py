@@ -16,15 +16,18 @@ from django.test.utils import override_settings
 from django.utils import timezone
 
 from example_shop.models import Category, Product, ProductImage
+from mmsearch_app import search
 from mmsearch_app.backends import get_index
 from mmsearch_app.indexing import WorkerLoop, stamps, watch
 from mmsearch_app.models import Entry, KnownIndex, Rebuild
+from mmsearch_app.searching import SearchUnavailable
 from tests.faults.child import Job, Process, process
 from tests.faults.comparison import differences
 from tests.faults.servers import Bucket, Milvus, Redis
 from tests.faults.visitor import Visitor
 from tests.faults.wire import Wire
 from tests.shop import add_picture, picture
+from tests.waiting import until
 
 TITLES = [
     f"{colour} {kind}"
@@ -104,6 +107,8 @@ class Scene:
             self._restock()
             work_until_quiet()
         assert differences() == []
+        # For some seconds after an index that hung, nobody waits for it.
+        until(_is_answered, seconds=60)
 
     def product(self, number: int) -> Product:
         return Product.objects.get(sku=f"F-{number}")
@@ -209,6 +214,14 @@ def stock(
     )
     product.categories.add(category or Category.objects.get(slug="all"))
     add_picture(product, title.split()[0], side=32 + number)
+
+
+def _is_answered() -> bool:
+    try:
+        search("mug")
+    except SearchUnavailable:
+        return False
+    return True
 
 
 def _is_intact(product: Product, number: int, title: str) -> bool:
