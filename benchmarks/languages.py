@@ -43,17 +43,15 @@ class SeeingOnce(StarterEmbedder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[tuple[int, tuple[str, ...]], Any] = {}
+        self._known: dict[tuple[int, str], Any] = {}
 
-    def _see(
-        self, contents: Sequence[Content], colours: Sequence[Sequence[str]] | None = None
-    ) -> list[Any]:
+    def _see(self, contents: Sequence[Content], aspects: Sequence[str] | None = None) -> list[Any]:
         shown = [
-            ((id(content.image), tuple(named)), content)
-            for content, named in zip(contents, colours or [()] * len(contents), strict=True)
+            ((id(content.image), aspect), content)
+            for content, aspect in zip(contents, aspects or [""] * len(contents), strict=True)
         ]
         new = {k: c for k, c in shown if c.image is not None and k not in self._known}
-        seen = super()._see([*new.values()], [named for _, named in new])
+        seen = super()._see([*new.values()], [aspect for _, aspect in new])
         self._known |= dict(zip(new, seen, strict=True))
         return [self._known.get(key) for key, _ in shown]
 

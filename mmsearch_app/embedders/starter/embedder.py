@@ -92,8 +92,8 @@ class StarterEmbedder:
         return self._join([self._document(*row, said) for row in rows])
 
     def embed_queries(self, contents: Sequence[Content]) -> Vector:
-        colours = [read_wish(_words_of(content) or "").colours for content in contents]
-        return self._compose(contents, self._see(contents, colours))
+        aspects = [self.aspect_of(_words_of(content) or "") for content in contents]
+        return self._compose(contents, self._see(contents, aspects))
 
     def aspect_of(self, text: str) -> str:
         """Return the colour in which words show an image to the networks; "" for its own."""
@@ -103,7 +103,7 @@ class StarterEmbedder:
     def describe_images(self, images: Sequence[Image.Image], aspects: Sequence[str]) -> Vector:
         """Return the blocks of each image, seen in a colour, side by side; (n, dimension)."""
         contents = [Content(image=image) for image in images]
-        seen = self._see(contents, [[aspect] if aspect else [] for aspect in aspects])
+        seen = self._see(contents, aspects)
         rows = [np.concatenate([getattr(blocks, name) for name in SIZES]) for blocks in seen]
         return np.array(rows, np.float32).reshape(-1, self.dimension)
 
@@ -130,21 +130,20 @@ class StarterEmbedder:
             return self._models
 
     def _see(
-        self, contents: Sequence[Content], colours: Sequence[Sequence[str]] | None = None
+        self, contents: Sequence[Content], aspects: Sequence[str] | None = None
     ) -> list[Blocks | None]:
-        """Return the blocks of each image; None if there is none.
-
-        If one colour is named beside an image, the object is seen in that colour.
-        """
+        """Return the blocks of each image, seen in a colour if that is given; None if no image."""
         shown = [
-            (content.image, named)
-            for content, named in zip(contents, colours or [()] * len(contents), strict=True)
+            (content.image, aspect)
+            for content, aspect in zip(contents, aspects or [""] * len(contents), strict=True)
             if content.image is not None
         ]
         if not shown:
             return [None] * len(contents)
         framed = [frame_object(image, find_object(image)) for image, _ in shown]
-        views = [_recolour(*frame, named) for frame, (_, named) in zip(framed, shown, strict=True)]
+        views = [
+            _recolour(*frame, aspect) for frame, (_, aspect) in zip(framed, shown, strict=True)
+        ]
         sights = [sight for _, sight in framed]
         meanings, seen = self._load().see(views, sights)
         worn = worn_share(seen.posteriors)
@@ -234,8 +233,5 @@ def _sentence_of(content: Content, wish: Wish) -> str | None:
     return None if content.image is not None or only_refuses else wish.sentence
 
 
-def _recolour(image: Image.Image, sight: Sight, colours: Sequence[str]) -> Image.Image:
-    """Return the image with its object in the colour, if just one is named."""
-    if len(colours) != 1:
-        return image
-    return repaint(image, sight, palette().names[colours[0]])
+def _recolour(image: Image.Image, sight: Sight, colour: str) -> Image.Image:
+    return repaint(image, sight, palette().names[colour]) if colour else image

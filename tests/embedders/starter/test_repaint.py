@@ -64,7 +64,7 @@ def test_a_picture_in_another_colour_is_seen_like_the_product_in_that_colour(
         picture(pick(goods, kind="hoodie", colour=colour, pattern="plain"))
         for colour in ("blue", "red")
     )
-    asked = embedder._see([Content(image=blue)] * 2, [(), ("red",)])
+    asked = embedder._see([Content(image=blue)] * 2, ["", "red"])
     target = embedder._see([Content(image=red)])[0]
     assert target is not None
     before, after = (float(b.texture @ target.texture) for b in asked if b is not None)
