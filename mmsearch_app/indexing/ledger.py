@@ -154,16 +154,17 @@ def overwrite(entries: Sequence[Entry], columns: Sequence[str]) -> None:
 
     An UPDATE for each costs several times as much, and so does the CASE of `bulk_update`.
     """
-    if not entries:
-        return
+    if entries:
+        conflict = conflict_columns(columns, unique=["id"])
+        Entry.objects.bulk_create(entries, update_conflicts=True, **conflict)
+
+
+def conflict_columns(updated: Sequence[str], *, unique: Sequence[str]) -> dict[str, Any]:
+    """Return the columns that an upsert of known entries changes, and those that identify them."""
     features = connections[router.db_for_write(Entry)].features
+    # MySQL and MariaDB take no conflict target.
     targeted = features.supports_update_conflicts_with_target
-    Entry.objects.bulk_create(
-        entries,
-        update_conflicts=True,
-        unique_fields=["id"] if targeted else None,
-        update_fields=columns,
-    )
+    return {"update_fields": updated, "unique_fields": unique if targeted else []}
 
 
 # Work

@@ -20,7 +20,12 @@ from django.db.models.sql import InsertQuery
 from django.utils import timezone
 
 from mmsearch_app.indexing import notify
-from mmsearch_app.indexing.ledger import in_chunks, in_transaction, repeat_after_conflict
+from mmsearch_app.indexing.ledger import (
+    conflict_columns,
+    in_chunks,
+    in_transaction,
+    repeat_after_conflict,
+)
 from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.models import Entry
 from mmsearch_app.sources import key_of
@@ -72,19 +77,11 @@ def _write_many(entries: Iterable[tuple[str, str]], *, present: bool, force: boo
 
 
 def _upsert(rows: list[Entry], *, force: bool) -> None:
-    conflict = _conflict(connections[router.db_for_write(Entry)], force=force)
-    updated, unique = conflict["update_fields"], conflict["unique_fields"]
-    Entry.objects.bulk_create(
-        rows, update_conflicts=True, update_fields=updated, unique_fields=unique
-    )
+    Entry.objects.bulk_create(rows, update_conflicts=True, **_conflict(force=force))
 
 
-def _conflict(connection: BaseDatabaseWrapper, *, force: bool) -> dict[str, list[str]]:
-    """Return the columns that a mark of a known row changes, and those by which it is known."""
-    updated = [*_MARKED, "content"] if force else _MARKED
-    # MySQL and MariaDB take no conflict target
-    targeted = connection.features.supports_update_conflicts_with_target
-    return {"update_fields": updated, "unique_fields": _KEY if targeted else []}
+def _conflict(*, force: bool) -> dict[str, Any]:
+    return conflict_columns([*_MARKED, "content"] if force else _MARKED, unique=_KEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +159,7 @@ def _compile(connection: BaseDatabaseWrapper, *, force: bool) -> _Statement | No
     for field in fields:
         if field.attname not in values:
             setattr(example, field.attname, _constant(getattr(example, field.attname)))
-    conflict = _conflict(connection, force=force)
+    conflict = _conflict(force=force)
     query = InsertQuery(
         Entry,
         on_conflict=OnConflict.UPDATE,
