@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import copy
 import logging
-import random
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from random import uniform
 from typing import Any, TypeVar
 
-from django.db import OperationalError, connections, router, transaction
+from django.db import connections, router
 from django.db.models import Case, Count, F, Q, QuerySet, When
 from django.utils import timezone
 
 from mmsearch_app.conf import get_settings
+from mmsearch_app.indexing.transactions import in_transaction
 from mmsearch_app.models import Entry, State
 
 log = logging.getLogger(__name__)
@@ -31,9 +30,6 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _CHUNK = 500
 _PAGE = 2000
-_TRIES = 4
-_CONFLICTS = frozenset([1020, 1205, 1213, "40001", "40P01"])
-"""Error codes of MySQL and MariaDB, and SQL states of PostgreSQL."""
 LONGEST_WAIT = 3600
 """Seconds that an entry waits at most for its next attempt."""
 SKEW = timedelta(minutes=5)
@@ -97,40 +93,6 @@ def write_free_first(
         for pk in sorted(set(chunk).difference(free)):
             written.append(in_transaction(partial(write_locked, pk)))
     return written
-
-
-def in_transaction(work: Callable[[], _T]) -> _T:
-    """Run `work` in a transaction, again if the database broke it off in favour of another one.
-
-    Inside of a transaction of the shop it runs once: only the shop can repeat that one.
-    """
-    using = router.db_for_write(Entry)
-    if connections[using].in_atomic_block:
-        return work()
-    return repeat_after_conflict(transaction.atomic(using=using)(work))
-
-
-def repeat_after_conflict(work: Callable[[], _T]) -> _T:
-    """Run `work`, again if the database broke it off in favour of another transaction.
-
-    For a single statement, which needs no transaction of its own. Not inside of one.
-    """
-    for attempt in count(1):
-        try:
-            return work()
-        except OperationalError as error:
-            if attempt == _TRIES or not _is_conflict(error):
-                raise
-            log.info("A transaction is repeated: %s", error)
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - a pause, no secret
-    raise AssertionError
-
-
-def _is_conflict(error: OperationalError) -> bool:
-    """Return whether it is a deadlock, a lock that never came free, or a failed serialization."""
-    cause = error.__cause__
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return bool(_CONFLICTS.intersection([code, *error.args[:1]]))
 
 
 def _lock(rows: QuerySet[Entry]) -> QuerySet[Entry]:

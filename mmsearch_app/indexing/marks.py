@@ -20,12 +20,8 @@ from django.db.models.sql import InsertQuery
 from django.utils import timezone
 
 from mmsearch_app.indexing import notify
-from mmsearch_app.indexing.ledger import (
-    conflict_columns,
-    in_chunks,
-    in_transaction,
-    repeat_after_conflict,
-)
+from mmsearch_app.indexing.ledger import conflict_columns, in_chunks
+from mmsearch_app.indexing.transactions import in_transaction, repeat_after_conflict
 from mmsearch_app.inference import renew_after_fork
 from mmsearch_app.models import Entry
 from mmsearch_app.sources import key_of

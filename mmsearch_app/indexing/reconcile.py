@@ -30,6 +30,7 @@ from mmsearch_app.indexing import ledger, marks, notify, watch
 from mmsearch_app.indexing.batch import EmbedderDown
 from mmsearch_app.indexing.compare import compare_index, mark_entries
 from mmsearch_app.indexing.generations import ReindexNeeded
+from mmsearch_app.indexing.transactions import in_transaction
 from mmsearch_app.models import Entry, State
 from mmsearch_app.sources import ImageSource, from_primary, key_field, registry, signature
 
@@ -79,7 +80,7 @@ def reconcile(*names: str, deep: bool = False, files: bool = False, given_up: bo
     lost, strays = _check_index(deep=deep)
     cutoff = timezone.now() - _KEEP_REMOVED
     old = Entry.objects.filter(state=State.REMOVED, due_at=None, marked_at__lt=cutoff)
-    ledger.in_transaction(old.delete)
+    in_transaction(old.delete)
     notify.after_commit()
     return replace(drift, lost=lost, strays=strays)
 

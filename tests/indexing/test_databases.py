@@ -7,12 +7,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from mmsearch_app.indexing import ledger, marks
+from mmsearch_app.indexing import ledger, marks, transactions
 from mmsearch_app.indexing.rebuild import rebuild_index, request_rebuild
 from mmsearch_app.indexing.reconcile import Drift, reconcile
+from mmsearch_app.indexing.transactions import in_transaction
 from mmsearch_app.models import Entry, Rebuild, State
 from tests.indexing.test_concurrent_claims import claim_and_finish, indexed, mark_many
 from tests.shapes.models import Garment, Media
@@ -91,8 +92,8 @@ def test_a_deadlock_between_two_transactions_of_workers_is_repeated() -> None:
         return name
 
     done = in_threads(
-        lambda: ledger.in_transaction(lambda: lock("a", first, second)),
-        lambda: ledger.in_transaction(lambda: lock("b", second, first)),
+        lambda: in_transaction(lambda: lock("a", first, second)),
+        lambda: in_transaction(lambda: lock("b", second, first)),
     )
     assert done == ["a", "b"]
     assert len(runs) == 3
@@ -112,15 +113,15 @@ def broken_off(times: int) -> Any:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_transaction_is_not_repeated_for_ever() -> None:
-    assert ledger.in_transaction(broken_off(3)) == "done"
+    assert in_transaction(broken_off(3)) == "done"
     with pytest.raises(OperationalError, match="Deadlock"):
-        ledger.in_transaction(broken_off(4))
+        in_transaction(broken_off(4))
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_transaction_of_the_shop_is_left_to_the_shop() -> None:
     with transaction.atomic(), pytest.raises(OperationalError, match="Deadlock"):
-        ledger.in_transaction(broken_off(1))
+        in_transaction(broken_off(1))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -129,11 +130,69 @@ def test_other_errors_of_the_database_are_not_repeated() -> None:
 
     def run() -> None:
         runs.append(1)
-        raise OperationalError(2006, "Server has gone away")
+        broken_off_for_good()
 
     with pytest.raises(OperationalError, match="gone away"):
-        ledger.in_transaction(run)
+        in_transaction(run)
     assert len(runs) == 1
+
+
+@pytest.mark.row_locks
+@pytest.mark.django_db(transaction=True)
+def test_a_save_does_not_wait_for_a_worker_that_is_frozen_in_a_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if connection.vendor == "mysql" and not connection.mysql_is_mariadb:
+        pytest.skip("MySQL knows no limit for idle transactions")
+    monkeypatch.setattr(transactions, "IDLE_SECONDS", 1)
+    mark_many(1)
+    entry = Entry.objects.get()
+    locked, saved = threading.Event(), threading.Event()
+
+    def freeze() -> None:
+        def work() -> None:
+            Entry.objects.update(error="of the frozen worker")
+            locked.set()
+            assert saved.wait(60)
+            Entry.objects.update(error="too late")
+
+        with pytest.raises(DatabaseError):
+            in_transaction(work)
+        assert Entry.objects.get().error == ""  # on a new connection
+
+    def save() -> None:
+        assert locked.wait(60)
+        marks.mark_rows(entry.source, [entry.object_pk])
+        saved.set()
+
+    in_threads(freeze, save)
+    assert Entry.objects.get().wanted != entry.wanted
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_of_a_worker_leaves_the_limits_of_its_connection_as_they_were() -> None:
+    names = {
+        "postgresql": "SHOW idle_in_transaction_session_timeout",
+        "mysql": "SELECT @@idle_transaction_timeout",
+    }
+    if connection.vendor not in names:
+        pytest.skip("this database has no such limit")
+
+    def limit() -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute(names[connection.vendor])
+            return cursor.fetchone()
+
+    before = limit()
+    assert in_transaction(limit) != before
+    assert limit() == before
+    with pytest.raises(OperationalError, match="gone away"):
+        in_transaction(broken_off_for_good)
+    assert limit() == before
+
+
+def broken_off_for_good() -> None:
+    raise OperationalError(2006, "Server has gone away")
 
 
 def repeatable_read() -> None:
