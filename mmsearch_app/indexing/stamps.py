@@ -22,17 +22,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import router, transaction
+from django.db import router
 from django.db.models import F
 from django.utils import timezone
 
 from mmsearch_app.backends import get_index
 from mmsearch_app.indexes import Generation, Index, IndexRefused
+from mmsearch_app.indexing.transactions import closed_if_idle
 from mmsearch_app.models import Entry, KnownIndex, Rebuild
 
 log = logging.getLogger(__name__)
 
 _PK = 1
+_FROZEN_SECONDS = 120
+"""How long other workers wait for one that is frozen while it is `alone`, or waits for Milvus."""
 _LOOK_SECONDS = 15.0
 """Seconds for which a process trusts what it saw."""
 _STAMP_SECONDS = timedelta(seconds=60)
@@ -60,7 +63,7 @@ def _parse(text: str) -> _Stamp | None:
 def alone() -> Iterator[KnownIndex]:
     """Yield the ledger's row about the index; other processes that want it wait until the end."""
     KnownIndex.objects.get_or_create(pk=_PK)
-    with transaction.atomic(using=router.db_for_write(KnownIndex)):
+    with closed_if_idle(router.db_for_write(KnownIndex), seconds=_FROZEN_SECONDS):
         KnownIndex.objects.filter(pk=_PK).update(number=F("number"))  # locks it on any database
         yield KnownIndex.objects.get(pk=_PK)
 

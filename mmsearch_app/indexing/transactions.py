@@ -22,16 +22,13 @@ _TRIES = 4
 _CONFLICTS = frozenset([1020, 1205, 1213, "40001", "40P01"])
 """Error codes of MySQL and MariaDB, and SQL states of PostgreSQL."""
 IDLE_SECONDS = 10
-"""How long the database waits for the next statement of a transaction."""
-_POSTGRESQL_LIMIT = "SET LOCAL idle_in_transaction_session_timeout = '{}s'"
-_MARIADB_LIMIT = "SET SESSION idle_transaction_timeout = {}"
+"""How long a save of the shop may wait for the locks of a worker that is frozen."""
 
 
 def in_transaction(work: Callable[[], _T]) -> _T:
     """Run `work` in a transaction, again if the database broke it off in favour of another one.
 
-    If this process is frozen meanwhile (a paused machine), PostgreSQL and MariaDB close its
-    connection after `IDLE_SECONDS`, so that saves of the shop do not wait for its locks.
+    If this process is frozen meanwhile, the database closes its connection (`closed_if_idle`).
     Inside of a transaction of the shop it runs once: only the shop can repeat that one.
     """
     using = router.db_for_write(Entry)
@@ -39,28 +36,40 @@ def in_transaction(work: Callable[[], _T]) -> _T:
         return work()
 
     def once() -> _T:
-        with _idle_limit(connections[using]), transaction.atomic(using=using):
-            if connections[using].vendor == "postgresql":
-                # Ends with the transaction, also behind a pool of connections.
-                _execute(connections[using], _POSTGRESQL_LIMIT.format(IDLE_SECONDS))
+        with closed_if_idle(using, seconds=IDLE_SECONDS):
             return work()
 
     return repeat_after_conflict(once)
 
 
 @contextmanager
-def _idle_limit(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Set the limit of MariaDB, which is one of the connection, during the block."""
+def closed_if_idle(using: str, *, seconds: int) -> Iterator[None]:
+    """Run the block in a transaction whose connection the database closes if it waits too long.
+
+    So a process that is frozen in the block (a paused machine) does not keep others waiting for
+    its locks. For PostgreSQL and MariaDB; other databases know no such limit.
+    """
+    connection = connections[using]
+    with _limit_of_mariadb(connection, seconds), transaction.atomic(using=using):
+        if connection.vendor == "postgresql":
+            # Ends with the transaction, also behind a pool of connections.
+            _execute(connection, f"SET LOCAL idle_in_transaction_session_timeout = '{seconds}s'")
+        yield
+
+
+@contextmanager
+def _limit_of_mariadb(connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
+    """Set MariaDB's limit, which is one of the connection, during the block."""
     if not getattr(connection, "mysql_is_mariadb", False):
         yield
         return
-    _execute(connection, _MARIADB_LIMIT.format(IDLE_SECONDS))
+    _execute(connection, f"SET SESSION idle_transaction_timeout = {seconds}")
     try:
         yield
     finally:
         if connection.connection is not None:
             with suppress(Error):  # of a connection that is lost
-                _execute(connection, _MARIADB_LIMIT.format("DEFAULT"))
+                _execute(connection, "SET SESSION idle_transaction_timeout = DEFAULT")
 
 
 def _execute(connection: BaseDatabaseWrapper, statement: str) -> None:
