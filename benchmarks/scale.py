@@ -41,7 +41,7 @@ import numpy as np
 
 from benchmarks.scale_server import Server, memory, seconds, serve, shelter
 from benchmarks.scale_shop import QUERIES, SHARES, Shop, conditions, make_record
-from mmsearch_app.indexes.base import IndexFault
+from mmsearch_app.indexes.base import IndexFault, IndexUnavailable
 from mmsearch_app.indexes.milvus import MilvusIndex
 from mmsearch_app.indexes.milvus.index_types import build_params
 from mmsearch_app.indexes.milvus.schema import make_index
@@ -146,10 +146,18 @@ def fill(index: MilvusIndex, shop: Shop) -> str:
 
 def settle(index: MilvusIndex, generation: str) -> None:
     deadline = time.monotonic() + PATIENCE
-    for share in index.settle(generation=generation):
-        if time.monotonic() > deadline:
-            raise SystemExit(f"After {PATIENCE} s, only {share:.0%} of the index is built.")
-        time.sleep(0.5)
+    while True:
+        try:
+            for share in index.settle(generation=generation):
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"After {PATIENCE} s, only {share:.0%} of the index is built.")
+                time.sleep(0.5)
+        except IndexUnavailable:  # a million rows take the server minutes to load again
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(5)
+        else:
+            return
 
 
 def switch(index: MilvusIndex, generation: str, index_type: str, params: Mapping[str, Any]) -> None:
