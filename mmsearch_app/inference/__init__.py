@@ -8,6 +8,7 @@ from mmsearch_app.inference.endpoint import Endpoint, ServerError
 from mmsearch_app.inference.fields import REFUSING, post_without_refused
 from mmsearch_app.inference.forking import renew_after_fork
 from mmsearch_app.inference.greenlets import threads_replaced_by, threads_replaced_late
+from mmsearch_app.inference.onnx_sessions import count_cores, load_onnxruntime, never_free
 from mmsearch_app.inference.options import (
     Precision,
     choose_device,

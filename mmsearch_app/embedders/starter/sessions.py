@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,16 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch_app.inference import renew_after_fork
-
-# It is read once, when ONNX Runtime is imported. Releases from 1.29 on otherwise send usage data
-# to their maker, and a process forked from this one never ends: it waits for the sending thread.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-from onnxruntime import InferenceSession, OrtValue, SessionOptions
+from mmsearch_app.inference import count_cores, load_onnxruntime, never_free, renew_after_fork
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
     from mmsearch_app.embedders.starter.networks import BuiltGraph
+
+_RUNTIME = load_onnxruntime()
 
 
 class Session:
@@ -35,7 +31,7 @@ class Session:
     ) -> None:
         self._network = network
         self._built = built
-        self._threads = threads or _count_cores()
+        self._threads = threads or count_cores()
         self._session: InferenceSession | None = None
         self._lock = threading.Lock()
         renew_after_fork(self._reset)
@@ -44,7 +40,7 @@ class Session:
         """Forget the session of the parent, whose threads do not exist here."""
         self._lock = threading.Lock()
         if self._session is not None:
-            _never_free(self._session)
+            never_free(self._session)
         self._session = None
 
     def run(self, **inputs: NDArray[np.generic]) -> list[NDArray[np.float32]]:
@@ -62,22 +58,11 @@ class Session:
 
     def _build(self) -> InferenceSession:
         graph, weights = self._network
-        options = SessionOptions()
+        options = _RUNTIME.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         # Threads that wait in a loop would take the cores from those that open images.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        values = [OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
+        values = [_RUNTIME.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
         options.add_external_initializers(list(weights), values)
-        return InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def _never_free(session: InferenceSession) -> None:
-    """Keep the session even while Python exits: freeing it would wait for its threads for ever."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
-
-
-def _count_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # which containers restrict, unlike the machine's count
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return _RUNTIME.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
