@@ -51,6 +51,7 @@ from mmsearch_app.inference.words import (
     defuse,
     find_marks,
     load_tokenizer,
+    match_marks,
     tokenizer_files,
     tokenizer_release,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -141,7 +141,12 @@ def find_marks(tokenizer: Any) -> re.Pattern[str]:
     marks = set(getattr(tokenizer, "all_special_tokens", ()))
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     marks.update(token.content for token in added)
-    marks = {mark for mark in marks if len(mark) > 2 and _BRACKET.search(mark)}
+    return match_marks(marks)
+
+
+def match_marks(names: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern of the control tokens of these names, in any case and width."""
+    marks = {name for name in names if len(name) > 2 and _BRACKET.search(name)}
     ways = ("".join(map(_any_width, mark)) for mark in sorted(marks, key=len, reverse=True))
     return re.compile("|".join(ways) or r"(?!)", re.I)
 

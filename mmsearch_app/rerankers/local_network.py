@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessor
 
 from mmsearch_app.inference import (
     MissingWeights,
@@ -18,49 +18,48 @@ from mmsearch_app.inference import (
     Precision,
     choose_device,
     choose_dtype,
-    defuse,
     find_marks,
     require_time,
 )
-from mmsearch_app.rerankers.replies.constraints import Constraint, Vocabulary
+from mmsearch_app.rerankers.dialogue import Dialogue
+from mmsearch_app.rerankers.replies.constraints import Allowed, Tracker, recall
 from mmsearch_app.rerankers.replies.grammar import Grammar
-from mmsearch_app.rerankers.replies.schemas import grades_form
-from mmsearch_app.rerankers.replies.thoughts import find_answer
 from mmsearch_app.rerankers.vlm import Prompt
 
 PACKAGES = ("torchvision", "num2words")
 """What some processors need. No extra installs it: not every torch has a torchvision."""
 
+PLACED = 128
+"""Sets of allowed tokens that are cached on the model's device."""
+
 
 class LoadedModel:
-    """A network of transformers, or one with the same interface; for one thread at a time."""
+    """A network of transformers, or one with the same interface; for one thread at a time.
 
-    def __init__(self, network: Any, processor: Any, *, device: torch.device) -> None:
+    `temperature` 0 is greedy.
+    """
+
+    def __init__(
+        self, network: Any, processor: Any, *, device: torch.device, temperature: float
+    ) -> None:
         self.network = network
         self.processor = processor
         self.device = device
         self.tokenizer = processor.tokenizer
         self.tokenizer.padding_side = "left"
-        self.vocabulary = Vocabulary(self.tokenizer)
-        self.stops = _find_stops(network, self.tokenizer)
-        self._marks = find_marks(self.tokenizer)
-
-    def warm_up(self) -> None:
-        """Look at one image, and find the tokens that a reason may contain (takes seconds)."""
-        image = Image.new("RGB", (336, 336), "grey")
-        self.score([Prompt(parts=(image, "Is this grey?"))], ["yes", "no"])
-        grammar = grades_form(1).grammar
-        if (state := grammar.read(b'{"A": 0, "reason": "')) is not None:
-            self.vocabulary.allowed(grammar, state)
+        self.temperature = temperature
+        self.dialogue = Dialogue(
+            _find_backend(self.tokenizer),
+            stops=_find_stops(network, self.tokenizer),
+            marks=find_marks(self.tokenizer),
+            decode=self._decode,
+            control=self.tokenizer.all_special_ids,
+        )
+        self._placed = PlacedTokens()
 
     @torch.inference_mode()
     def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        max_tokens: int,
-        grammar: Grammar | None,
-        temperature: float,
+        self, prompts: Sequence[Prompt], *, max_tokens: int, grammar: Grammar | None
     ) -> list[str]:
         """Return one reply per prompt; with a grammar, complete unless `max_tokens` cuts it.
 
@@ -70,14 +69,12 @@ class LoadedModel:
         inputs = self.prepare(prompts)
         processors: list[Any] = [_watch_time]
         if grammar is not None:
-            processors.append(Constraint(grammar, self.vocabulary, self.stops))
+            processors.append(Constraint(self.dialogue.track(grammar), self._placed))
         ids = self.network.generate(
-            **inputs,
-            generation_config=self._settings(max_tokens, temperature),
-            logits_processor=processors,
+            **inputs, generation_config=self._settings(max_tokens), logits_processor=processors
         )
         rows: list[list[int]] = ids[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._decode(row, exactly=grammar is not None) for row in rows]
+        return [self.dialogue.read(row, exactly=grammar is not None) for row in rows]
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[Prompt], words: Sequence[str]) -> list[tuple[float, ...]]:
@@ -86,7 +83,7 @@ class LoadedModel:
         Raises ValueError if two words begin with the same token.
         """
         require_time()
-        tokens = self._first_tokens(words)
+        tokens = self.dialogue.find_first_tokens(words)
         inputs = self.prepare(prompts)
         logits: Tensor = self.network(**inputs, logits_to_keep=1, use_cache=False).logits
         last = logits[:, -1].float().cpu()
@@ -97,7 +94,9 @@ class LoadedModel:
     def prepare(self, prompts: Sequence[Prompt]) -> Any:
         """Prompts as inputs of the network, on its device, short ones padded on the left."""
         texts = [
-            self.processor.apply_chat_template(self._converse(prompt), add_generation_prompt=True)
+            self.processor.apply_chat_template(
+                self.dialogue.converse(prompt), add_generation_prompt=True
+            )
             for prompt in prompts
         ]
         images = [list(prompt.images) for prompt in prompts]
@@ -109,51 +108,66 @@ class LoadedModel:
         shown = images if any(images) else None
         return self.processor(text=texts, images=shown, **options).to(self.device)
 
-    def _converse(self, prompt: Prompt) -> list[dict[str, Any]]:
-        parts = [
-            {"type": "text", "text": defuse(defuse(part), self._marks)}
-            if isinstance(part, str)
-            else {"type": "image"}
-            for part in prompt.parts
-        ]
-        user = {"role": "user", "content": parts}
-        if not prompt.system:
-            return [user]
-        return [
-            {
-                "role": "system",
-                "content": [{"type": "text", "text": defuse(defuse(prompt.system), self._marks)}],
-            },
-            user,
-        ]
-
-    def _settings(self, max_tokens: int, temperature: float) -> Any:
+    def _settings(self, max_tokens: int) -> Any:
         """Our own: a model's defaults, such as a repetition penalty, would distort grades."""
         settings: Any = GenerationConfig
-        sampled = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+        sampled: dict[str, Any] = {}
+        if self.temperature:
+            sampled = {"temperature": self.temperature, "top_k": 0, "top_p": 1.0}
         return settings(
             max_new_tokens=max_tokens,
-            do_sample=temperature > 0,
+            do_sample=self.temperature > 0,
             repetition_penalty=1.0,
-            eos_token_id=self.stops,
-            pad_token_id=self.stops[0],
+            eos_token_id=list(self.dialogue.stops),
+            pad_token_id=self.dialogue.stops[0],
             **sampled,
         )
 
-    def _decode(self, ids: Sequence[int], *, exactly: bool) -> str:
-        if not exactly:  # control tokens are needed to tell thoughts from the answer
-            text: str = self.tokenizer.decode(ids, skip_special_tokens=False)
-            return self._marks.sub("", find_answer(text))
-        written = b"".join(self.vocabulary.pieces.get(token, b"") for token in ids)
-        return written.decode("utf-8", "replace")
+    def _decode(self, ids: Sequence[int]) -> str:
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=False)
+        return text
 
-    def _first_tokens(self, words: Sequence[str]) -> list[list[int]]:
-        tokens = [self.vocabulary.beginnings(word) for word in words]
-        every = [token for ids in tokens for token in ids]
-        if not all(tokens) or len(set(every)) < len(every):
-            msg = f"The model's tokenizer cannot tell the words {', '.join(words)} apart."
-            raise ValueError(msg)
-        return tokens
+
+class PlacedTokens:
+    """Allowed tokens as tensors on the model's device, cached.
+
+    At each token of a reason these may be a megabyte of ids.
+    """
+
+    def __init__(self) -> None:
+        self._placed: OrderedDict[Hashable, Tensor] = OrderedDict()
+
+    def on(self, device: torch.device, allowed: Allowed) -> Tensor:
+        """Return the ids, int64 on the device."""
+        return recall(
+            self._placed,
+            (allowed.name, device),
+            lambda: torch.from_numpy(allowed.ids).to(device),
+            most=PLACED,
+        )
+
+
+class Constraint(LogitsProcessor):
+    """Allows only tokens that lead to a complete reply, and after it only its end.
+
+    Raises ValueError if no token can go on with the reply.
+    """
+
+    def __init__(self, tracker: Tracker, placed: PlacedTokens) -> None:
+        self.tracker = tracker
+        self._placed = placed
+        self._begun: int | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return `scores` (rows, vocabulary): finite if allowed, else -inf."""
+        if self._begun is None:
+            self._begun = input_ids.shape[1]
+        masked = torch.full_like(scores, -torch.inf)
+        for row, written in enumerate(input_ids[:, self._begun :].tolist()):
+            found = self.tracker.allowed(tuple(written), size=scores.shape[1])
+            allowed = self._placed.on(scores.device, found)
+            masked[row, allowed] = torch.nan_to_num(scores[row, allowed], nan=-1e4)
+        return masked
 
 
 def load_local(
@@ -163,6 +177,7 @@ def load_local(
     dtype: Precision,
     attention: str | None,
     processing: Mapping[str, Any],
+    temperature: float,
 ) -> LoadedModel:
     """Load the model in a folder. Raises MissingWeights, InvalidWeights or ModelFailed."""
     config = folder / "config.json"
@@ -181,7 +196,7 @@ def load_local(
     else:
         network, processor = _load_native(folder, dtype, attention, processing)
         network = network.to(where).eval()
-    return LoadedModel(network, processor, device=where)
+    return LoadedModel(network, processor, device=where, temperature=temperature)
 
 
 def _load_native(
@@ -218,6 +233,14 @@ def _watch_time(input_ids: Tensor, scores: Tensor) -> Tensor:
     """A logits processor, called at each token. Raises ModelFailed if time is up."""
     require_time()
     return scores
+
+
+def _find_backend(tokenizer: Any) -> Any:
+    """The tokenizer of the library `tokenizers` in one of transformers. Raises ModelFailed."""
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        msg = f"{type(tokenizer).__name__} is not a fast tokenizer: add a tokenizer.json."
+        raise ModelFailed(msg)
+    return tokenizer.backend_tokenizer
 
 
 def _find_stops(network: Any, tokenizer: Any) -> list[int]:

@@ -49,14 +49,22 @@ def make_tokenizer() -> Any:
 def vocabulary() -> Any:
     from mmsearch_app.rerankers.replies.constraints import Vocabulary
 
-    return Vocabulary(make_tokenizer())
+    return Vocabulary(make_tokenizer().backend_tokenizer)
+
+
+def constrain(grammar: Grammar, vocabulary: Any) -> Any:
+    """A logits processor for replies that end with the id 0."""
+    from mmsearch_app.rerankers.local_network import Constraint, PlacedTokens
+    from mmsearch_app.rerankers.replies.constraints import Tracker
+
+    return Constraint(Tracker(grammar, vocabulary, [0]), PlacedTokens())
 
 
 def walk(vocabulary: Any, grammar: Grammar, chance: random.Random) -> bytes:
     """Append random allowed tokens until the reply is complete."""
     state, written = grammar.start, b""
     while not grammar.done(state):
-        token = chance.choice(vocabulary.allowed(grammar, state).tolist())
+        token = chance.choice(vocabulary.allowed(grammar, state).ids.tolist())
         following = grammar.read(vocabulary.pieces[token], state)
         assert following is not None
         state, written = following, written + vocabulary.pieces[token]
@@ -94,7 +102,7 @@ def test_allowed_tokens_are_exactly_those_the_grammar_accepts(vocabulary: Any) -
                 for token, piece in vocabulary.pieces.items()
                 if grammar.read(piece, state) is not None
             }
-            assert set(vocabulary.allowed(grammar, state).tolist()) == tried
+            assert set(vocabulary.allowed(grammar, state).ids.tolist()) == tried
             following = grammar.advance(state, byte)
             assert following is not None
             state = following
@@ -105,7 +113,7 @@ def test_a_token_may_span_several_parts_of_a_reply(vocabulary: Any) -> None:
     state = grammar.read(b'{"A": 1')
     assert state is not None
 
-    allowed = {vocabulary.pieces[t] for t in vocabulary.allowed(grammar, state).tolist()}
+    allowed = {vocabulary.pieces[t] for t in vocabulary.allowed(grammar, state).ids.tolist()}
 
     assert allowed == {b"0", b",", b', "', b'0, "'}
 
@@ -120,26 +128,22 @@ def test_a_permutation_contains_no_label_twice() -> None:
 
 @pytest.mark.parametrize("spoiled", [float("nan"), float("-inf"), float("inf")])
 def test_nan_logits_still_select_an_allowed_token(vocabulary: Any, spoiled: float) -> None:
-    from mmsearch_app.rerankers.replies.constraints import Constraint
-
     form = grades_form(2)
-    held = Constraint(form.grammar, vocabulary, [0])
+    held = constrain(form.grammar, vocabulary)
 
     scores = held(torch.tensor([[5, 6]]), torch.full((1, 400), spoiled))
 
-    allowed = vocabulary.allowed(form.grammar, form.grammar.start)
+    allowed = vocabulary.allowed(form.grammar, form.grammar.start).ids
     assert torch.isfinite(scores[0, allowed]).all()
     assert int(torch.isfinite(scores).sum()) == len(allowed)
 
 
 def test_a_complete_reply_can_only_end(vocabulary: Any) -> None:
-    from mmsearch_app.rerankers.replies.constraints import Constraint
-
     form = grades_form(1)
     ids = {piece: token for token, piece in vocabulary.pieces.items()}
     reply = b'{"A": 3, "reason": ""}'
     prompt, written = [[7]], [[7, *(ids[bytes([byte])] for byte in reply)]]
-    held = Constraint(form.grammar, vocabulary, [0])
+    held = constrain(form.grammar, vocabulary)
     held(torch.tensor(prompt), torch.zeros(1, 400))
 
     scores = held(torch.tensor(written), torch.zeros(1, 400))
@@ -169,45 +173,47 @@ def test_a_reason_is_valid_text_within_its_limit(load: Callable[..., Any]) -> No
 
 
 def test_allowed_tokens_are_cached_on_the_models_device(vocabulary: Any) -> None:
-    grammar, scores = grades_form(2).grammar, torch.empty(1, 999, device="meta")
+    from mmsearch_app.rerankers.local_network import PlacedTokens
+
+    grammar, device, placed = grades_form(2).grammar, torch.device("meta"), PlacedTokens()
     state = grammar.read(b'{"A": 1, "B": 2, "reason": "')
 
-    found = vocabulary.allowed_of(scores, grammar, state)
+    found = placed.on(device, vocabulary.allowed(grammar, state))
 
-    assert found.device == scores.device
-    assert vocabulary.allowed_of(scores, grammar, state) is found
+    assert found.device == device
+    assert placed.on(device, vocabulary.allowed(grammar, state)) is found
+    assert placed.on(device, vocabulary.allowed(grammar, state, size=9)).shape != found.shape
 
 
 def test_tokens_beyond_what_a_model_scores_are_not_allowed(vocabulary: Any) -> None:
     grammar = grades_form(2).grammar
     state = grammar.read(b'{"A": 1, "B": 2, "reason": "')
-    every = vocabulary.allowed(grammar, state).tolist()
+    every = vocabulary.allowed(grammar, state).ids.tolist()
 
-    few = vocabulary.allowed_of(torch.zeros(1, max(every)), grammar, state).tolist()
+    few = vocabulary.allowed(grammar, state, size=max(every)).ids.tolist()
 
     assert set(every) - set(few) == {max(every)}
 
 
 def test_a_tokenizer_whose_bytes_are_unknown_is_refused() -> None:
+    from types import SimpleNamespace
+
     from transformers import CanineTokenizer
 
-    from mmsearch_app.rerankers.replies.constraints import Vocabulary
+    from mmsearch_app.rerankers.local_network import LoadedModel
 
+    slow = SimpleNamespace(tokenizer=CanineTokenizer())
     with pytest.raises(ModelFailed, match=r"CanineTokenizer is not a fast tokenizer: .*tokenizer"):
-        Vocabulary(CanineTokenizer())
+        LoadedModel(None, slow, device=torch.device("cpu"), temperature=0)
 
 
 def test_a_tokenizer_that_cannot_write_the_reply_is_named() -> None:
     from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
 
-    from mmsearch_app.rerankers.replies.constraints import Constraint, Vocabulary
+    from mmsearch_app.rerankers.replies.constraints import Vocabulary
 
-    poor = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel({"<end>": 0, "hello": 1}, unk_token="<end>")),
-        eos_token="<end>",
-    )
-    held = Constraint(grades_form(2).grammar, Vocabulary(poor), [0])
+    poor = Tokenizer(models.WordLevel({"<end>": 0, "hello": 1}, unk_token="<end>"))
+    held = constrain(grades_form(2).grammar, Vocabulary(poor, control=[0]))
 
     with pytest.raises(ValueError, match="has no token that goes on"):
         held(torch.tensor([[1]]), torch.zeros(1, 2))

@@ -99,7 +99,7 @@ def test_a_reply_in_this_process_has_no_thoughts_and_no_control_tokens(
     written = "<think>A?</think>A blue bag.<end_of_utterance><|end|>"
     ids = model._model.tokenizer(written, add_special_tokens=False)["input_ids"]
 
-    assert model._model._decode(ids, exactly=False) == "A blue bag."
+    assert model._model.dialogue.read(ids, exactly=False) == "A blue bag."
 
 
 def test_long_words_are_capped() -> None:

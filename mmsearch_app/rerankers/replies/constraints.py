@@ -1,4 +1,4 @@
-"""Constraining a model to a grammar while it generates. Imports torch."""
+"""The tokens to which a grammar constrains a model while it generates."""
 
 from __future__ import annotations
 
@@ -6,59 +6,55 @@ import json
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import torch
-from torch import Tensor
-from transformers import LogitsProcessor
+import numpy as np
+from numpy.typing import NDArray
 
-from mmsearch_app.inference import ModelFailed
 from mmsearch_app.rerankers.replies.grammar import SLACK, Grammar, GrammarState
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 KEPT = 4096
 """States whose allowed tokens are cached."""
-PLACED = 128
-"""Of them, those that are cached on the model's device."""
+
+_Kept = TypeVar("_Kept")
 
 
 class Vocabulary:
     """What each token of a tokenizer writes, as sorted bytes; build it once per tokenizer.
 
-    Raises ModelFailed for a tokenizer that does not say what its tokens write.
+    `tokenizer` is one of the library `tokenizers`. `control` are tokens that write nothing, beside
+    those that it adds to its vocabulary.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
-        pieces = dict(_read_pieces(tokenizer))
+    def __init__(self, tokenizer: Tokenizer, *, control: Iterable[int] = ()) -> None:
+        pieces = dict(_read_pieces(tokenizer, set(control)))
         self.pieces: dict[int, bytes] = pieces
         usable = sorted((p, i) for i, p in pieces.items() if 0 < len(p) <= SLACK)
         self._sorted = [piece for piece, _ in usable]
         self._ids = [token for _, token in usable]
+        self._most = max(self._ids, default=-1)
         starts = [bisect_left(self._sorted, bytes([byte])) for byte in range(256)]
         self._ranges = list(zip(starts, [*starts[1:], len(usable)], strict=True))
-        self._found: OrderedDict[Hashable, Tensor] = OrderedDict()
-        self._placed: OrderedDict[Hashable, Tensor] = OrderedDict()
+        self._found: OrderedDict[Hashable, NDArray[np.int64]] = OrderedDict()
 
-    def allowed(self, grammar: Grammar, state: GrammarState) -> Tensor:
-        """The ids (int64) after which the text is still the beginning of a complete reply."""
+    def allowed(self, grammar: Grammar, state: GrammarState, *, size: int | None = None) -> Allowed:
+        """The ids after which the text is still the beginning of a complete reply.
+
+        `size` leaves out the ids from there on, which the model does not score.
+        """
         settled = grammar.settle(state)
 
-        def walk() -> Tensor:
-            return torch.tensor(list(self._walk(grammar, settled)), dtype=torch.long)
+        def walk() -> NDArray[np.int64]:
+            return np.fromiter(self._walk(grammar, settled), np.int64)
 
-        return _recall(self._found, grammar.name(settled), walk, most=KEPT)
-
-    def allowed_of(self, scores: Tensor, grammar: Grammar, state: GrammarState) -> Tensor:
-        """Those of `allowed` that `scores` (rows, vocabulary) has, on its device.
-
-        Cached there: at each token of a reason these may be a megabyte of ids.
-        """
-        name = (grammar.name(grammar.settle(state)), scores.shape[1], scores.device)
-
-        def place() -> Tensor:
-            found = self.allowed(grammar, state)
-            return found[found < scores.shape[1]].to(scores.device)
-
-        return _recall(self._placed, name, place, most=PLACED)
+        name = grammar.name(settled)
+        ids = recall(self._found, name, walk, most=KEPT)
+        if size is not None and self._most >= size:
+            ids = ids[ids < size]
+        return Allowed((name, size), ids)
 
     def beginnings(self, word: str) -> list[int]:
         """Tokens that write the word with or without a space before it.
@@ -105,39 +101,40 @@ class Vocabulary:
                 place = bisect_left(self._sorted, _after(refused), place + 1, end)
 
 
-class Constraint(LogitsProcessor):
-    """Allows only tokens that lead to a complete reply, and after it only its end.
+class Allowed(NamedTuple):
+    """The tokens that may follow a beginning of a reply."""
 
-    Looks each row of the batch up from its start at every token: rows may be reordered.
-    Raises ValueError if no token can go on with the reply.
+    name: Hashable
+    """The same for the same ids of one model, for a cache of what is made of them."""
+    ids: NDArray[np.int64]
+
+
+class Tracker:
+    """Knows which tokens go on with replies that are being written, and what ends them.
+
+    Each reply is looked up from its start at every token: the rows of a batch may be reordered.
+    `stops` are the tokens that may follow a complete reply.
     """
 
     def __init__(self, grammar: Grammar, vocabulary: Vocabulary, stops: Sequence[int]) -> None:
         self.grammar = grammar
         self.vocabulary = vocabulary
-        self.stops = torch.tensor(stops)
-        self._begun: int | None = None
+        self.stops = Allowed("end", np.array(stops, np.int64))
         self._states: dict[tuple[int, ...], GrammarState | None] = {(): grammar.start}
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Return `scores` (rows, vocabulary): finite if allowed, else -inf."""
-        if self._begun is None:
-            self._begun = input_ids.shape[1]
-        masked = torch.full_like(scores, -torch.inf)
-        self.stops = self.stops.to(scores.device)
-        for row, written in enumerate(input_ids[:, self._begun :].tolist()):
-            allowed = self._allowed(tuple(written), scores)
-            masked[row, allowed] = torch.nan_to_num(scores[row, allowed], nan=-1e4)
-        return masked
+    def allowed(self, written: tuple[int, ...], *, size: int) -> Allowed:
+        """The ids below `size`, the number of tokens that the model scores, to go on with.
 
-    def _allowed(self, written: tuple[int, ...], scores: Tensor) -> Tensor:
+        Raises ValueError if no token can go on with the reply.
+        """
         state = self._state(written)
         if state is None:
             return self.stops
-        found = self.vocabulary.allowed_of(scores, self.grammar, state)
+        found = self.vocabulary.allowed(self.grammar, state, size=size)
         if self.grammar.done(state):
-            return torch.cat([found, self.stops])
-        if not len(found):
+            ids = np.concatenate([found.ids, self.stops.ids])
+            return Allowed(("done", found.name), ids)
+        if not len(found.ids):
             msg = "The model's tokenizer has no token that goes on with the reply."
             raise ValueError(msg)
         return found
@@ -152,9 +149,9 @@ class Constraint(LogitsProcessor):
         return self._states[written]
 
 
-def _recall(
-    kept: OrderedDict[Hashable, Tensor], name: Hashable, make: Callable[[], Tensor], *, most: int
-) -> Tensor:
+def recall(
+    kept: OrderedDict[Hashable, _Kept], name: Hashable, make: Callable[[], _Kept], *, most: int
+) -> _Kept:
     """What is cached under the name, else what `make` returns; the least recently used goes."""
     if name not in kept:
         kept[name] = make()
@@ -179,15 +176,12 @@ def _after(prefix: bytes) -> bytes:
     return kept[:-1] + bytes([kept[-1] + 1]) if kept else b"\xff" * (SLACK + 1)
 
 
-def _read_pieces(tokenizer: Any) -> Iterable[tuple[int, bytes]]:
+def _read_pieces(tokenizer: Tokenizer, control: set[int]) -> Iterator[tuple[int, bytes]]:
     """Token ids and what they write; control tokens write nothing and are left out."""
-    if not hasattr(tokenizer, "backend_tokenizer"):
-        msg = f"{type(tokenizer).__name__} is not a fast tokenizer: add a tokenizer.json."
-        raise ModelFailed(msg)
-    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    backend = json.loads(tokenizer.to_str())
     byte_level = "ByteLevel" in json.dumps([backend["decoder"], backend["pre_tokenizer"]])
     alphabet = _byte_alphabet()
-    skipped = {token["id"] for token in backend["added_tokens"]} | set(tokenizer.all_special_ids)
+    skipped = {token["id"] for token in backend["added_tokens"]} | control
     for token, number in tokenizer.get_vocab().items():
         if number in skipped:
             continue
