@@ -14,7 +14,13 @@ from mmsearch_app.inference import (
     require_at_least,
     require_origin,
 )
-from mmsearch_app.rerankers.idefics3.files import FOLDER, PARTS, find_graphs, list_files, name_files
+from mmsearch_app.rerankers.idefics3.files import (
+    FOLDER,
+    PARTS,
+    find_data_gap,
+    list_files,
+    name_files,
+)
 from mmsearch_app.rerankers.idefics3.network import RuntimeOptions
 from mmsearch_app.rerankers.in_process import InProcessVLM
 
@@ -105,8 +111,11 @@ class OnnxVLM(InProcessVLM):
         )
         return self._loaded_here
 
+    def _is_complete(self, folder: Path) -> bool:
+        return not any(find_data_gap(folder / FOLDER / name) for name in self.names.values())
+
     def _list_files(self, folder: Path) -> list[Path]:
-        return list_files(folder, find_graphs(folder, self.names).values())
+        return list_files(folder, self.names.values())
 
     def _list_options(self) -> list[Any]:
         return [sorted(self.names.values()), self.processing, self.capabilities.max_images]

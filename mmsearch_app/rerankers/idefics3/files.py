@@ -16,6 +16,8 @@ FAMILIES = ("idefics3", "smolvlm")
 """What `model_type` may be: only their processing is known here."""
 FOLDER = "onnx"
 """Where a repository of the hub has the networks."""
+LARGEST_WITHOUT_WEIGHTS = 32 << 20
+"""Bytes of a network that may have its weights in files beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +59,27 @@ def find_graphs(folder: Path, names: Mapping[str, str]) -> dict[str, Path]:
         there = f"it contains {', '.join(others)}" if others else "it contains no .onnx file at all"
         msg = f"{folder} lacks {', '.join(missing)}; {there}. `variant` is the suffix of a file."
         raise MissingWeights(msg)
+    if gap := [name for path in found.values() for name in find_data_gap(path)]:
+        msg = f"{folder} lacks {', '.join(gap)}, the weights of a network that are not in its file."
+        raise MissingWeights(msg)
     return found
 
 
-def list_files(folder: Path, graphs: Iterable[Path]) -> list[Path]:
+def find_data_gap(graph: Path) -> list[str]:
+    """Return the files that this one names for its weights and that are not beside it."""
+    if graph.stat().st_size > LARGEST_WITHOUT_WEIGHTS:
+        return []
+    content = graph.read_bytes()
+    names = [f"{graph.name}{ending}" for ending in ("_data", ".data")]
+    return [
+        name for name in names if name.encode() in content and not (graph.parent / name).is_file()
+    ]
+
+
+def list_files(folder: Path, names: Iterable[str]) -> list[Path]:
     """Return all files on which a reply depends: networks, their data, and configuration."""
-    data = [path for graph in graphs for path in graph.parent.glob(f"{graph.name}*")]
-    return sorted([*data, *folder.glob("*.json"), *folder.glob("*.jinja")])
+    patterns = [f"{place}{name}*" for name in names for place in (f"{FOLDER}/", "")]
+    return sorted({path for p in (*patterns, "*.json", "*.jinja") for path in folder.glob(p)})
 
 
 def read_settings(folder: Path) -> Idefics3Settings:

@@ -230,7 +230,7 @@ class Idefics3Network:
 
 def _open(path: Path, options: RuntimeOptions) -> InferenceSession:
     """Raises InvalidWeights for a file that is no network, ValueError for unknown providers."""
-    runtime = load_onnxruntime()
+    runtime, providers = load_onnxruntime(), _name(options.providers)
     chosen = runtime.SessionOptions()
     chosen.intra_op_num_threads = options.threads or count_cores()
     chosen.inter_op_num_threads = 1
@@ -241,7 +241,7 @@ def _open(path: Path, options: RuntimeOptions) -> InferenceSession:
     chosen.enable_mem_pattern = False
     chosen.log_severity_level = 3
     try:
-        return runtime.InferenceSession(str(path), chosen, providers=_name(options.providers))
+        return runtime.InferenceSession(str(path), chosen, providers=providers)
     except Exception as error:  # ONNX Runtime's own errors have no common class but this
         msg = f"{path} cannot be loaded by ONNX Runtime {runtime.__version__}: {error}"
         raise InvalidWeights(msg) from error
