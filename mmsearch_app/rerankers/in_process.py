@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from PIL import Image
 
@@ -50,7 +50,10 @@ class AnsweringModel(Protocol):
         ...
 
 
-class InProcessVLM(ABC):
+Loaded = TypeVar("Loaded", bound=AnsweringModel)
+
+
+class InProcessVLM(ABC, Generic[Loaded]):
     """Loads a model once, under a lock, and lets one call at a time ask it.
 
     The next call repeats a failed attempt to load. Only `warm_up` downloads anything, unless
@@ -73,7 +76,7 @@ class InProcessVLM(ABC):
         self.local_files_only = local_files_only
         self.capabilities = Capabilities(logits=True, constrained=True, max_images=max_images)
         self._digest = ""
-        self._model: AnsweringModel | None = None
+        self._model: Loaded | None = None
         self._reset()
         renew_after_fork(self._reset)
 
@@ -129,13 +132,13 @@ class InProcessVLM(ABC):
         self._lock = Lock()
 
     @contextmanager
-    def _turn(self) -> Iterator[AnsweringModel]:
+    def _turn(self) -> Iterator[Loaded]:
         """The model, for one call at a time."""
         with turn(self._lock, or_else="The model was busy until the deadline."):
             require_time()
             yield self._loaded(download=False)
 
-    def _loaded(self, *, download: bool) -> AnsweringModel:
+    def _loaded(self, *, download: bool) -> Loaded:
         if self._model is None:
             folder = self.path or fetch(self.release, download=download, complete=self._is_complete)
             self._model = self._load(folder)
@@ -150,7 +153,7 @@ class InProcessVLM(ABC):
         return True
 
     @abstractmethod
-    def _load(self, folder: Path) -> AnsweringModel: ...
+    def _load(self, folder: Path) -> Loaded: ...
 
     @abstractmethod
     def _list_files(self, folder: Path) -> list[Path]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 
 
-class LocalVLM(InProcessVLM):
+class LocalVLM(InProcessVLM["LoadedModel"]):
     """A model of the hub or, by `path`, of a folder; code that comes with a model is never run.
 
     `path` may also be a file of weights in the folder.

@@ -22,7 +22,7 @@ from mmsearch_app.inference import (
     require_time,
 )
 from mmsearch_app.rerankers.dialogue import Dialogue
-from mmsearch_app.rerankers.replies.constraints import Allowed, Tracker, recall
+from mmsearch_app.rerankers.replies.constraints import Allowed, Tracker, remember
 from mmsearch_app.rerankers.replies.grammar import Grammar
 from mmsearch_app.rerankers.vlm import Prompt
 
@@ -139,7 +139,7 @@ class PlacedTokens:
 
     def on(self, device: torch.device, allowed: Allowed) -> Tensor:
         """Return the ids, int64 on the device."""
-        return recall(
+        return remember(
             self._placed,
             (allowed.name, device),
             lambda: torch.from_numpy(allowed.ids).to(device),

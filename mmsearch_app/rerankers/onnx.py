@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mmsearch_app.rerankers.idefics3.model import Idefics3Model
 
 
-class OnnxVLM(InProcessVLM):
+class OnnxVLM(InProcessVLM["Idefics3Model"]):
     """An exported model of the hub or, by `path`, of a folder, without torch and transformers.
 
     It reads the layout in which such models are published for ONNX Runtime: `vision_encoder.onnx`,
@@ -50,7 +50,6 @@ class OnnxVLM(InProcessVLM):
     """
 
     version = "onnx-1"
-    _loaded_here: Idefics3Model | None = None
 
     def __init__(
         self,
@@ -91,9 +90,9 @@ class OnnxVLM(InProcessVLM):
     def _reset(self) -> None:
         """Forget the model of the parent, whose threads do not exist here."""
         super()._reset()
-        if self._loaded_here is not None:
-            self._loaded_here.network.forget()
-        self._model = self._loaded_here = None
+        if self._model is not None:
+            self._model.network.forget()
+        self._model = None
 
     def _load(self, folder: Path) -> Idefics3Model:
         with needing("onnx"):
@@ -102,14 +101,13 @@ class OnnxVLM(InProcessVLM):
 
             load_onnxruntime()
             from mmsearch_app.rerankers.idefics3.model import load_idefics3
-        self._loaded_here = load_idefics3(
+        return load_idefics3(
             folder,
             names=self.names,
             options=self.options,
             processing=self.processing,
             batch_size=self.batch_size,
         )
-        return self._loaded_here
 
     def _is_complete(self, folder: Path) -> bool:
         return not any(find_data_gap(folder / FOLDER / name) for name in self.names.values())

@@ -27,7 +27,7 @@ CHUNK: Final = 256
 that gives logits for each of them gives no more at once."""
 PAST: Final = "past_key_values."
 PRESENT: Final = "present."
-TYPES: Final[Mapping[str, Any]] = {
+TENSOR_TYPES: Final[Mapping[str, Any]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
@@ -64,7 +64,7 @@ class OnnxNetwork:
         self.session = _open(path, options)
         self.inputs: dict[str, Any] = {item.name: item for item in self.session.get_inputs()}
         self.outputs: list[str] = [item.name for item in self.session.get_outputs()]
-        if unusable := sorted({i.type for i in self.inputs.values()} - TYPES.keys()):
+        if unusable := sorted({i.type for i in self.inputs.values()} - TENSOR_TYPES.keys()):
             msg = f"{self.name} takes {', '.join(unusable)}, which NumPy cannot give."
             raise InvalidWeights(msg)
 
@@ -88,7 +88,7 @@ class OnnxNetwork:
 
     def give(self, name: str, value: Any) -> OrtValue:
         """Return the value of an input, in the type that the network wants."""
-        array = np.asarray(value, TYPES[self.inputs[name].type], order="C")
+        array = np.asarray(value, TENSOR_TYPES[self.inputs[name].type], order="C")
         return load_onnxruntime().OrtValue.ortvalue_from_numpy(array)
 
     def run(self, wanted: Sequence[str], given: Mapping[str, OrtValue]) -> list[OrtValue]:

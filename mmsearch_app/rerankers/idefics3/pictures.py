@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmsearch_app.inference import InvalidWeights
 
-LARGEST: Final = 4096
+LONGEST_SIDE: Final = 4096
 """Pixels of the longest side, whatever the options say."""
 DEFAULTS: Final[Mapping[str, Any]] = {
     "do_resize": True,
@@ -133,10 +133,10 @@ def _fit(size: tuple[int, int], *, longest: int) -> tuple[int, int]:
         width, height = _make_even(int(longest * ratio)), longest
     width, height = max(width, 1), max(height, 1)
     ratio = width / height
-    if width >= height and width > LARGEST:
-        return LARGEST, max(int(LARGEST / ratio), 1)
-    if height > width and height > LARGEST:
-        return max(int(LARGEST * ratio), 1), LARGEST
+    if width >= height and width > LONGEST_SIDE:
+        return LONGEST_SIDE, max(int(LONGEST_SIDE / ratio), 1)
+    if height > width and height > LONGEST_SIDE:
+        return max(int(LONGEST_SIDE * ratio), 1), LONGEST_SIDE
     return width, height
 
 

@@ -51,7 +51,7 @@ class Vocabulary:
             return np.fromiter(self._walk(grammar, settled), np.int64)
 
         name = grammar.name(settled)
-        ids = recall(self._found, name, walk, most=KEPT)
+        ids = remember(self._found, name, walk, most=KEPT)
         if size is not None and self._most >= size:
             ids = ids[ids < size]
         return Allowed((name, size), ids)
@@ -149,7 +149,7 @@ class Tracker:
         return self._states[written]
 
 
-def recall(
+def remember(
     kept: OrderedDict[Hashable, _Kept], name: Hashable, make: Callable[[], _Kept], *, most: int
 ) -> _Kept:
     """What is cached under the name, else what `make` returns; the least recently used goes."""

@@ -30,10 +30,11 @@ TEMPLATES = {
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_templates_are_rendered_as_by_transformers(name: str) -> None:
-    from transformers.utils.chat_template_utils import render_jinja_template
+    from transformers.utils import chat_template_utils
 
+    theirs: Any = chat_template_utils.render_jinja_template
     named = {"bos_token": "<s>", "eos_token": "</s>"}
-    expected, _ = render_jinja_template(
+    expected, _ = theirs(
         conversations=[MESSAGES], chat_template=TEMPLATES[name], add_generation_prompt=True, **named
     )
 

@@ -35,6 +35,19 @@ forks = [
 ]
 
 
+def watch(monkeypatch: pytest.MonkeyPatch, network: Any, name: str) -> list[int]:
+    """How many tokens or tiles each call of a method gets from now on."""
+    lengths: list[int] = []
+    method = getattr(network, name)
+
+    def note(given: Any, *others: Any) -> Any:
+        lengths.append(len(given))
+        return method(given, *others)
+
+    monkeypatch.setattr(network, name, note)
+    return lengths
+
+
 def test_it_is_a_vision_language_model(build: Callable[..., Any]) -> None:
     assert isinstance(build("plain"), VisionLanguageModel)
 
@@ -110,9 +123,7 @@ def test_what_prompts_begin_with_alike_is_read_once(
     model.warm_up()
     network = model._model.network
     alone = [model.score([prompt], ["yes", "no"])[0] for prompt in PAIRS]
-    steps: list[int] = []
-    step = network._step
-    monkeypatch.setattr(network, "_step", lambda e, p: steps.append(len(e)) or step(e, p))
+    steps = watch(monkeypatch, network, "_step")
 
     together = model.score(PAIRS, ["yes", "no"])
 
@@ -127,9 +138,7 @@ def test_an_image_that_is_shown_again_is_not_looked_at_again(
     model = build("plain", batch_size=2)
     model.warm_up()
     network = model._model.network
-    looks: list[int] = []
-    see = network.see
-    monkeypatch.setattr(network, "see", lambda pixels: looks.append(len(pixels)) or see(pixels))
+    looks = watch(monkeypatch, network, "see")
 
     first = model.score(PAIRS, ["yes", "no"])
     again = model.score(PAIRS, ["yes", "no"])
@@ -158,9 +167,7 @@ def test_tiles_go_through_the_encoder_in_batches(
     expected = build("tiled").score([prompt], ["yes", "no"])
     model.warm_up()
     network = model._model.network
-    looks: list[int] = []
-    see = network.see
-    monkeypatch.setattr(network, "see", lambda pixels: looks.append(len(pixels)) or see(pixels))
+    looks = watch(monkeypatch, network, "see")
 
     found = model.score([prompt], ["yes", "no"])
 
@@ -217,9 +224,7 @@ def test_a_reply_is_stopped_between_two_tokens(
     model = build("plain")
     model.warm_up()
     network = model._model.network
-    steps: list[int] = []
-    step = network._step
-    monkeypatch.setattr(network, "_step", lambda e, p: steps.append(len(e)) or step(e, p))
+    steps = watch(monkeypatch, network, "_step")
 
     def stop_at_the_fifth() -> None:
         if len(steps) == 5:

@@ -13,7 +13,7 @@ from mmsearch_app.rerankers.idefics3.pictures import TileCutter
 from tests.rerankers.idefics3.exports import noise
 
 SIZES = [(3, 400), (1, 1), (400, 2), (97, 101), (300, 150), (150, 300), (33, 31), (1000, 37)]
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "whole": {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 64}},
     "whole, then smaller": {"size": {"longest_edge": 90}, "max_image_size": {"longest_edge": 26}},
     "four tiles each way": {
