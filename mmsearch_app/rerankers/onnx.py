@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmsearch_app.inference import (
     Release,
@@ -14,21 +14,21 @@ from mmsearch_app.inference import (
     require_at_least,
     require_origin,
 )
-from mmsearch_app.rerankers.idefics3.files import (
+from mmsearch_app.rerankers.idefics3 import (
     FOLDER,
     PARTS,
+    Idefics3Model,
+    Provider,
+    RuntimeOptions,
     find_data_gap,
     list_files,
+    load_idefics3,
     name_files,
 )
-from mmsearch_app.rerankers.idefics3.network import RuntimeOptions
 from mmsearch_app.rerankers.in_process import InProcessVLM
 
-if TYPE_CHECKING:
-    from mmsearch_app.rerankers.idefics3.model import Idefics3Model
 
-
-class OnnxVLM(InProcessVLM["Idefics3Model"]):
+class OnnxVLM(InProcessVLM[Idefics3Model]):
     """An exported model of the hub or, by `path`, of a folder, without torch and transformers.
 
     It reads the layout in which such models are published for ONNX Runtime: `vision_encoder.onnx`,
@@ -60,7 +60,7 @@ class OnnxVLM(InProcessVLM["Idefics3Model"]):
         local_files_only: bool = False,
         variant: str | Mapping[str, str] = "",
         threads: int | None = None,
-        providers: Sequence[str | tuple[str, Mapping[str, Any]]] = ("CPUExecutionProvider",),
+        providers: Sequence[Provider] = ("CPUExecutionProvider",),
         batch_size: int = 4,
         max_images: int = 1,
         processing: Mapping[str, Any] | None = None,
@@ -100,7 +100,6 @@ class OnnxVLM(InProcessVLM["Idefics3Model"]):
             import tokenizers  # noqa: F401
 
             load_onnxruntime()
-            from mmsearch_app.rerankers.idefics3.model import load_idefics3
         return load_idefics3(
             folder,
             names=self.names,

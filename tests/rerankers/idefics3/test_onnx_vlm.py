@@ -338,6 +338,29 @@ def test_a_variant_is_a_suffix_of_the_files(exported: Callable[..., Path], tmp_p
         OnnxVLM(path=folder).score([WORDS], ["yes", "no"])
 
 
+def test_quantised_networks_run(exported: Callable[..., Path], tmp_path: Path) -> None:
+    """In the way of the published ones with the suffix quantized: whole numbers of 8 bits."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    folder = Path(shutil.copytree(exported("tiled"), tmp_path / "model"))
+    for path in list((folder / "onnx").iterdir()):
+        quantize_dynamic(
+            path,
+            path.with_stem(f"{path.stem}_quantized"),
+            weight_type=QuantType.QUInt8,
+            op_types_to_quantize=["MatMul", "Gather"],
+        )
+        path.unlink()
+    asked = [*PAIRS, WORDS]
+    expected = np.array(OnnxVLM(path=exported("tiled"), max_images=2).score(asked, ["yes", "no"]))
+
+    model = OnnxVLM(path=folder, variant="quantized", max_images=2)
+
+    found = np.array(model.score(asked, ["yes", "no"]))
+    assert 0 < np.abs(found - expected).max() < expected.std()
+    assert VisionReranker(model=model).rerank(QUERIES["both"], products(9)).repairs == 0
+
+
 def test_the_networks_may_lie_beside_the_configuration(
     exported: Callable[..., Path], tmp_path: Path
 ) -> None:
