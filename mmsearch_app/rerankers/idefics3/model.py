@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +16,11 @@ from mmsearch_app.rerankers.dialogue import Dialogue
 from mmsearch_app.rerankers.idefics3.chat import ChatWriter, find_ids, read_tokenizer_file
 from mmsearch_app.rerankers.idefics3.files import Idefics3Settings, find_graphs, read_settings
 from mmsearch_app.rerankers.idefics3.network import Idefics3Network, Past, RuntimeOptions
-from mmsearch_app.rerankers.idefics3.pictures import TileCutter, TileGrid, Tiles
+from mmsearch_app.rerankers.idefics3.pictures import TileCutter
+from mmsearch_app.rerankers.idefics3.seen import SeenImage, SeenImages
 from mmsearch_app.rerankers.replies.constraints import Tracker
 from mmsearch_app.rerankers.replies.grammar import Grammar
 from mmsearch_app.rerankers.vlm import Prompt
-
-SEEN_BYTES: Final = 16 << 20
-"""Of images that were seen lately: the query's and the candidates' are shown again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +32,6 @@ class ReadPrompt:
     logits: NDArray[np.float32]
     """Of the reply's first token, (vocabulary)."""
     past: Past
-
-
-class SeenImage(NamedTuple):
-    """An image as tokens of the language model."""
-
-    grid: TileGrid
-    tokens: NDArray[np.float32]
-    """(tokens, width)."""
 
 
 class Idefics3Model:
@@ -69,7 +57,7 @@ class Idefics3Model:
         self._cutter = cutter
         self._settings = settings
         self._batch_size = batch_size
-        self._seen: OrderedDict[bytes, SeenImage] = OrderedDict()
+        self._seen = SeenImages()
 
     def generate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, grammar: Grammar | None
@@ -103,7 +91,7 @@ class Idefics3Model:
 
     def prepare(self, prompt: Prompt) -> tuple[list[int], NDArray[np.float32]]:
         """Return the ids of a prompt, and their embeddings, (tokens, width), with its images."""
-        seen = [self._look(image) for image in prompt.images]
+        seen = [self._seen.find(image.convert("RGB"), self._see) for image in prompt.images]
         ids = self._writer.write(self.dialogue.converse(prompt), [image.grid for image in seen])
         embeds = self.network.embed(ids)
         spots = np.array(ids) == self._settings.image_token
@@ -155,25 +143,11 @@ class Idefics3Model:
                 logits, past = self.network.read(self.network.embed([token]), past)
         return written
 
-    def _look(self, image: Image.Image) -> SeenImage:
-        """The tokens of an image, which are kept for the next prompt that shows it."""
-        image = image.convert("RGB")
-        key = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
-        if key not in self._seen:
-            self._seen[key] = self._see(self._cutter.cut(image))
-        self._seen.move_to_end(key)
-        while len(self._seen) > 1 and self._count_bytes() > SEEN_BYTES:
-            self._seen.popitem(last=False)
-        return self._seen[key]
-
-    def _see(self, tiles: Tiles) -> SeenImage:
+    def _see(self, image: Image.Image) -> SeenImage:
+        grid, pixels = self._cutter.cut(image)
         size = self._batch_size
-        batches = [tiles.pixels[n : n + size] for n in range(0, len(tiles.pixels), size)]
-        tokens = np.concatenate([self.network.see(batch) for batch in batches])
-        return SeenImage(tiles.grid, tokens)
-
-    def _count_bytes(self) -> int:
-        return sum(image.tokens.nbytes for image in self._seen.values())
+        batches = [pixels[start : start + size] for start in range(0, len(pixels), size)]
+        return SeenImage(grid, np.concatenate([self.network.see(batch) for batch in batches]))
 
 
 def _choose(logits: NDArray[np.float32], written: tuple[int, ...], tracker: Tracker | None) -> int:

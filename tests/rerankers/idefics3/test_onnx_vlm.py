@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -152,12 +154,29 @@ def test_images_that_were_seen_take_limited_memory(
 ) -> None:
     model = build("plain", batch_size=3)
     model.warm_up()
-    monkeypatch.setattr("mmsearch_app.rerankers.idefics3.model.SEEN_BYTES", 6000)
+    monkeypatch.setattr("mmsearch_app.rerankers.idefics3.seen.SEEN_BYTES", 6000)
 
     for number in range(20, 30):
         model.score([Prompt(parts=(noise(number, number),))], ["yes", "no"])
 
-    assert 0 < model._model._count_bytes() <= 6000
+    assert 0 < model._model._seen.size <= 6000
+
+
+def test_an_image_is_forgotten_after_ten_minutes(
+    build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build("plain", batch_size=1)
+    model.warm_up()
+    now = time.monotonic()
+    looks = watch(monkeypatch, model._model.network, "see")
+
+    for later in (0.0, 599.0, 601.0):
+        clock = partial(operator.add, now, later)
+        monkeypatch.setattr("mmsearch_app.rerankers.idefics3.seen.time.monotonic", clock)
+        model.score(PAIRS[:1], ["yes", "no"])
+
+    assert looks == [1, 1, 1, 1]  # both images at first, and again when they were forgotten
+    assert model._model._seen.size == 2 * 16 * 32 * 4
 
 
 def test_tiles_go_through_the_encoder_in_batches(
