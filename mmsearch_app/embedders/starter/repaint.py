@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmsearch_app.embedders.starter.colours import lab_to_srgb, palette, srgb_to_lab
+from mmsearch_app.embedders.starter.colours import lab_to_srgb, nearest_named, srgb_to_lab_fast
 
 if TYPE_CHECKING:
     from mmsearch_app.embedders.starter.foreground import Sight
@@ -36,10 +36,13 @@ def repaint(image: Image.Image, sight: Sight, colour: Lab) -> Image.Image:
         return image
     small = image.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))
-    lab = srgb_to_lab(np.asarray(small))
-    gaps = ((lab - main) * [LIGHT, 1.0, 1.0] / FOLLOWING) ** 2
-    follows = np.exp(-gaps.sum(-1) / 2) * _mask(sight, small.size)
-    return Image.fromarray(lab_to_srgb(lab + follows[..., None] * (colour - main)))
+    pixels, mask = np.array(small), _mask(sight, small.size)
+    moving = mask > 0
+    lab = srgb_to_lab_fast(pixels[moving])
+    gaps = (lab - main.astype(np.float32)) * np.array([LIGHT, 1, 1], np.float32) / FOLLOWING
+    follows = np.exp(np.einsum("nc,nc->n", gaps, gaps) / -2) * mask[moving]
+    pixels[moving] = lab_to_srgb(lab + follows[:, None] * (colour - main).astype(np.float32))
+    return Image.fromarray(pixels)
 
 
 def main_colour(sight: Sight) -> tuple[Lab, float]:
@@ -48,7 +51,7 @@ def main_colour(sight: Sight) -> tuple[Lab, float]:
     Also return their share of the object, 0 to 1.
     """
     lab, weights = sight.lab.reshape(-1, 3), sight.weights.reshape(-1)
-    nearest = ((lab[:, None] - palette().lab) ** 2).sum(-1).argmin(axis=1)
+    nearest = nearest_named(lab)
     chosen = weights * (nearest == np.bincount(nearest, weights).argmax())
     return np.asarray(chosen @ lab / chosen.sum()), float(chosen.sum() / weights.sum())
 
