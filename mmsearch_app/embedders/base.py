@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mmsearch_app.inference import Content
 
-__all__ = ["Content", "Embedder", "check_vectors", "side_of"]
+__all__ = ["Content", "Embedder", "check_vectors", "scale_for"]
 
 
 @runtime_checkable
@@ -49,9 +49,14 @@ class Embedder(Protocol):
         ...
 
 
-def side_of(embedder: Embedder) -> int | None:
-    """Return how many pixels of an image's shorter side are enough; None if that is unknown."""
-    return getattr(embedder, "image_side", None)
+def scale_for(embedder: Embedder) -> dict[str, int]:
+    """Return how large stored images are opened for a model, as arguments of `open_image`.
+
+    The model scales what is up to three times as long itself, at the price of one resampling, not
+    two.
+    """
+    side: int | None = getattr(embedder, "image_side", None)
+    return {} if side is None else {"enough": side, "longest_side": 3 * side}
 
 
 def check_vectors(vectors: NDArray[np.float32], count: int, *, embedder: Embedder) -> None:

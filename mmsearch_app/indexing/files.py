@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mmsearch_app import images
 from mmsearch_app.backends import get_embedder
 from mmsearch_app.conf import get_settings
-from mmsearch_app.embedders import side_of
+from mmsearch_app.embedders import scale_for
 from mmsearch_app.indexing.lanes import close_connections
 
 if TYPE_CHECKING:
@@ -83,21 +83,13 @@ def read_files(files: Sequence[StoredFile]) -> list[Reading]:
     return _Batch(files).collect()
 
 
-def _scale_for(side: int | None) -> dict[str, int]:
-    """Return how large images are opened for a model of which `side` pixels are enough.
-
-    It scales what is up to three times as long itself, at the price of one resampling, not two.
-    """
-    return {} if side is None else {"enough": side, "longest_side": 3 * side}
-
-
 class _Batch:
     """The files of one call of `read_files`, and the threads that read them."""
 
     def __init__(self, files: Sequence[StoredFile]) -> None:
         self.files = files
         self.seconds = get_settings().STORAGE_SECONDS
-        self._scale = _scale_for(side_of(get_embedder()))
+        self._scale = scale_for(get_embedder())
         self._decoding = Semaphore(_DECODERS)
         self._todo: SimpleQueue[int] = SimpleQueue()
         for number in range(len(files)):

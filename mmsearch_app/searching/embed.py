@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mmsearch_app import images
 from mmsearch_app.backends import get_batcher, get_composer, get_embedder, get_index
 from mmsearch_app.conf import ImageCaps, get_settings
-from mmsearch_app.embedders import Composer, DescribedImage, check_vectors
+from mmsearch_app.embedders import Composer, DescribedImage, check_vectors, scale_for
 from mmsearch_app.indexes import Generation
 from mmsearch_app.inference import Content, Crowded, take_apart
 from mmsearch_app.searching.cache import canonical_jpeg
@@ -81,7 +81,7 @@ def _ask_for(query: Query) -> _Asked:
     pictures = pictures_of_reference(query)
     for (source, row), known in zip(pictures, known_of_reference(query), strict=True):
         digest = known.digest if known.current else ""
-        if asked := _ask_for_picture(query.text, digest, partial(read_image, source, row)):
+        if asked := _ask_for_picture(query.text, digest, partial(_read_for_model, source, row)):
             return asked
     return _ask_for_words(_titled(query, query.like, pictures))
 
@@ -280,10 +280,16 @@ def _stored_vector(query: Query, generation: Generation) -> NDArray[np.float32] 
     return mean if np.linalg.norm(mean) > 0 else None
 
 
-def read_image(source: ImageSource, row: Model) -> Image | None:
-    """Return the row's image for a model; None if there is none or it cannot be read.
+def _read_for_model(source: ImageSource, row: Model) -> Image | None:
+    """Return the row's image as it was opened for the index; None if it cannot be read."""
+    return read_image(source, row, **scale_for(get_embedder()))
 
-    Raises Busy if too many other images are being decoded.
+
+def read_image(source: ImageSource, row: Model, **scale: int) -> Image | None:
+    """Return the row's image; None if there is none or it cannot be read.
+
+    `scale` is as `open_image` takes it: how large the image is opened. Raises Busy if too many
+    other images are being decoded.
     """
     file = file_of(source, row)
     if file is None:
@@ -291,7 +297,7 @@ def read_image(source: ImageSource, row: Model) -> Image | None:
     settings = get_settings()
     caps: ImageCaps = {**settings.stored_caps, "max_wait": settings.MAX_WAIT_SECONDS}
     try:
-        return images.open_image(file, **caps)
+        return images.open_image(file, **caps, **scale)
     except Crowded as error:
         raise too_crowded(error) from error
     except Exception as error:  # storages raise anything

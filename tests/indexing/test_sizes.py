@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mmsearch_app import search
 from mmsearch_app.backends import get_embedder
 from mmsearch_app.indexing.worker import drain
 from mmsearch_app.inference import Content
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Looking(TestingEmbedder):
-    """Notes the sizes of the images that it embeds."""
+    """Notes the sizes of the images that it embeds, for the index and for searches."""
 
     def __init__(self, *, image_side: int | None = None) -> None:
         super().__init__()
@@ -39,7 +40,9 @@ def test_stored_images_are_opened_as_large_as_the_embedder_needs(
     sell: Sell, use: Any, options: dict[str, int], size: tuple[int, int]
 ) -> None:
     use(EMBEDDER={"BACKEND": "tests.indexing.test_sizes.Looking", "OPTIONS": options})
-    add_picture(sell(pictures=0), side=1200)
+    product = sell(pictures=0)
+    add_picture(product, side=1200)
     assert drain().indexed == 1
+    search("but in red", like=product)
     embedder: Any = get_embedder()
-    assert embedder.sizes == [size]
+    assert embedder.sizes == [size, size]  # for the index, and for the search
