@@ -42,12 +42,17 @@ def seconds_to_wait(request: HttpRequest, *, user: Any = None) -> int:
 
 
 def _count(key: str, seconds: int) -> int:
-    """Add one in a way that two processes at once do not miss; return the sum."""
-    cache.add(key, 0, seconds)
-    try:
-        return cache.incr(key)
-    except ValueError:  # expired just now, or a cache that keeps nothing
-        return 1
+    """Add one in a way that two processes at once do not miss; return the sum.
+
+    Asks the cache once, but for the first search of a period.
+    """
+    for _ in range(2):
+        try:
+            return cache.incr(key)
+        except ValueError:  # nothing is counted yet
+            if cache.add(key, 1, seconds):
+                return 1
+    return 1  # expired just now, or a cache that keeps nothing
 
 
 def _identify(request: HttpRequest, user: Any) -> str:
