@@ -137,7 +137,7 @@ def run_inspection(query: Query, *, product: Model | None = None) -> Inspection:
     Raises InvalidQuery, SearchUnavailable, or IndexFault if the index fails in between.
     """
     found = answer(query)
-    keys = [entry_key(hit.source, hit.image.pk) for hit in found.hits]
+    keys = [hit.id for hit in found.hits]
     entries = _entries(keys)
     findings = [
         Finding(position=place, hit=hit, key=key, entry=entries.get(key))

@@ -114,6 +114,8 @@ class Hit:
     """The same picture in several sizes, as its source's `get_image_srcset` returns it, or ""."""
     source: str = ""
     """Name of the source that `image` is a row of."""
+    id: str = ""
+    """Id of the image in the index, `source:pk`: no two hits of an answer have the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -68,6 +68,8 @@ class Candidate:
     key: str
     """The product's key in the index."""
     score: float
+    id: str
+    """The image's id in the index."""
 
     def show(self) -> Hit:
         """Return the hit, with what the shop's code says of the product."""
@@ -80,6 +82,7 @@ class Candidate:
             image_url=image_url_of(self.source, self.row),
             image_srcset=image_srcset_of(self.source, self.row),
             source=self.source.name,
+            id=self.id,
         )
 
 
@@ -169,13 +172,15 @@ class _Found:
         rather than tried again with another image.
         """
         rejected = []
-        visible = _visible(matches, self.scope)
+        duplicates = self.scope.exclude_digests
+        scores = {one.id: one.score for one in matches if one.digest not in duplicates}
+        visible = _visible(scores, self.scope)
         for match in matches:
             one = visible.get(match.id)
             if one is not None:
                 self.products.setdefault(one.key, one)
                 self.settled.add(one.key)
-            if match.digest in self.scope.exclude_digests:
+            if match.digest in duplicates:
                 self.settled.add(match.product)
             elif one is None or one.key != match.product:
                 rejected.append(match.id)
@@ -183,13 +188,14 @@ class _Found:
         return len(rejected)
 
 
-def hydrate(matches: Sequence[Match], scope: Scope) -> list[Hit]:
-    """Turn matches into hits, one per product, without those that may not be shown.
+def hydrate(scores: Mapping[str, float], scope: Scope) -> list[Hit]:
+    """Turn the scores of images into hits, one per product, without those that may not be shown.
 
-    Runs one query per source, and one per prefetched relation, whatever the number of matches.
+    `scores` are by id, best first. Runs one query per source, and one per prefetched relation,
+    whatever the number of images.
     """
     found: _Candidates = {}
-    for one in _visible(matches, scope).values():
+    for one in _visible(scores, scope).values():
         found.setdefault(one.key, one)
     return [one.show() for one in found.values()]
 
@@ -202,30 +208,26 @@ def find_popular(scope: Scope, *, need: int) -> list[Hit]:
         seen = visible_rows(source, user=scope.user, request=scope.request, filters=names)
         rows = popular_rows(source, seen)[: need * _ROWS_PER_PRODUCT]
         for row in narrow(load_rows(source, rows), source, scope.filters):
-            one = _candidate(source, row, score=0.0)
+            one = _candidate(source, row, entry_key(source.name, row.pk), score=0.0)
             if one is not None and one.key not in scope.exclude_products:
                 found.setdefault(one.key, one)
     return [one.show() for one in list(found.values())[:need]]
 
 
-def _visible(matches: Sequence[Match], scope: Scope) -> _Candidates:
-    """Return the matches that may be shown, by match id, in order."""
-    named = [
-        (match.source, match.id.partition(":")[2])
-        for match in matches
-        if match.digest not in scope.exclude_digests
-    ]
+def _visible(scores: Mapping[str, float], scope: Scope) -> _Candidates:
+    """Return what may be shown of the images with these ids, by id, in their order."""
+    named = [(source, pk) for source, _, pk in (id.partition(":") for id in scores)]
     rows: dict[str, tuple[ImageSource, Model]] = {}
     for source, pks in registry.group(named):
         for row in _rows(source, pks, scope):
             rows[entry_key(source.name, row.pk)] = source, row
     visible = {}
-    for match in matches:
-        if match.id not in rows:
+    for id, score in scores.items():
+        if id not in rows:
             continue
-        one = _candidate(*rows[match.id], score=match.score)
+        one = _candidate(*rows[id], id, score=score)
         if one is not None and one.key not in scope.exclude_products:
-            visible[match.id] = one
+            visible[id] = one
     return visible
 
 
@@ -236,13 +238,15 @@ def _rows(source: ImageSource, pks: Sequence[str], scope: Scope) -> list[Model]:
     names = [wanted.name for wanted in scope.filters]
     visitor: dict[str, Any] = {"user": scope.user, "request": scope.request}
     seen = visible_rows(source, **visitor, narrow=of_matches, filters=names)
+    if not seen.query.distinct_fields:
+        seen = seen.order_by()  # their order is that of the index
     return narrow(load_rows(source, seen), source, scope.filters)
 
 
-def _candidate(source: ImageSource, row: Model, *, score: float) -> Candidate | None:
+def _candidate(source: ImageSource, row: Model, id: str, *, score: float) -> Candidate | None:
     """Return the product that the row shows, or None if it has no product or image now."""
     product = product_of(source, row)
     if product is None or file_of(source, row) is None:
         return None
     key = source.product_key(product)
-    return Candidate(source=source, row=row, product=product, key=key, score=score)
+    return Candidate(source=source, row=row, product=product, key=key, score=score, id=id)

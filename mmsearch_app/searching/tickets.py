@@ -18,16 +18,15 @@ from django.db.models import Model
 from django.utils.translation import get_language, gettext
 
 from mmsearch_app.backends import get_embedder, get_reranker
-from mmsearch_app.indexes import Match
 from mmsearch_app.searching import cache
 from mmsearch_app.searching.build import open_upload
 from mmsearch_app.searching.filters import parse
-from mmsearch_app.searching.query import Answer, Hit, InvalidQuery, Query
+from mmsearch_app.searching.query import Answer, InvalidQuery, Query
 from mmsearch_app.searching.reference import Pictures, pictures_for, pictures_of_reference
 from mmsearch_app.searching.rerank import rerank, reranker_fingerprint
 from mmsearch_app.searching.retrieve import Scope, hydrate
 from mmsearch_app.searching.search import Clock, with_signal
-from mmsearch_app.sources import entry_key, key_of, registry
+from mmsearch_app.sources import key_of
 
 _SALT = "mmsearch_app.searching.tickets"
 
@@ -46,7 +45,7 @@ class Forged(TicketError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    """A query and its matches as the cache keeps them: plain data, no models."""
+    """A query and what it found as the cache keeps them: plain data, no models."""
 
     query: Query
     """The query without its user, its request, its product and its image."""
@@ -58,7 +57,8 @@ class _Kept:
     """The canonical JPEG of the query's image."""
     fingerprint: str
     """The embedder that made the query's vector."""
-    matches: tuple[Match, ...]
+    scores: Mapping[str, float]
+    """Of the hits by the id of their image in the index, best first."""
     more: bool
     no_good_match: bool
 
@@ -89,7 +89,7 @@ def issue(answer: Answer) -> str:
         pictured=bool(query.like) and bool(pictures_of_reference(query)),
         picture=cache.canonical_jpeg(query.image) if query.image else None,
         fingerprint=get_embedder().fingerprint,
-        matches=tuple(_match(hit) for hit in answer.hits),
+        scores={hit.id: hit.score for hit in answer.hits},
         more=answer.more,
         no_good_match=answer.no_good_match,
     )
@@ -135,7 +135,7 @@ def _rerank_late(token: str, user: Any, request: Any) -> Answer:
         query = _query(kept, user, request)
         with clock("hydrate"):
             scope = Scope(filters=parse(query.filters), user=user, request=request)
-            hits = hydrate(kept.matches, scope)
+            hits = hydrate(kept.scores, scope)
         found = Answer(
             hits=tuple(hits), query=query, more=kept.more, no_good_match=kept.no_good_match
         )
@@ -155,7 +155,7 @@ def _rerank_once(key: str, found: Answer) -> Answer:
         return _restore(kept, found)
     better = rerank(found, raise_if_busy=True)
     if key and better.judged:
-        reasons = {_match(hit).id: hit.reason for hit in better.hits}
+        reasons = {hit.id: hit.reason for hit in better.hits}
         bare = replace(better, hits=(), query=None)
         cache.write_cache(key, _KeptOrder(reasons=reasons, answer=bare))
     return better
@@ -167,7 +167,7 @@ def _restore(order: _KeptOrder, found: Answer) -> Answer:
     Hits that were hidden when the order was made come last. If any hit of the order is hidden
     now, or from this visitor, no text of the model is shown: it may name that product.
     """
-    rows = {_match(hit).id: hit for hit in found.hits}
+    rows = {hit.id: hit for hit in found.hits}
     ordered = [replace(rows[key], reason=why) for key, why in order.reasons.items() if key in rows]
     others = [hit for key, hit in rows.items() if key not in order.reasons]
     answer = replace(order.answer, hits=(*ordered, *others), query=found.query)
@@ -177,15 +177,6 @@ def _restore(order: _KeptOrder, found: Answer) -> Answer:
 def _without_texts(answer: Answer) -> Answer:
     hits = tuple(replace(hit, reason="") for hit in answer.hits)
     return replace(answer, hits=hits, reason="", caption="")
-
-
-def _match(hit: Hit) -> Match:
-    return Match(
-        id=entry_key(hit.source, hit.image.pk),
-        product=registry.get(hit.source).product_key(hit.product),
-        source=hit.source,
-        score=hit.score,
-    )
 
 
 def _query(kept: _Kept, user: Any, request: Any) -> Query:
@@ -237,4 +228,4 @@ def _read(name: str) -> _Kept:
 
 
 def _key(name: str) -> str:
-    return f"mmsearch:ticket:3:{name}"
+    return f"mmsearch:ticket:4:{name}"
