@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from django.core.cache import cache
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models.functions import MD5
@@ -19,11 +20,37 @@ from mmsearch_app.searching import Hit, InvalidQuery, SearchUnavailable
 FEATURED = 10
 PER_PAGE = 24
 SIMILAR = 6
+_NAVIGATION_SECONDS = 60
 
 
-def departments(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: the categories, for the navigation on every page."""
-    return {"departments": Category.objects.all()}
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: the categories, for the navigation on every page.
+
+    And what the templates ask for where a page says nothing else: the category that is shown, and
+    the level of a card's title. Django looks for a variable that is missing several times as long.
+    """
+    return {"departments": _departments, "category": None, "heading": "h2"}
+
+
+class Department(NamedTuple):
+    """A category in the navigation."""
+
+    pk: int
+    name: str
+    url: str
+
+
+def _departments() -> list[Department]:
+    """The categories as they were at most a minute ago: every page shows them."""
+    try:
+        return cache.get_or_set("departments", _read_departments, _NAVIGATION_SECONDS) or []
+    except Exception:  # caches raise anything, and pages need none
+        return _read_departments()
+
+
+def _read_departments() -> list[Department]:
+    shelves = Category.objects.all()
+    return [Department(shelf.pk, shelf.name, shelf.get_absolute_url()) for shelf in shelves]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -15,36 +15,61 @@ from django.http import QueryDict
 from django.urls import get_script_prefix, get_urlconf, reverse
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
-from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext
 
-from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, pictures_of_reference
+from mmsearch_app.searching import MAX_VALUE_LENGTH, MAX_VALUES, InvalidQuery, pictures_of_reference
 from mmsearch_app.sources import image_url_of, label_of, registry, specs, title_of, url_of
 
 if TYPE_CHECKING:
+    from django.core.files.uploadedfile import UploadedFile
     from django.db.models import Model
 
     from mmsearch_app.searching import Query
 
 OPERATORS = ("gte", "lte", "gt", "lt")
 """What may follow a filter's name and `__` in a parameter."""
+_TEXTS = ("like", "query", "text", "without")
 
 
-class SearchForm(forms.Form):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a visitor submitted, beside filters."""
+
+    text: str
+    without: str
+    like: str
+    """Key of a product."""
+    query: str
+    """Token of an earlier query with an image."""
+    image: UploadedFile[Any] | None
+
+
+_TEXT = forms.CharField(required=False)
+_IMAGE = forms.FileField(required=False)
+
+
+class SearchForm:
     """Image, words, and the filters of the shop's sources under their own names.
 
-    `build_query` checks what the values mean, for the page and the API alike.
+    `build_query` checks what the values mean, for the page and the API alike. This is no form of
+    Django, which would copy all of its fields for every link.
     """
 
-    text = forms.CharField(label=_("Words"), required=False)
-    without = forms.CharField(label=_("Without"), required=False)
-    image = forms.FileField(label=_("Picture"), required=False)
-    like = forms.CharField(required=False, widget=forms.HiddenInput)
-    query = forms.CharField(required=False, widget=forms.HiddenInput)
-
     def __init__(self, data: QueryDict, files: MultiValueDict[str, Any] | None = None) -> None:
-        super().__init__(data, files)
         self.submitted = data
+        self.files: MultiValueDict[str, Any] = MultiValueDict() if files is None else files
+
+    def read(self) -> Given:
+        """Return what was submitted. Raises InvalidQuery if it can be no query."""
+        given = Given(
+            image=_check("image", _IMAGE, self.files.get("image")),
+            **{name: _check(name, _TEXT, self.submitted.get(name)) for name in _TEXTS},
+        )
+        if self.filters != {key: values for key, values in self._given.items() if values}:
+            msg = gettext("At most %(count)d filter values of %(length)d characters, please.")
+            msg %= {"count": MAX_VALUES, "length": MAX_VALUE_LENGTH}
+            raise InvalidQuery(msg, field="filters")
+        return given
 
     @cached_property
     def filters(self) -> dict[str, list[str]]:
@@ -74,15 +99,6 @@ class SearchForm(forms.Form):
         stripped = (value.strip() for value in self.submitted.getlist(key))
         return list(dict.fromkeys(filter(None, stripped)))
 
-    def clean(self) -> dict[str, Any]:
-        """Raise ValidationError if `filters` had to be cut."""
-        if self.filters != {key: values for key, values in self._given.items() if values}:
-            raise ValidationError(
-                _("At most %(count)d filter values of %(length)d characters, please."),
-                params={"count": MAX_VALUES, "length": MAX_VALUE_LENGTH},
-            )
-        return self.cleaned_data
-
     @property
     def offset(self) -> int:
         """How many products earlier pages showed; 0 if the parameter is no number."""
@@ -101,8 +117,7 @@ class SearchForm(forms.Form):
     @cached_property
     def parameters(self) -> dict[str, list[str]]:
         """What a link to the same query carries: everything but an upload."""
-        names = ("like", "query", "text", "without")
-        return {name: [value] for name in names if (value := self.value(name))} | self.filters
+        return {name: [value] for name in _TEXTS if (value := self.value(name))} | self.filters
 
     def change(self, **changes: str | None) -> SearchForm:
         """Return the form with some parameters changed; None drops one."""
@@ -116,16 +131,29 @@ class SearchForm(forms.Form):
         return search_link({**self.parameters, **(changes or {})})
 
 
+def _check(name: str, field: forms.Field, value: Any) -> Any:
+    """Return the value as Django's form field reads it. Raises InvalidQuery."""
+    try:
+        return field.clean(value)
+    except ValidationError as error:
+        raise InvalidQuery(str(error.messages[0]), field=name) from error
+
+
 def like_key(product: Model) -> str:
     """Return the value of the parameter `like` for a product: its primary key.
 
     If several models are registered as products, keys of all but the first name their model.
     """
-    models = registry.product_models()
     model = next((source.product_model for source in registry if source.shows(product)), None)
-    if model is None or model is models[0]:
+    first = next((source.product_model for source in registry), None)
+    if model is None or model is first:
         return str(product.pk)
     return f"{model._meta.label_lower}:{product.pk}"
+
+
+def like_link(product: Model) -> str:
+    """Return the address of the search for products like this one."""
+    return f"{_search_page()}?like={quote_plus(like_key(product))}"
 
 
 @lru_cache(32)
@@ -135,6 +163,10 @@ def _address(*_: str | None) -> str:
     The arguments are all that it depends on.
     """
     return reverse("mmsearch:search")
+
+
+def _search_page() -> str:
+    return _address(get_urlconf(), get_script_prefix(), get_language())
 
 
 def _forget_addresses(**_: object) -> None:
@@ -147,7 +179,7 @@ setting_changed.connect(_forget_addresses, dispatch_uid="mmsearch_app.storefront
 def search_link(parameters: Mapping[str, object]) -> str:
     """Return the address of the search page with those parameters that are not empty."""
     given = {key: value for key, value in parameters.items() if value not in (None, "")}
-    address = _address(get_urlconf(), get_script_prefix(), get_language())
+    address = _search_page()
     return f"{address}?{urlencode(given, doseq=True)}" if given else address
 
 

@@ -133,19 +133,17 @@ class SearchView(TemplateResponseMixin, ContextMixin, View):
 
     def build_query(self, form: SearchForm) -> Query:
         """Return the form's query, checked. Raises InvalidQuery."""
-        if not form.is_valid():
-            field, messages = next(iter(form.errors.items()))
-            raise InvalidQuery(str(messages[0]), field=field)
-        given, user = form.cleaned_data, getattr(self.request, "user", None)
-        image, like, kept = given["image"], given["like"], None
-        if image is None and given["query"]:
-            kept = tickets.redeem(given["query"], user=user, request=self.request)
+        given, user = form.read(), getattr(self.request, "user", None)
+        image: Any = given.image
+        kept = None
+        if image is None and given.query:
+            kept = tickets.redeem(given.query, user=user, request=self.request)
             image = kept.image
         query = build_query(
-            text=given["text"],
+            text=given.text,
             image=image,
-            like=like if image is None else None,
-            without=given["without"],
+            like=given.like if image is None else None,
+            without=given.without,
             filters=form.filters,
             offset=form.offset,
             user=user,

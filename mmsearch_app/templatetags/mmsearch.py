@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from mmsearch_app.searching import find_pictured
 from mmsearch_app.sources import registry
-from mmsearch_app.storefront import SUGGESTIONS, like_key, search_link, suggest
+from mmsearch_app.storefront import SUGGESTIONS, like_key, like_link, suggest
 
 if TYPE_CHECKING:
     from django.template import Context
@@ -73,7 +73,7 @@ def mmsearch_media(context: Context) -> dict[str, Any]:
 @register.filter
 def mmsearch_like_url(product: Model) -> str:
     """Return the address of the search for products like this one."""
-    return search_link({"like": like_key(product)})
+    return like_link(product)
 
 
 def _suggestion(chip: str) -> tuple[str, str]:

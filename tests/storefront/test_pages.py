@@ -46,8 +46,14 @@ def test_a_product_page_shows_price_stock_widget_and_similar_products(
     page = client.get(shop["red mug"].get_absolute_url()).text
     assert "£10.00" in page
     assert "Out of stock" in page
-    assert "More like this, but …" in page
+    assert ">More like this, but …<span" in page  # the links of the cards
     assert "Similar products" in page
+    assert '<h3 class="card-title">' in page
+
+
+def test_prices_are_in_the_visitors_language(client: Client, shop: Shop) -> None:
+    address = shop["red mug"].get_absolute_url()
+    assert "£10,00" in client.get(address, headers={"accept-language": "de"}).text
 
 
 def test_a_product_page_stands_without_the_search(client: Client, shop: Shop) -> None:

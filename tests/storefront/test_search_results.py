@@ -65,8 +65,11 @@ def test_no_results_show_a_friendly_message(client: Client, shop: Shop) -> None:
 
 def test_every_card_links_to_similar_products(client: Client, shop: Shop) -> None:
     response = client.get(SEARCH, {"text": "red"})
-    for hit in response.context["answer"].hits:
+    hits = response.context["answer"].hits
+    for hit in hits:
         assert f'href="{SEARCH}?like={hit.product.pk}"' in response.text
+        assert f'data-mmsearch-hit="example_shop.productimage:{hit.image.pk}"' in response.text
+    assert response.text.count(">More like this, but …<span") == len(hits)
 
 
 def test_suggestions_are_shown_for_an_image_and_keep_the_filters(
