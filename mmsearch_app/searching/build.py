@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import TextIOBase
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import DataError
 from django.db.models import Model
 from django.db.models.fields.files import FieldFile
@@ -19,7 +20,7 @@ from mmsearch_app.conf import get_settings
 from mmsearch_app.inference import Crowded
 from mmsearch_app.searching.filters import parse
 from mmsearch_app.searching.query import InvalidQuery, Query, too_crowded
-from mmsearch_app.searching.reference import Pictures, pictures_for
+from mmsearch_app.searching.reference import Pictures, pictures_for, pictures_of_key
 from mmsearch_app.sources import registry
 
 
@@ -133,9 +134,12 @@ def _product(like: Any, user: Any, request: Any) -> tuple[Model | None, Pictures
     if isinstance(like, Model):
         _require_product(like)
         return like, pictures_for(like, user=user, request=request)
-    for product in find_products(like):
-        if pictures := pictures_for(product, user=user, request=request):
-            return product, pictures
+    for model, key in _named_by(like):
+        if pictures := pictures_of_key(model, key, user=user, request=request):
+            return pictures.product, pictures
+        product = _by_key(model, key)
+        if product and (found := pictures_for(product, user=user, request=request, bare=True)):
+            return product, found
     msg = gettext("This product is not available, or has no picture to start from.")
     raise InvalidQuery(msg, field="like")
 
@@ -153,17 +157,28 @@ def find_products(key: Any) -> Iterator[Model]:
 
     `app.model:pk` limits the search to one model.
     """
-    models = {model._meta.label_lower: model for model in registry.product_models()}
-    label, _, pk = str(key).partition(":")
-    wanted = [(models[label], pk)] if label in models else [(m, key) for m in models.values()]
-    for model, value in wanted:
-        found = _by_key(model, value)
+    for model, pk in _named_by(key):
+        found = _by_key(model, pk)
         if found is not None:
             yield found
 
 
-def _by_key(model: type[Model], key: Any) -> Model | None:
+def _named_by(key: Any) -> Iterator[tuple[type[Model], Any]]:
+    """Yield each product model that the key may be of, with the primary key that it then is."""
+    models = {model._meta.label_lower: model for model in registry.product_models()}
+    label, _, pk = str(key).partition(":")
+    wanted = [(models[label], pk)] if label in models else [(m, key) for m in models.values()]
+    for model, value in wanted:
+        field = model._meta.pk
+        with suppress(ValidationError, ValueError, TypeError, OverflowError):
+            found = field.to_python(value)
+            if isinstance(found, int):
+                field.run_validators(found)  # whether it fits the column
+            yield model, found
+
+
+def _by_key(model: type[Model], pk: Any) -> Model | None:
     try:
-        return model._base_manager.filter(pk=model._meta.pk.to_python(key)).first()
-    except (ValidationError, ValueError, TypeError, OverflowError, DataError):
+        return model._base_manager.get(pk=pk)
+    except (ObjectDoesNotExist, ValueError, TypeError, OverflowError, DataError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from django.db.models import Model
@@ -15,8 +16,10 @@ from mmsearch_app.searching.query import Query
 from mmsearch_app.sources import (
     ImageSource,
     file_of,
+    is_kind_of,
     key_of,
     load_rows,
+    product_of,
     registry,
     stand_in_of,
     visible_rows,
@@ -63,17 +66,43 @@ class Pictures:
         return self.product is product and same_visitor
 
 
-def pictures_for(product: Model, *, user: Any = None, request: Any = None) -> Pictures | None:
+def pictures_of_key(
+    model: type[Model], pk: Any, *, user: Any = None, request: Any = None
+) -> Pictures | None:
+    """Return the product with that primary key and its own pictures, or None if it has none.
+
+    The product comes with the rows of its pictures, unless the source's `get_product` says
+    otherwise: then it takes a query of its own.
+    """
+    rows: list[Picture] = []
+    for source in registry:
+        if is_kind_of(model, source.product_model):
+            rows += _rows_showing(source, pk, user=user, request=request)
+    if not rows:
+        return None
+    shown = (product_of(source, row) for source, row in rows)
+    own = next((one for one in shown if isinstance(one, model) and one.pk == pk), None)
+    own = own or model._base_manager.filter(pk=pk).first()
+    if own is None:
+        return None
+    return Pictures(product=own, user=user, request=request, rows=tuple(rows))
+
+
+def pictures_for(
+    product: Model, *, user: Any = None, request: Any = None, bare: bool = False
+) -> Pictures | None:
     """Return the pictures of the product, else those of its nearest stand-in, or None.
 
-    A stand-in may have a stand-in itself; one that leads back to an earlier product ends there.
+    Of a `bare` product it is known that it has none. A stand-in may have a stand-in itself; one
+    that leads back to an earlier product ends there.
     """
     waiting, known = deque([product]), [product]
     while waiting:
         one = waiting.popleft()
-        found = _look_for(one, user=user, request=request)
-        if found.rows:
-            return found
+        if not (bare and one is product):
+            found = _look_for(one, user=user, request=request)
+            if found.rows:
+                return found
         for source in registry.showing(one):
             stand_in = stand_in_of(source, one)
             if stand_in is not None and stand_in not in known and len(known) < _MAX_STEPS:
@@ -114,10 +143,15 @@ def _look_for(product: Model, *, user: Any, request: Any) -> Pictures:
     """Find the product's rows with an image that this visitor may see; one query per source."""
     found: list[Picture] = []
     for source in registry.showing(product):
-        seen = visible_rows(source, product=product, user=user, request=request)
-        rows = load_rows(source, seen)
-        found += [(source, row) for row in rows if file_of(source, row) is not None]
+        pk = source.product_pk(product)
+        found += _rows_showing(source, pk, user=user, request=request)
     return Pictures(product=product, user=user, request=request, rows=tuple(found))
+
+
+def _rows_showing(source: ImageSource, pk: Any, *, user: Any, request: Any) -> list[Picture]:
+    narrow = partial(source.showing_product, pk)
+    rows = load_rows(source, visible_rows(source, user=user, request=request, narrow=narrow))
+    return [(source, row) for row in rows if file_of(source, row) is not None]
 
 
 def known_files(pictures: Sequence[Picture]) -> list[Known]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -35,6 +35,16 @@ if TYPE_CHECKING:
 
 ADDRESSES = ("get_absolute_url", "url")
 """What a product's class may have that says the address of its page; the first counts."""
+
+
+class _Needed(NamedTuple):
+    """What is fetched with rows."""
+
+    columns: Collection[str]
+    single: Sequence[str]
+    """Lookups for `select_related`."""
+    multiple: Sequence[str]
+    """Lookups for `prefetch_related`."""
 
 
 class ImageSource:
@@ -212,25 +222,30 @@ class ImageSource:
         the database that takes writes.
         """
         rows = self.get_queryset() if queryset is None else queryset
-        needed = self._needed(filters)
-        single = {path.to_one for path in needed if path.to_one}
-        multiple = sorted({lookup for path in needed for lookup in path.prefetch})
-        plain = {path.lookup for path in needed if path.lookup and not path.many}
-        rows = load_also(rows, single | {lookup for lookup in plain if "__" not in lookup})
+        columns, single, multiple = self._needed(filters)
+        rows = load_also(rows, columns)
         if single:
-            rows = rows.select_related(*sorted(single))
+            rows = rows.select_related(*single)
         if not primary:
             return prefetch_also(rows, multiple)
         return prefetch_also(from_primary(rows), [*map(self._from_primary, multiple)])
 
-    def _needed(self, filters: Collection[str] | None) -> list[Path]:
+    def _needed(self, filters: Collection[str] | None) -> _Needed:
         every = filters is None or (filters and self.overrides_filters)
-        names = set(self.filter_specs if every or filters is None else filters)
-        return [
-            path
-            for key, path in self.paths.items()
-            if key.startswith("@") or key.partition("#")[0] in names
-        ]
+        names = frozenset(self.filter_specs if every or filters is None else filters)
+        if names not in self._needs:
+            needed = [
+                path
+                for key, path in self.paths.items()
+                if key.startswith("@") or key.partition("#")[0] in names
+            ]
+            self._needs[names] = _needed_by(needed)
+        return self._needs[names]
+
+    @cached_property
+    def _needs(self) -> dict[frozenset[str], _Needed]:
+        """What rows need if these filters are read, since every search asks."""
+        return {}
 
     def _from_primary(self, lookup: str) -> str | Prefetch[Any]:
         field = paths.resolve(self.model, lookup.replace("__", ".")).field
@@ -254,7 +269,11 @@ class ImageSource:
 
     def rows_of(self, product: Model) -> QuerySet[Any]:
         """Return the rows with the product's images, in the source's own order."""
-        return self.get_queryset().filter(**{self.product_lookup: self._product_pk(product)})
+        return self.showing_product(self.product_pk(product), self.get_queryset())
+
+    def showing_product(self, pk: Any, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Return those of the rows that have images of the product with that primary key."""
+        return rows.filter(**{self.product_lookup: pk})
 
     def product_key(self, product: Model) -> str:
         """Return the product's key in the index, `app.model:pk` of the product model.
@@ -262,11 +281,20 @@ class ImageSource:
         An instance of a subclass has the same key as the product, whose row it shares.
         """
         label = concrete(self.product_model)._meta.label_lower
-        return f"{label}:{self._product_pk(product)}"
+        return f"{label}:{self.product_pk(product)}"
 
-    def _product_pk(self, product: Model) -> Any:
+    def product_pk(self, product: Model) -> Any:
+        """Return the primary key that the product has as one of the product model."""
         key = self.product_model._meta.pk
         return key.to_python(getattr(product, key.attname))  # the shop may have assigned a text
+
+
+def _needed_by(needed: Iterable[Path]) -> _Needed:
+    single = sorted({path.to_one for path in needed if path.to_one})
+    multiple = sorted({lookup for path in needed for lookup in path.prefetch})
+    plain = {path.lookup for path in needed if path.lookup and not path.many}
+    columns = {*single, *(lookup for lookup in plain if "__" not in lookup)}
+    return _Needed(columns=columns, single=single, multiple=multiple)
 
 
 def _path_keys(name: str, declared: Filter) -> list[str]:

@@ -57,7 +57,7 @@ def file_of(source: ImageSource, row: Model) -> FieldFile | None:
 
 def title_of(source: ImageSource, row: Model | None, product: Model) -> str:
     """Return the row's title, else the product's name, else its model's name."""
-    title = "" if row is None else _text(source, "get_title", lambda: source.get_title(row))
+    title = "" if row is None else _text(source, "get_title", source.get_title, row)
     return title or label_of(source, product)
 
 
@@ -69,22 +69,27 @@ def label_of(source: ImageSource, thing: Model) -> str:
 
 def url_of(source: ImageSource, product: Model) -> str:
     """Return the address of the product's page, or ""."""
-    return _text(source, "get_url", lambda: source.get_url(product))
+    return _text(source, "get_url", source.get_url, product)
 
 
 def image_url_of(source: ImageSource, row: Model) -> str:
     """Return the address of the picture that cards show, or ""."""
-    return _text(source, "get_image_url", lambda: source.get_image_url(row))
+    return _text(source, "get_image_url", source.get_image_url, row)
 
 
 def image_srcset_of(source: ImageSource, row: Model) -> str:
     """Return the `srcset` of the picture that cards show, or ""."""
-    return _text(source, "get_image_srcset", lambda: source.get_image_srcset(row))
+    return _text(source, "get_image_srcset", source.get_image_srcset, row)
 
 
 def file_url_of(source: ImageSource, row: Model) -> str:
     """Return the address of the row's whole file, or ""."""
-    return _text(source, "url", lambda: file.url if (file := source.get_file(row)) else "")
+
+    def read(row: Model) -> str:
+        file = source.get_file(row)
+        return file.url if file else ""
+
+    return _text(source, "url", read, row)
 
 
 def stand_in_of(source: ImageSource, product: Model) -> Model | None:
@@ -105,18 +110,20 @@ def visible_rows(
     *,
     user: Any,
     request: Any = None,
-    product: Model | None = None,
     narrow: Callable[[QuerySet[Any]], QuerySet[Any]] | None = None,
-    filters: Collection[str] = (),
+    filters: Collection[str] | None = (),
 ) -> QuerySet[Any]:
     """Return the source's rows that this visitor may see, set to fetch all that shows them.
 
-    Of one `product`, if it is given; `narrow` filters them before `visible_to` does. No rows at
-    all if `get_queryset` or `visible_to` raises or returns no queryset of the source's model.
+    And the values of these `filters`; with None it is not set to fetch anything. `narrow` filters
+    them before `visible_to` does. No rows at all if `get_queryset` or `visible_to` raises or
+    returns no queryset of the source's model.
     """
 
     def find() -> QuerySet[Any]:
-        rows = source.fetch(None if product is None else source.rows_of(product), filters=filters)
+        rows = source.get_queryset()
+        if filters is not None:
+            rows = source.fetch(rows, filters=filters)
         rows = rows if narrow is None else narrow(rows)
         extra = {"request": request} if _takes_request(source.visible_to) else {}
         found = source.visible_to(rows, user, **extra)
@@ -165,13 +172,20 @@ def load_rows(source: ImageSource, rows: QuerySet[Any]) -> list[Any]:
         return []
 
 
-def _text(source: ImageSource, hook: str, read: Callable[[], object]) -> str:
-    return read_safely(source, hook, lambda: _encodable(read() or ""), "")
+def _text(source: ImageSource, hook: str, read: Callable[[Any], object], of: Model) -> str:
+    """Return what `read` returns of a row or product as a text; "" if it raises."""
+    try:
+        return _encodable(read(of) or "")
+    except Exception as error:  # as in `read_safely`, without two calls for every text of a page
+        _report(source, hook, error)
+        return ""
 
 
 def _encodable(value: object) -> str:
     """Return the text, with what no page can contain replaced: half a character of UTF-16."""
     text = str(value)
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -151,7 +151,8 @@ def _known(spec: FilterSpec, visitor: Visitor) -> dict[str, str]:
     found: dict[str, str] = {}
     for source in registry:
         if own := source.filter_specs.get(spec.name):
-            rows = _open(visible_rows(source, user=visitor.user, request=visitor.request))
+            seen = visible_rows(source, user=visitor.user, request=visitor.request, filters=None)
+            rows = _open(seen)
             for value, label in _occurring(source, own, rows):
                 if len(found) < MAX_CHOICES and _can_be_asked(spec, value):
                     found.setdefault(value, label)
