@@ -72,6 +72,14 @@ def test_more_like_this_is_a_link_that_can_be_shared(shop: Shop) -> None:
     assert f'href="/find/?like={product.pk}&amp;text=in+black"' in html
 
 
+def test_a_shop_may_show_a_card_of_its_own_hits(shop: Shop) -> None:
+    hit = {"product": shop["red mug"], "title": "red mug"}
+    with translation.override("de"):
+        html = render('{% include "mmsearch/_card.html" %}', hit=hit)
+    assert f'href="/find/?like={shop["red mug"].pk}"' in html
+    assert "So ähnlich, aber …" in html
+
+
 def test_more_like_this_makes_one_query(shop: Shop, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
         html = render("{% mmsearch_like product %}", product=shop["red mug"])
