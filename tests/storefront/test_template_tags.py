@@ -13,6 +13,7 @@ from django.template.backends.django import DjangoTemplates
 from django.test import RequestFactory
 from django.utils import translation
 
+import mmsearch_app
 from example_shop.models import Product
 from mmsearch_app import ImageSource
 from mmsearch_app.sources import registry
@@ -23,6 +24,11 @@ from tests.shop import add_picture, picture_file
 pytestmark = pytest.mark.django_db
 Shop = dict[str, Product]
 LOAD = "{% load mmsearch %}"
+
+
+TEMPLATES = Path(mmsearch_app.__file__).with_name("templates")
+APPS_OWN = DjangoTemplates({"NAME": "own", "DIRS": [TEMPLATES], "APP_DIRS": False, "OPTIONS": {}})
+"""The app's templates as they are, without those of the example shop."""
 
 
 def render(source: str, *, request: Any = None, **context: Any) -> str:
@@ -75,7 +81,7 @@ def test_more_like_this_is_a_link_that_can_be_shared(shop: Shop) -> None:
 def test_a_shop_may_show_a_card_of_its_own_hits(shop: Shop) -> None:
     hit = {"product": shop["red mug"], "title": "red mug"}
     with translation.override("de"):
-        html = render('{% include "mmsearch/_card.html" %}', hit=hit)
+        html = APPS_OWN.get_template("mmsearch/_card.html").render({"hit": hit})
     assert f'href="/find/?like={shop["red mug"].pk}"' in html
     assert "So ähnlich, aber …" in html
 
