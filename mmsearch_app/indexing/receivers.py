@@ -88,11 +88,12 @@ def _saved(
     if raw:
         return
     _mark_own(instance)
-    _mark_dependent(
-        (one, [one.key_of(instance), *moved.get(one, ())])
-        for one in registry.watching(type(instance))
-        if one.is_read(update_fields) and not (created and one.points_later)
-    )
+    if watched := registry.watching(type(instance)):
+        _mark_dependent(
+            (one, [one.key_of(instance), *moved.get(one, ())])
+            for one in watched
+            if one.is_read(update_fields) and not (created and one.points_later)
+        )
     notify.after_commit()
 
 
