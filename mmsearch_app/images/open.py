@@ -50,7 +50,6 @@ _MUCH_SMALLER = 1.5
 """From this ratio on, a filter that is half as dear is as good once the model has averaged, too:
 within 2 of 255 on photographs resampled to 1024, then to 224 pixels."""
 _PLAIN = ("L", "RGB")
-"""Modes that are reduced without a copy of the whole."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -131,10 +130,14 @@ def read_bytes(source: Source, *, max_bytes: int) -> bytes:
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     else:
-        if (getattr(source, "size", None) or 0) > max_bytes:
+        size = getattr(source, "size", None) or 0
+        if size > max_bytes:
             raise _too_large(max_bytes)
         with _from_start(source) as file:
-            data = file.read(max_bytes + 1)
+            # Python provides all the memory that a read may need: more takes 0.1 ms a file.
+            data = file.read(size + 1) if size else b""
+            if not size or len(data) != size:
+                data += file.read(max_bytes + 1 - len(data))
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
     if not data:
@@ -216,6 +219,7 @@ def _decode(data: bytes, max_pixels: int, target: _Target, memory: _Memory) -> I
 def _normalise(
     image: Image.Image, data: bytes, max_pixels: int, target: _Target, memory: _Memory
 ) -> Image.Image:
+    own = bool(data)  # opened here, not by the caller
     width, height = full_size = image.size
     if width * height > max_pixels or max(width, height) > _MAX_SIDE:
         raise _too_many_pixels()
@@ -225,11 +229,12 @@ def _normalise(
         image.draft("RGB", target.at_least(full_size))
     factor, size = target.shrink(image.size)
     most, after = decoding_bytes(image, data, full_size)
-    needed = max(most, after + _shrinking_bytes(image.size, factor, size))
+    needed = max(most, after + _shrinking_bytes(image, factor, size, own=own))
     with memory(image, full_size, needed):
         image.load()
-        upright = _turn_upright(_shrink(image, factor, size), image)
-        if data:  # opened here: its memory is free before another image takes it
+        upright = _turn_upright(_shrink(image, factor, size, own=own), image)
+        upright.info = {}
+        if own:  # its memory is free before another image takes it
             image.close()
             return_memory(needed)
     return upright
@@ -297,30 +302,39 @@ class _Target:
         return factor if factor and max(size) <= factor * self.longest_side else 0
 
 
-def _shrinking_bytes(size: tuple[int, int], factor: int, final: tuple[int, int]) -> int:
-    """Return the memory that `_shrink` takes beside the image itself."""
-    width, height = size
-    small_height = -(-height // factor)
-    band = min(width * height, _BAND_PIXELS) * _BAND_BYTES
-    resampled = final[0] * (small_height + final[1])
-    return band + 4 * (2 * -(-width // factor) * small_height + resampled)
+def _shrinking_bytes(image: Image.Image, factor: int, final: tuple[int, int], *, own: bool) -> int:
+    """Return the memory that `_shrink` and turning its result take beside the image itself."""
+    width, height = -(-image.width // factor), -(-image.height // factor)
+    plain = _is_plain(image)
+    copies = (factor > 1 or not own) + (image.mode != "RGB") if plain else 2
+    band = 0 if plain else min(image.width * image.height, _BAND_PIXELS) * _BAND_BYTES
+    resampled = final[0] * (height + final[1]) if final != (width, height) else 0
+    turned = 2 * final[0] * final[1]
+    return band + 4 * max(copies * width * height + resampled, turned)
 
 
-def _shrink(image: Image.Image, factor: int, size: tuple[int, int]) -> Image.Image:
-    """Return a flattened copy of that size: reduced by a whole number, then resampled if needed.
+def _shrink(image: Image.Image, factor: int, size: tuple[int, int], *, own: bool) -> Image.Image:
+    """Return it flattened, in that size: reduced by a whole number, then resampled if needed.
 
     What cannot be reduced as it is gets converted band by band, so that one image of the full
-    size is in memory, not three.
+    size is in memory, not three. The result is a copy, unless the pixels are our `own`.
     """
-    if image.mode in _PLAIN and not image.has_transparency_data:
-        small = _flatten(image.reduce(factor))
-    else:
+    if not _is_plain(image):
         small = _reduce_in_bands(image, factor)
+    elif own and factor == 1:
+        small = _flatten(image._new(image.im))  # not of the file's class
+    else:
+        small = _flatten(image.reduce(factor))
     if small.size == size:
         return small
     box = (0, 0, image.width / factor, image.height / factor)
     much = max(box) >= _MUCH_SMALLER * max(size)
     return small.resize(size, Image.Resampling.HAMMING if much else Image.Resampling.BICUBIC, box)
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Return whether the image can be reduced without a copy of the whole."""
+    return image.mode in _PLAIN and not image.has_transparency_data
 
 
 def _reduce_in_bands(image: Image.Image, factor: int) -> Image.Image:

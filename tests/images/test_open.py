@@ -263,10 +263,25 @@ def test_encoding_drops_every_kind_of_metadata() -> None:
     assert b"SECRET" not in encode_jpeg(open_image(encode(original, "JPEG")))
 
 
+def test_an_opened_image_has_no_metadata() -> None:
+    for size in ((40, 20), (3000, 1500)):
+        extras = {"comment": b"SECRET", "dpi": (71, 71)}
+        assert open_image(encode(red_over_blue(*size), "JPEG", **extras)).info == {}
+
+
 def test_encoding_shrinks_without_touching_the_original() -> None:
     original = red_over_blue(400, 200)
     small = Image.open(BytesIO(encode_jpeg(original, longest_side=100)))
     assert (small.format, small.size, original.size) == ("JPEG", (100, 50), (400, 200))
+
+
+@pytest.mark.parametrize("size", [None, 0, 5, 99, 100, 101, 400])
+def test_a_file_is_read_whole_whatever_its_size_says(size: int | None) -> None:
+    file = ContentFile(bytes(100))
+    file.size = size
+    assert read_bytes(file, max_bytes=500) == bytes(100)
+    with pytest.raises(InvalidImage):
+        read_bytes(file, max_bytes=99)
 
 
 def test_a_file_is_read_from_its_start() -> None:
