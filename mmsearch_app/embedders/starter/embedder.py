@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -86,10 +86,9 @@ class StarterEmbedder:
 
     def embed_documents(self, contents: Sequence[Content]) -> Vector:
         texts = [_words_of(content) for content in contents]
-        titles = [text for text in texts if text is not None]
-        said = self._say([*titles, *filter(None, map(_kind_of, titles))])
+        titles = self._titles([*dict.fromkeys(text for text in texts if text is not None)])
         rows = zip(self._see(contents), texts, strict=True)
-        return self._join([self._document(*row, said) for row in rows])
+        return self._join([self._document(image, titles.get(text)) for image, text in rows])
 
     def embed_queries(self, contents: Sequence[Content]) -> Vector:
         aspects = [self.aspect_of(_words_of(content) or "") for content in contents]
@@ -190,18 +189,22 @@ class StarterEmbedder:
         named = drawn_patterns(words.split())
         return self._load().texture_of(named) if named else None
 
-    def _document(
-        self, image: Blocks | None, text: str | None, said: Mapping[str, Vector]
-    ) -> Blocks:
-        if text is not None:
-            return entitle(image, self._title(text, said))
+    def _document(self, image: Blocks | None, title: TitleVectors | None) -> Blocks:
+        if title is not None:
+            return entitle(image, title)
         return self._untitled(image) or nothing()
 
     def _untitled(self, image: Blocks | None) -> Blocks | None:
         return image and untitled(image, title=self.options.title)
 
-    def _title(self, text: str, said: Mapping[str, Vector]) -> TitleVectors:
-        kind, colours = _kind_of(text), read_wish(text).colours
+    def _titles(self, texts: Collection[str]) -> dict[str | None, TitleVectors]:
+        """Return what each title says: read once, however many images have it."""
+        kinds = {text: find_kind(put_into_english(text)) for text in texts}
+        said = self._say([*texts, *filter(None, kinds.values())])
+        return {text: self._title(text, kind, said) for text, kind in kinds.items()}
+
+    def _title(self, text: str, kind: str, said: Mapping[str, Vector]) -> TitleVectors:
+        colours = read_wish(text).colours
         return TitleVectors(
             meaning=said[text],
             seen=self._meant(kind or text, said[kind or text]),
@@ -221,10 +224,6 @@ def _words_of(content: Content) -> str | None:
     """Return the text; None if an image has no text, "" if there is neither."""
     words = (content.text or "").strip()
     return words or ("" if content.image is None else None)
-
-
-def _kind_of(title: str) -> str:
-    return find_kind(put_into_english(title))
 
 
 def _sentence_of(content: Content, wish: Wish) -> str | None:
