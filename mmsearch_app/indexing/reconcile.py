@@ -13,6 +13,7 @@ from django.db.models import (
     CharField,
     Exists,
     Expression,
+    Field,
     IntegerField,
     OuterRef,
     Q,
@@ -40,7 +41,10 @@ _PAGE = 2000
 _KEY = ("source", "object_pk")
 _KEEP_REMOVED = timedelta(days=1)
 _GIVEN_UP = timedelta(days=1)
-_SHAPES = {BigIntegerField: r"^-?[0-9]{1,18}$", UUIDField: r"^[0-9a-f]{32}$"}
+_SHAPES = {
+    BigIntegerField: r"^(0|-?[1-9][0-9]{0,17}|-?[1-8][0-9]{18})$",
+    UUIDField: r"^[0-9a-f]{32}$",
+}
 """What a key of the ledger must look like to be a key of the model. The type of the model's key
 may have changed since the entry was written, and PostgreSQL refuses to cast what does not fit."""
 
@@ -148,14 +152,28 @@ def find_vanished(source: ImageSource) -> QuerySet[Entry]:
     wanted = Entry.objects.filter(source=source.name, present=True)
     if isinstance(field, IntegerField | UUIDField):
         kind = BigIntegerField if isinstance(field, IntegerField) else UUIDField
-        fits = When(object_pk__regex=_SHAPES[kind], then=Cast("object_pk", kind()))
-        wanted = wanted.annotate(mmsearch_key=Case(fits, default=None))
+        wanted = wanted.annotate(mmsearch_key=_ModelKey(kind))
         rows = rows.filter(pk=OuterRef("mmsearch_key"))
     else:
         if isinstance(field, CharField):  # by its index; it may ignore case and trailing spaces
             rows = rows.filter(pk=Cast(key, CharField(max_length=field.max_length)))
         rows = rows.annotate(mmsearch_key=Cast("pk", CharField())).filter(mmsearch_key=key)
     return wanted.filter(~Exists(rows))
+
+
+class _ModelKey(Case):
+    """An entry's key as one of the model, or NULL if it does not look like one."""
+
+    def __init__(self, kind: type[Field[Any, Any]]) -> None:
+        fits = When(object_pk__regex=_SHAPES[kind], then=Cast("object_pk", kind()))
+        super().__init__(fits, default=None)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+        """Compare texts: regular expressions are functions of Python there, and no cast fails."""
+        cast: Any = self.cases[0].result
+        key, params = compiler.compile(cast)
+        text, more = compiler.compile(*cast.get_source_expressions())
+        return f"CASE WHEN CAST({key} AS text) = {text} THEN {key} END", [*params, *more, *params]
 
 
 def _mark_pages(source: ImageSource, rows: QuerySet[Any, Any], key: str, *, present: bool) -> int:
