@@ -45,7 +45,7 @@ def in_chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
 
 
 def by_key(rows: QuerySet[Any, Any], size: int = _PAGE) -> Iterator[list[Any]]:
-    """Yield model instances in lists of up to `size`, ordered by primary key.
+    """Yield what has a `pk` in lists of up to `size`, ordered by primary key.
 
     Each list is a query of its own, read to its end: what is in memory does not grow with the
     number of rows, whatever the database's client does with cursors.
@@ -60,7 +60,7 @@ def by_key(rows: QuerySet[Any, Any], size: int = _PAGE) -> Iterator[list[Any]]:
 
 def keys_of_rows(rows: QuerySet[Any, Any]) -> Iterator[Any]:
     """Yield the primary keys in order, with few of them in memory."""
-    for page in by_key(rows.only("pk")):
+    for page in by_key(rows.values_list("pk", named=True)):
         yield from (row.pk for row in page)
 
 

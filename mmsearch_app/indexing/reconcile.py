@@ -29,7 +29,7 @@ from mmsearch_app.backends import get_index
 from mmsearch_app.indexes import IndexUnavailable
 from mmsearch_app.indexing import ledger, marks, notify, watch
 from mmsearch_app.indexing.batch import EmbedderDown
-from mmsearch_app.indexing.compare import compare_index, mark_entries
+from mmsearch_app.indexing.compare import compare_index, mark_entries, pages_of_ledger
 from mmsearch_app.indexing.generations import ReindexNeeded
 from mmsearch_app.indexing.transactions import in_transaction
 from mmsearch_app.models import Entry, State
@@ -38,7 +38,6 @@ from mmsearch_app.sources import ImageSource, from_primary, key_field, registry,
 log = logging.getLogger(__name__)
 
 _PAGE = 2000
-_KEY = ("source", "object_pk")
 _KEEP_REMOVED = timedelta(days=1)
 _GIVEN_UP = timedelta(days=1)
 _SHAPES = {
@@ -192,5 +191,4 @@ def _mark_unregistered() -> int:
     """Mark entries of sources that are no longer registered as gone; return how many."""
     names = [source.name for source in registry]
     orphans = Entry.objects.filter(present=True).exclude(source__in=names)
-    pages = ledger.by_key(orphans.only(*_KEY))
-    return sum(mark_entries(entries, present=False) for entries in pages)
+    return sum(mark_entries(entries, present=False) for entries in pages_of_ledger(orphans))
