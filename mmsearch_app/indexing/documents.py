@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from mmsearch_app import images
 from mmsearch_app.indexes import Record, Scalar
 from mmsearch_app.indexing import ledger
-from mmsearch_app.indexing.files import Reading, StoredFile, hash_content, read_files
+from mmsearch_app.indexing.files import (
+    Reading,
+    StoredFile,
+    hash_content,
+    read_files,
+    room_for_pixels,
+)
 from mmsearch_app.indexing.ledger import Outcome
 from mmsearch_app.inference import Content
 from mmsearch_app.models import Entry, State
@@ -93,6 +99,20 @@ class Prepared:
     postponed: list[Failure]
     """The storage is down: retry later; the attempt is not counted."""
 
+    def without_pixels(self) -> Prepared:
+        """Return a copy that takes little memory."""
+        return replace(self, documents=[one.without_pixels() for one in self.documents])
+
+
+def join(parts: Sequence[Prepared]) -> Prepared:
+    """Return the parts of a batch as one."""
+    return Prepared(
+        documents=[document for part in parts for document in part.documents],
+        without_image=[outcome for part in parts for outcome in part.without_image],
+        failed=[failure for part in parts for failure in part.failed],
+        postponed=[failure for part in parts for failure in part.postponed],
+    )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Described:
@@ -114,6 +134,10 @@ class Described:
     without_image: list[Outcome]
     failed: list[Failure]
 
+    def after(self, count: int) -> Described:
+        """Return the rows that are left after the first ones."""
+        return Described(rows=self.rows[count:], without_image=[], failed=[])
+
 
 def describe_rows(
     entries: Sequence[Entry], *, stored: Mapping[str, str] | None = None
@@ -129,13 +153,16 @@ def describe_rows(
 
 
 def read_images(described: Described) -> list[Reading]:
-    """Read the images, some side by side, in the order of `described.rows`. Uses no database."""
-    return read_files([row.file for row in described.rows])
+    """Read images, some side by side, in the order of `described.rows`. Uses no database.
+
+    Of large images only the first are read, as many as a batch has room for.
+    """
+    return read_files([row.file for row in described.rows], most_pixels=room_for_pixels())
 
 
 def sort_readings(described: Described, readings: Sequence[Reading]) -> Prepared:
-    """Sort the batch by what has to be done, once its files are read."""
-    pairs = list(zip(described.rows, readings, strict=True))
+    """Sort the batch by what has to be done, as far as its files are read."""
+    pairs = list(zip(described.rows, readings, strict=False))
     unmounted = _find_unmounted(pairs)
     documents = []
     without_image = list(described.without_image)
@@ -156,7 +183,7 @@ def sort_readings(described: Described, readings: Sequence[Reading]) -> Prepared
 def prepare(entries: Sequence[Entry], *, stored: Mapping[str, str] | None = None) -> Prepared:
     """Do all of it: load the rows, read their images, and sort the batch."""
     described = describe_rows(entries, stored=stored)
-    return sort_readings(described, read_images(described))
+    return sort_readings(described, read_files([row.file for row in described.rows]))
 
 
 def _describe_all(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -23,8 +23,9 @@ from django.utils import timezone
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexing import documents, ledger, stamps
-from mmsearch_app.indexing.batch import embed_each, fingerprint_of, write_each
+from mmsearch_app.indexing.batch import fingerprint_of, write_each
 from mmsearch_app.indexing.documents import Document, Failure, Prepared
+from mmsearch_app.indexing.embedding import Embedded, read_and_embed
 from mmsearch_app.indexing.generations import (
     Settling,
     announce,
@@ -43,7 +44,7 @@ from mmsearch_app.indexing.reconcile import find_drift
 from mmsearch_app.models import Entry, Rebuild, State
 
 if TYPE_CHECKING:
-    from mmsearch_app.indexing.documents import Vector
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -226,19 +227,14 @@ class Rebuilder:
         self._under_way += 1
         try:
             described = documents.describe_rows(batch)
-            readings = yield Step(lane=Lane.READ, work=partial(documents.read_images, described))
-            prepared = documents.sort_readings(described, readings)
-            del readings
+            embedded = yield from read_and_embed(described)
+            prepared = embedded.prepared
             if prepared.postponed and not self.tolerant:
                 self._block(prepared.postponed[0][1])
             announce(batch, generation=self.row.generation)
-            images = list(prepared.documents)
-            vectors, failures = yield Step(lane=Lane.MODEL, work=partial(embed_each, images))
-            del images
-            prepared.documents[:] = [document.without_pixels() for document in prepared.documents]
-            work = partial(_write, prepared, vectors, generation=self.row.generation)
+            work = partial(_write, embedded, generation=self.row.generation)
             written, refused = yield Step(lane=Lane.INDEX, work=work)
-            self._record(batch, prepared, written, failures + refused)
+            self._record(batch, prepared, written, embedded.failures + refused)
         finally:
             self._under_way -= 1
 
@@ -323,10 +319,9 @@ class Rebuilder:
         raise RebuildBlocked(error)
 
 
-def _write(
-    prepared: Prepared, vectors: Mapping[str, Vector], *, generation: str
-) -> tuple[list[Document], list[Failure]]:
-    written = write_each(prepared.documents, vectors, generation=generation)
+def _write(embedded: Embedded, *, generation: str) -> tuple[list[Document], list[Failure]]:
+    prepared = embedded.prepared
+    written = write_each(prepared.documents, embedded.vectors, generation=generation)
     gone = [outcome.entry.key for outcome in prepared.without_image]
     get_index().delete(gone, generation=generation)
     return written

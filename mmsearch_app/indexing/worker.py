@@ -15,8 +15,9 @@ from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.conf import get_settings
 from mmsearch_app.indexes import Generation, IndexFault, IndexMissing, Stored
 from mmsearch_app.indexing import documents, ledger, watch
-from mmsearch_app.indexing.batch import EmbedderDown, embed_each, fingerprint_of, write_each
+from mmsearch_app.indexing.batch import EmbedderDown, fingerprint_of, write_each
 from mmsearch_app.indexing.documents import Document, Failure, Prepared
+from mmsearch_app.indexing.embedding import Embedded, read_and_embed
 from mmsearch_app.indexing.generations import ReindexNeeded, ensure_live, is_live
 from mmsearch_app.indexing.lanes import Lane
 from mmsearch_app.indexing.leases import Leases
@@ -188,11 +189,9 @@ def _process(entries: Sequence[Entry]) -> Job[Drained]:
     stored = _read_stored(entries, live)
     contents = {key: found.content for key, found in stored.items()}
     described = documents.describe_rows(entries, stored=contents)
-    readings = yield Step(lane=Lane.READ, work=partial(documents.read_images, described))
-    prepared = documents.sort_readings(described, readings)
-    del readings
-    done = yield from _embed_and_write(prepared, stored, live)
-    without_image = prepared.without_image
+    embedded = yield from read_and_embed(described)
+    prepared, without_image = embedded.prepared, embedded.prepared.without_image
+    done = yield from _write_embedded(embedded, stored, live)
     ledger.finish(done.outcomes + without_image, still_live=partial(is_live, live.name))
     watch.note_found([outcome.entry for outcome in done.outcomes])
     failures = done.failures + prepared.failed
@@ -224,23 +223,19 @@ class _Written:
     failures: list[Failure]
 
 
-def _embed_and_write(
-    prepared: Prepared, stored: Mapping[str, Stored], live: Generation
+def _write_embedded(
+    embedded: Embedded, stored: Mapping[str, Stored], live: Generation
 ) -> Job[_Written]:
-    """Embed and write the documents, whose images are dropped in between."""
-    changed = [document for document in prepared.documents if not document.unchanged]
-    vectors = {d.entry.key: stored[d.entry.key].vector for d in prepared.documents if d.unchanged}
-    failures: list[Failure] = []
-    if changed:
-        made, failures = yield Step(lane=Lane.MODEL, work=partial(embed_each, changed))
-        vectors |= made
-    del changed
-    prepared.documents[:] = [document.without_pixels() for document in prepared.documents]
-    gone = [outcome.entry.key for outcome in prepared.without_image]
-    work = partial(_write, prepared.documents, vectors, gone=gone, generation=live.name)
+    """Write the documents: unchanged ones with the vector that is stored."""
+    batch = embedded.prepared.documents
+    failed = {entry.key for entry, _ in embedded.failures}
+    kept = {d.entry.key for d in batch} - embedded.vectors.keys() - failed
+    vectors = embedded.vectors | {key: stored[key].vector for key in kept}
+    gone = [outcome.entry.key for outcome in embedded.prepared.without_image]
+    work = partial(_write, batch, vectors, gone=gone, generation=live.name)
     written, refused = yield Step(lane=Lane.INDEX, work=work)
     outcomes = [_outcome(document, live) for document in written]
-    return _Written(outcomes=outcomes, failures=failures + refused)
+    return _Written(outcomes=outcomes, failures=embedded.failures + refused)
 
 
 def _write(
