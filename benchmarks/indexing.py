@@ -1,8 +1,8 @@
 """Pictures per second of indexing, as ratios to the model alone and to a loop one by one.
 
     python -m benchmarks.indexing [--model visualized-bge-base | starter | waiting]
-        [--pictures 64] [--rounds 3] [--index lite | memory] [--storage 0] [--memory ROWS]
-        [--opening]
+        [--pictures 64] [--rounds 3] [--index lite | memory] [--storage 0]
+        [--memory ROWS [--side 32]] [--opening]
 
 Every round does the same pictures five times, in this order:
 
@@ -23,7 +23,9 @@ With `--storage 0.05` every file takes so many seconds to arrive, as from anothe
 what it gains that one batch is read while another one is embedded or written.
 
 `--memory N` measures instead how much the process grows while N rows are reindexed, with an
-embedder and an index that keep nothing and small pictures. `--opening` measures what it costs to
+embedder and an index that keep nothing, and pictures of 32 pixels or of `--side`: a hundred
+thousand small ones take some minutes, and large ones show what decoded pictures take, which does
+not grow with the rows. `--opening` measures what it costs to
 open one file of each kind: with Pillow alone, to 1024 pixels, and for an embedder that reads 224
 (`image_side = 448`), all in turn; the fewest milliseconds of CPU time of `--rounds` count.
 """
@@ -77,12 +79,13 @@ def main() -> None:
     parser.add_argument("--index", choices=["lite", "memory"], default="lite")
     parser.add_argument("--storage", type=float, default=0.0, help="seconds an image")
     parser.add_argument("--memory", type=int, default=0, metavar="ROWS")
+    parser.add_argument("--side", type=int, default=32, help="pixels of pictures for --memory")
     parser.add_argument("--opening", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SHOP_DATA"] = folder
         if options.memory:
-            measure_memory(options.memory)
+            measure_memory(options.memory, side=options.side)
         elif options.opening:
             measure_opening(options.rounds)
         else:
@@ -361,12 +364,13 @@ def measure_opening(rounds: int) -> None:
         )
 
 
-def measure_memory(rows: int) -> None:
+def measure_memory(rows: int, *, side: int) -> None:
     """Print by how much the peak of the process exceeds what it takes when idle."""
     set_up(embedder="testing", index="none", folder=Path(os.environ["SHOP_DATA"]))
-    fill_small(WARM)
+    warm = min(WARM, rows // 2)
+    fill_alike(warm, side=32)
     reindex()
-    fill_small(rows - WARM)
+    fill_alike(rows - warm, side=side)
     gc.collect()
     for name, work in (("reindex", reindex), ("workers", workers)):
         idle = read_status("VmRSS")
@@ -386,8 +390,8 @@ def read_status(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) * 1024
 
 
-def fill_small(count: int) -> None:
-    """Add rows that share a few small files."""
+def fill_alike(count: int, *, side: int) -> None:
+    """Add rows that share a few files."""
     from django.core.files.base import ContentFile
 
     from example_shop.models import Product, ProductImage
@@ -396,7 +400,7 @@ def fill_small(count: int) -> None:
     names = []
     for shade in range(FILES):
         buffer = BytesIO()
-        Image.new("RGB", (32, 32), (shade, 80, 160)).save(buffer, "JPEG")
+        Image.new("RGB", (side, side), (shade, 80, 160)).save(buffer, "JPEG")
         row = ProductImage(product=product)
         row.original.save(f"{shade}.jpg", ContentFile(buffer.getvalue()), save=False)
         names.append(row.original.name)

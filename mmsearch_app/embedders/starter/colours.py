@@ -126,8 +126,11 @@ def _shares(lab: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return each colour's Gaussian share for every named colour; (30, n), columns sum to 1."""
     directions, lengths = _scaled_palette()
     scaled = lab.T * _scale()[:, None]
-    # Half the squared distance, multiplied out: one matrix product for all named colours.
-    logits = directions @ scaled - lengths[:, None] - (scaled**2).sum(axis=0) / 2
+    # Half the squared distance, multiplied out: one matrix product for all named colours. Not by
+    # `@`: BLAS shares products of this size among threads, which then wait in a loop for 20 ms.
+    logits = (
+        np.einsum("cd,dn->cn", directions, scaled) - lengths[:, None] - (scaled**2).sum(axis=0) / 2
+    )
     shares = np.exp(logits.astype(np.float32))
     return np.asarray(shares / shares.sum(axis=0))
 
@@ -158,7 +161,8 @@ def colours_of(sight: Sight, *, worn: float = 0.0) -> NDArray[np.float32]:
     colourful = weights * (1 + np.hypot(lab[:, 1], lab[:, 2]) / COLOURFUL)
     if weights @ bare < MOST_SKIN * weights.sum():
         colourful = colourful * (1 - worn * bare)
-    return _block(_shares(lab * [1.0, PURER, PURER]) @ colourful / colourful.sum())
+    shares = _shares(lab * [1.0, PURER, PURER])
+    return _block(np.einsum("cn,n->c", shares, colourful) / colourful.sum())
 
 
 def _skin(lab: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -53,7 +53,8 @@ class Models:
     ) -> tuple[NDArray[np.float32], Seen]:
         """Return the meaning of images, (n, 384), rows of length 1, and what else was seen."""
         seen = self.vision.see(images, sights, batch=self.batch)
-        return units(seen.posteriors @ self.names), seen
+        # Not by `@`, whose threads would wait in a loop: see `colours`.
+        return units(np.einsum("nc,cd->nd", seen.posteriors, self.names)), seen
 
     def texture_of(self, patterns: Sequence[str]) -> NDArray[np.float32]:
         """Return the texture of the named patterns, (112,), length 1."""
