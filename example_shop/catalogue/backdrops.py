@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,9 @@ class Backdrop:
     bend: float | None = None
     """Where the wall turns into the floor, from 0 (top) to 1; None: a sheet seen from above."""
 
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - backdrops are constants
     def render(self, side: int) -> Field:
-        """The backdrop alone, (3, side, side)."""
+        """The backdrop alone, (3, side, side). Paint on a copy: the array is kept."""
         low = 80
         y, x = np.mgrid[0:low, 0:low].astype(np.float32) / low
         if self.bend is None:

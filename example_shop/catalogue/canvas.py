@@ -28,7 +28,7 @@ class Canvas:
         self.size = size
         self.side = -(-size // _COARSE) * _COARSE
         self.scale = size / BOARD
-        self.rgb = backdrop.render(self.side)
+        self.rgb = backdrop.render(self.side).copy()
         self._take(pose or Pose())
 
     def _take(self, pose: Pose) -> None:
@@ -100,18 +100,23 @@ class Canvas:
             return
         ink = ink[:, None, None] if ink.ndim == 1 else ink
         if light is not None:
-            ink = ink * np.minimum(light, 1) + (1 - ink) * np.maximum(light - 1, 0)
+            whiter = 1 - ink
+            whiter = whiter * np.maximum(light - 1, 0)
+            ink = ink * np.minimum(light, 1)
+            ink += whiter
         rows, columns = patch.box
         region = self.rgb[:, rows, columns]
-        region += (patch.alpha * np.float32(opacity)) * (ink - region)
+        change = ink - region
+        change *= patch.alpha * np.float32(opacity) if opacity != 1 else patch.alpha
+        region += change
 
     def shade(self, patch: Patch, strength: float) -> None:
         """Darken the patch by a slightly blue shadow."""
         if not patch.alpha.size:
             return
         rows, columns = patch.box
-        dark = np.array([1.0, 0.985, 0.96], np.float32)[:, None, None] * np.float32(strength)
-        self.rgb[:, rows, columns] *= 1 - patch.alpha * dark
+        for channel, tint in zip(self.rgb[:, rows, columns], (1.0, 0.985, 0.96), strict=True):
+            channel *= 1 - patch.alpha * (np.float32(tint) * np.float32(strength))
 
     def glow(self, patch: Patch, strength: float) -> None:
         """Lighten the patch towards white, as a highlight."""
@@ -146,8 +151,10 @@ class Canvas:
 
     def image(self) -> Image.Image:
         """The finished image, RGB, size by size."""
-        out = np.clip(self.rgb[:, : self.size, : self.size] * 255 + 0.5, 0, 255).astype(np.uint8)
-        return Image.fromarray(np.ascontiguousarray(out.transpose(1, 2, 0)))
+        planes = self.rgb[:, : self.size, : self.size] * 255
+        planes += 0.5
+        out = np.clip(planes, 0, 255, out=planes).astype(np.uint8)
+        return Image.merge("RGB", [Image.fromarray(plane) for plane in out])
 
     def _pixels(self, outline: Outline) -> Outline:
         return np.asarray(outline @ self._matrix[:2, :2].T + self._matrix[:2, 2])

@@ -71,8 +71,9 @@ def dye(cloth: Cloth, u: Field, v: Field, *, span: float, fineness: float = 1) -
     at = ((v * texel).astype(np.int32) & (TILE - 1)) * TILE + (
         (u * texel).astype(np.int32) & (TILE - 1)
     )
-    out = np.repeat(cloth.ground[:, None, None], at.shape[0], 1) + np.zeros(at.shape, np.float32)
     ground = cloth.ground
+    out = np.empty((3, *at.shape), np.float32)
+    out[:] = ground[:, None, None]
     for plane, ink in zip(inks, cloth.inks(), strict=False):
         weight = plane.take(at).astype(np.float32) / 255
         for channel in range(3):

@@ -18,6 +18,8 @@ from .outlines import Outline, ellipse, move, rotate, smooth
 
 Planes: TypeAlias = list[NDArray[np.uint8]]
 """The coverage of each ink, (TILE, TILE)."""
+Points: TypeAlias = list[tuple[float, float]]
+"""Places on the tile, whose sides are 1."""
 
 TILE = 1024
 _FINE = 2  # tiles are drawn this much larger and then reduced
@@ -46,22 +48,20 @@ class _Press:
         return list(np.asarray(self._image.reduce(_FINE)).transpose(2, 0, 1))
 
 
-def _scatter(seed: int, count: int) -> list[tuple[float, float]]:
+def _scatter(seed: int, count: int) -> Points:
     """Points spread evenly over the seamless tile, by Mitchell's best-candidate method (1991)."""
     draw, found = random.Random(seed), [(0.5, 0.5)]  # noqa: S311 - fixed
     while len(found) < count:
         tries = [(draw.random(), draw.random()) for _ in range(40)]
-        found.append(max(tries, key=lambda p: _nearest(p, found)))
+        found.append(tries[_nearest(tries, found).argmax()])
     return found
 
 
-def _nearest(point: tuple[float, float], others: list[tuple[float, float]]) -> float:
-    """The squared distance to the nearest other point, also across the borders of the tile."""
-    return min(_gap(point[0] - x) ** 2 + _gap(point[1] - y) ** 2 for x, y in others)
-
-
-def _gap(d: float) -> float:
-    return abs(d - round(d))
+def _nearest(points: Points, others: Points) -> NDArray[np.float64]:
+    """Squared distances to the nearest other point, also across the borders of the tile; (n,)."""
+    gaps = np.asarray(points)[:, None] - np.asarray(others)
+    gaps -= np.round(gaps)
+    return np.asarray(np.square(gaps).sum(axis=2).min(axis=1))
 
 
 def _blob(
@@ -184,8 +184,9 @@ def _leopard() -> Planes:
             arc = ellipse(0, 0, radius, radius * 0.88, span=(at, at + reach))[::12]
             _brush(press, draw, move(arc, x, y), 0.015)
             at += reach + draw.uniform(22, 40)
-    for x, y in _scatter(4, 230):
-        if _nearest((x, y), spots) > 0.07**2:
+    dots = _scatter(4, 230)
+    for (x, y), room in zip(dots, _nearest(dots, spots), strict=True):
+        if room > 0.07**2:
             press.stamp(_blob(draw, x, y, 0.015, 0.010, 0.3), 0)
     return press.planes()
 
