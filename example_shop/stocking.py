@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from example_shop.catalogue import VIEWS, Item, draw_leopard
-from example_shop.drawing import SIZE, Task, encode
+from example_shop.drawing import SIZE, Task, encode, file_name, tasks_of
 from example_shop.models import Category, Product, ProductImage
 
 __all__ = ["missing_images", "pin_inspiration", "save_image", "stock"]
@@ -22,20 +22,15 @@ GIFT = 20
 
 def missing_images(chosen: Sequence[Item]) -> list[Task]:
     """The images that are not in the storage yet."""
-    tasks = [(item.sku, view) for item in chosen for view in range(VIEWS)]
-    return [task for task in tasks if not default_storage.exists(_name(*task))]
+    return [task for task in tasks_of(chosen) if not default_storage.exists(file_name(*task))]
 
 
 def save_image(task: Task, data: bytes) -> str:
     """Store the image unless it is stored already; returns its name."""
-    name = _name(*task)
+    name = file_name(*task)
     if default_storage.exists(name):
         return name
     return default_storage.save(name, ContentFile(data))
-
-
-def _name(sku: str, view: int) -> str:
-    return f"products/{sku.lower()}-{view + 1}.jpg"
 
 
 @transaction.atomic
@@ -49,7 +44,7 @@ def stock(chosen: Sequence[Item]) -> int:
     products = Product.objects.bulk_create(_product(item) for item in fresh)
     _shelve({product: _shelves(item) for item, product in zip(fresh, products, strict=True)})
     ProductImage.objects.bulk_create(
-        ProductImage(product=product, original=_name(product.sku, view), position=view)
+        ProductImage(product=product, original=file_name(product.sku, view), position=view)
         for product in products
         for view in range(VIEWS)
     )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-from collections.abc import Callable
-from functools import cache
 
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
@@ -21,29 +18,8 @@ _AVIF, _DEEP_AVIF = (12, 10), (19, 16)
 """The same, planes at full size and alpha included; the second with more than 8 bits a sample."""
 _DEPTH = re.compile(rb"av1C..(.)", re.DOTALL)
 _DEEP = 0x40
-_MUCH = 32 * 1024 * 1024
 _BLOCK = 32
 """Width and height of the largest unit of a JPEG, to a multiple of which its planes extend."""
-
-
-def return_memory(freed: int) -> None:
-    """Give memory that was freed in this process back to the system, if it was much.
-
-    The C library keeps it for the thread that freed it: up to a hundred megabytes in each thread
-    of a server, beside what other threads decode.
-    """
-    trim = _find_trim()
-    if trim is not None and freed >= _MUCH:
-        trim(0)
-
-
-@cache
-def _find_trim() -> Callable[[int], int] | None:
-    """Return glibc's `malloc_trim`, or None with another C library."""
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return None
 
 
 def pixel_bytes(mode: str) -> int:

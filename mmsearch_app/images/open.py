@@ -19,9 +19,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from mmsearch_app.images.avif import largest_frame
 from mmsearch_app.images.bombs import is_bomb
-from mmsearch_app.images.cost import decoding_bytes, return_memory
+from mmsearch_app.images.cost import decoding_bytes
 from mmsearch_app.images.strip import strip
-from mmsearch_app.inference import Admission, Crowded
+from mmsearch_app.inference import Admission, Crowded, return_memory
 from mmsearch_app.translation import too_large_message, too_many_pixels_message
 
 if TYPE_CHECKING:

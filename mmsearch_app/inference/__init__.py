@@ -28,7 +28,7 @@ from mmsearch_app.inference.pixels import (
     trim,
 )
 from mmsearch_app.inference.proxies import is_loopback
-from mmsearch_app.inference.usage import Usage, measure_usage
+from mmsearch_app.inference.usage import Usage, measure_usage, return_memory
 from mmsearch_app.inference.weights import (
     InvalidWeights,
     MissingWeights,

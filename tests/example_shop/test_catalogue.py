@@ -16,7 +16,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from example_shop.drawing import draw_all
+from example_shop.catalogue import items
+from example_shop.drawing import draw_all, file_name, tasks_of
 from example_shop.models import Product
 from mmsearch_app.testing import index_everything
 from tests.waiting import until
@@ -123,6 +124,35 @@ def test_a_lost_picture_is_drawn_again(few: Path) -> None:
     lost.unlink()
     call_command("make_catalogue", limit=2, jobs=1, stdout=StringIO(), stderr=StringIO())
     assert lost.read_bytes() == drawn
+
+
+def test_a_folder_gets_the_pictures_that_it_lacks_and_no_half_of_one(tmp_path: Path) -> None:
+    lost = ("MUG-001", 0), ("MUG-002", 1)
+    for task in tasks_of(items()):
+        path = tmp_path / file_name(*task)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"" if task in lost else b"as it was")
+    half, none = (tmp_path / file_name(*task) for task in lost)
+    half.rename(half.with_suffix(".part"))  # what a process leaves that is killed
+    none.unlink()
+    subprocess.run([sys.executable, "-m", "example_shop.drawing", tmp_path], check=True)
+    assert [half.read_bytes(), none.read_bytes()] == [data for _, data in draw_all(lost, jobs=1)]
+    others = [path for path in tmp_path.rglob("*.*") if path not in {half, none}]
+    assert {path.read_bytes() for path in others} == {b"as it was"}
+
+
+def test_ctrl_c_stops_the_drawing_of_a_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "example_shop.drawing", tmp_path]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as run:
+        try:
+            until(lambda: any(tmp_path.rglob("*.jpg")))
+            os.killpg(run.pid, signal.SIGINT)
+            _, err = run.communicate(timeout=300)
+        finally:
+            if run.poll() is None:
+                os.killpg(run.pid, signal.SIGKILL)
+    assert (run.returncode, err) == (130, b"")
+    assert len(list(tmp_path.rglob("*.jpg"))) < len(tasks_of(items()))
 
 
 def test_the_inspiration_can_be_asked_with(client: Client, few: Path) -> None:

@@ -65,6 +65,18 @@ def kill_after(path: Path, work: str) -> str:
     return name
 
 
+@pytest.mark.parametrize(("given", "used"), [("", "system"), ("mimalloc", "mimalloc")])
+def test_arrow_returns_the_memory_that_it_frees_unless_told_otherwise(
+    path: Path, monkeypatch: pytest.MonkeyPatch, given: str, used: str
+) -> None:
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
+    if given:
+        monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", given)
+    pool = "import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    done = run_python(OPEN + "index.live()\n" + pool, str(path))
+    assert done.stdout.split() == [used], done.stderr
+
+
 def test_written_records_survive_a_kill(path: Path) -> None:
     name = kill_after(path, "index.upsert(records(300), generation=name)")
     index = MilvusIndex(uri=path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 from argparse import ArgumentTypeError, BooleanOptionalAction
@@ -14,10 +13,12 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 
+from example_shop.drawing import stop_on_signals
 from example_shop.models import Product
 from mmsearch_app import search
 from mmsearch_app.backends import get_embedder, get_index
 from mmsearch_app.indexes.base import IndexFault
+from mmsearch_app.inference import return_memory
 from mmsearch_app.searching import SearchUnavailable
 
 
@@ -35,7 +36,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Prepare the shop, print its addresses, and serve it until Ctrl-C."""
         if options["serve"]:
-            _stop_on_signals()
+            stop_on_signals()
             _check_port(options["port"])
         try:
             self._prepare(limit=options["limit"], jobs=options["jobs"])
@@ -64,6 +65,7 @@ class Command(BaseCommand):
             found = search(text="red mug")
         except SearchUnavailable as error:
             raise CommandError(str(error)) from error
+        return_memory()  # indexing took more than serving does
         self.stdout.write(f"A test search found {len(found.hits)} products.")
 
     def _has_index(self) -> bool:
@@ -101,12 +103,6 @@ def _check_port(port: int) -> None:
                 f"Port {port} cannot be used ({error.strerror}); name another: make demo PORT=8001"
             )
             raise CommandError(msg) from error
-
-
-def _stop_on_signals() -> None:
-    """Stop on SIGTERM as on Ctrl-C, even in the background, where shells ignore SIGINT."""
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, signal.default_int_handler)
 
 
 def _example_searches() -> list[tuple[str, dict[str, Any]]]:

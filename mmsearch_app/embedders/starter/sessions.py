@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch_app.inference import count_cores, load_onnxruntime, never_free, renew_after_fork
+from mmsearch_app.inference import (
+    count_cores,
+    load_onnxruntime,
+    never_free,
+    renew_after_fork,
+    return_memory,
+)
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -54,6 +60,7 @@ class Session:
                 self._session = self._build()
                 if self._built is not None:
                     self._built()
+                return_memory()  # building takes several times the weights
             return self._session
 
     def _build(self) -> InferenceSession:
@@ -61,6 +68,8 @@ class Session:
         options = _RUNTIME.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
+        # ONNX Runtime's own pool of memory only grows. Small batches are as fast without it.
+        options.enable_cpu_mem_arena = False
         # Threads that wait in a loop would take the cores from those that open images.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         values = [_RUNTIME.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]

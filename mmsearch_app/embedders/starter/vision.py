@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -54,8 +54,9 @@ class Vision:
     """The classifier, loaded from its pinned file. Raises PartMissing if that is not installed."""
 
     def __init__(self, *, threads: int | None) -> None:
-        network = build_classifier(read_torch(weights.CLASSIFIER.read()))
-        self._session = Session(network, threads=threads)
+        content = weights.CLASSIFIER.map()
+        network = build_classifier(read_torch(content))
+        self._session = Session(network, threads=threads, built=partial(weights.give_back, content))
 
     def see(self, images: Sequence[Image.Image], sights: Sequence[Sight], *, batch: int) -> Seen:
         """Classify RGB images of any size, `batch` at a time, while others are scaled."""

@@ -175,6 +175,8 @@ class Connection:
             return self._opened
 
     def _connect(self) -> _Opened:
+        if self.path:
+            file.limit_memory()
         from pymilvus import MilvusClient
 
         if obstacle := _find_obstacle(lite=self.path is not None):

@@ -13,6 +13,14 @@ from mmsearch_app.inference import renew_after_fork
 _users: Counter[str] = Counter()
 
 
+def limit_memory() -> None:
+    """Let Arrow, in which Milvus Lite keeps its rows, return what it frees; its own pool keeps it.
+
+    Call it before Arrow is imported, as pymilvus does; the environment may say otherwise.
+    """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+
 def claim_file(path: str) -> None:
     """Register a user of the file in this process; each calls `release_file` at its end."""
     _disown_after_fork()

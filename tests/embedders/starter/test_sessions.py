@@ -40,6 +40,30 @@ for work in ("pass", "embedder.warm_up()", "del embedder"):
 """
 
 
+BATCH = """
+from pathlib import Path
+from PIL import Image
+from mmsearch_app.embedders.starter import StarterEmbedder
+from mmsearch_app.inference import Content, return_memory
+def resident():
+    return_memory()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+embedder = StarterEmbedder(threads=1, batch_size=32)
+images = [Content(image=Image.new("RGB", (224, 224), "red"))] * 32
+embedder.embed_documents(images[:1])
+before = resident()
+embedder.embed_documents(images)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_what_a_batch_takes_is_given_back() -> None:
+    kept = int(fresh.run(BATCH)) * 1024
+    assert kept < 100e6  # a pool of ONNX Runtime's own would keep 350 MB
+
+
 def test_a_forked_child_gets_the_same_vectors(goods: list[Item]) -> None:
     embedder = StarterEmbedder(threads=2)
     asked = [Content(image=picture(item), text="but striped") for item in goods[:2]]
