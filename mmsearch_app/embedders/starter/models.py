@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mmsearch_app.embedders.starter.foreground import Sight
 
 TOKENS_AT_ONCE: Final = 1024  # in one batch, with padding: more is no faster
+MANY: Final = 16  # texts, after which the table is given back: each token keeps 64 kB around it
 NAMED: Final = ("classes", "kinds")
 KIND_SHARE: Final = 0.5  # weight of what a class is a kind of, beside its own names
 
@@ -84,8 +85,9 @@ class Sentences:
         content = weights.SENTENCES.map()
         published = read_safetensors(content)
         self._words = published["embeddings.word_embeddings.weight"]
+        self._give_back = partial(weights.give_back, content)
         network = build_sentence_encoder(published)
-        self._session = Session(network, threads=threads, built=partial(weights.give_back, content))
+        self._session = Session(network, threads=threads, built=self._give_back)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the meaning of texts, shape (n, 384), rows of length 1."""
@@ -93,6 +95,8 @@ class Sentences:
         found = np.empty((len(tokens), WIDTH), np.float32)
         for batch in _batches([len(ids) for ids in tokens]):
             found[batch] = self._embed([tokens[place] for place in batch])
+        if len(texts) > MANY:
+            self._give_back()
         return found
 
     def embed_means(self, groups: Sequence[Group]) -> NDArray[np.float32]:
