@@ -20,6 +20,8 @@ from example_shop.catalogue import items
 from example_shop.drawing import draw_all, file_name, tasks_of
 from example_shop.models import Product
 from mmsearch_app.testing import index_everything
+from tests.embedders.starter.parts import needs_weights
+from tests.servers import free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
@@ -188,3 +190,28 @@ def test_the_demo_prepares_everything_and_names_its_searches(client: Client, set
         assert "text=a+phone+case+with+this" in links[-1]
         for link in links:
             assert client.get(link).context["answer"].hits
+
+
+@needs_weights
+def test_the_demo_that_is_stopped_while_it_indexes_goes_on_from_there(tmp_path: Path) -> None:
+    """The index is filled by a process of its own, which must end too and release its lease."""
+    assert _stop_demo(tmp_path, when="is indexing") == 130
+    assert _stop_demo(tmp_path, when="Quit the server") == 0
+
+
+def _stop_demo(data: Path, *, when: str) -> int:
+    """Send Ctrl-C to the demo when it has printed that; returns its exit code."""
+    command = [sys.executable, "manage.py", "demo", "--limit=12", f"--port={free_port()}"]
+    env = {**os.environ, "SHOP_DATA": str(data), "PYTHONUNBUFFERED": "1"}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as demo:
+        assert demo.stdout
+        try:
+            assert any(when in line for line in demo.stdout)
+            os.killpg(demo.pid, signal.SIGINT)
+            return demo.wait(timeout=120)
+        finally:
+            if demo.poll() is None:
+                os.killpg(demo.pid, signal.SIGKILL)

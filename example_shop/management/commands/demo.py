@@ -57,6 +57,7 @@ class Command(BaseCommand):
             call_command("mmsearch_reconcile")
             call_command("mmsearch_worker", once=True)
         elif serves:
+            self.stdout.write("Another process is indexing the pictures.")
             _index_apart()
         else:
             call_command("mmsearch_reindex")
