@@ -93,8 +93,9 @@ def _print_phases(demo: subprocess.Popen[str]) -> None:
     assert demo.stdout
     start, used = time.perf_counter(), 0.0
     total = start
-    left = dict(PHASES)
+    left, said = dict(PHASES), ""
     for line in demo.stdout:
+        said += line
         for mark in [mark for mark in left if mark in line]:
             now, cpu = time.perf_counter(), sum(map(_cpu, _tree(demo.pid)))
             print(f"{left.pop(mark)}: {now - start:.1f} s ({cpu - used:.1f})", flush=True)
@@ -102,7 +103,7 @@ def _print_phases(demo: subprocess.Popen[str]) -> None:
         if not left or "The shop is ready" in line:
             print(f"ready: {time.perf_counter() - total:.1f} s ({used:.1f})")
             return
-    raise SystemExit("The demo ended before it served.")
+    raise SystemExit(f"{said}\nThe demo ended before it served.")
 
 
 def _tree(pid: int) -> Iterator[int]:

@@ -144,7 +144,7 @@ def test_a_folder_gets_the_pictures_that_it_lacks_and_no_half_of_one(tmp_path: P
 
 
 def test_ctrl_c_stops_the_drawing_of_a_folder(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "example_shop.drawing", tmp_path]
+    command = [sys.executable, "-m", "example_shop.drawing", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as run:
         try:
             until(lambda: any(tmp_path.rglob("*.jpg")))
