@@ -35,6 +35,7 @@ PHASES = {
 """What `make demo` prints at the end of each phase."""
 WORDS = ("red mug", "blue sneakers", "rote Tasse", "mug rouge sans rayures", "floral dress")
 WISHES = ("but in red", "but striped", "but in blue")
+SETTINGS = "DJANGO_SETTINGS_MODULE"  # which the helpers of the tests set
 EACH = 20
 """Searches from one address, below what the shop allows in a minute."""
 
@@ -72,7 +73,7 @@ def _try(clone: Path, *, searches: int) -> None:
 
 @contextmanager
 def _demo(clone: Path, port: int) -> Iterator[subprocess.Popen[str]]:
-    unlike_users = {"PYTHONDONTWRITEBYTECODE", "SHOP_DATA", "MALLOC_ARENA_MAX"}
+    unlike_users = {"PYTHONDONTWRITEBYTECODE", "SHOP_DATA", "MALLOC_ARENA_MAX", SETTINGS}
     env = {name: value for name, value in os.environ.items() if name not in unlike_users}
     env["PYTHONUNBUFFERED"] = "1"  # else a pipe gets the lines late
     python = f"PYTHON={sys.base_prefix}/bin/python3"
