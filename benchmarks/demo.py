@@ -36,6 +36,7 @@ PHASES = {
 WORDS = ("red mug", "blue sneakers", "rote Tasse", "mug rouge sans rayures", "floral dress")
 WISHES = ("but in red", "but striped", "but in blue")
 SETTINGS = "DJANGO_SETTINGS_MODULE"  # which the helpers of the tests set
+SERVING = ".venv/bin/python manage.py demo"
 EACH = 20
 """Searches from one address, below what the shop allows in a minute."""
 
@@ -58,7 +59,7 @@ def _try(clone: Path, *, searches: int) -> None:
     port = free_port()
     with _demo(clone, port) as demo:
         _print_phases(demo)
-        serving = next(pid for pid in _tree(demo.pid) if "manage.py" in _command(pid))
+        serving = next(pid for pid in _tree(demo.pid) if _command(pid).startswith(SERVING))
         until(lambda: _answers(port))
         print(f"serving process: {_memory(serving)}")
         start = _cpu(serving)
