@@ -55,7 +55,7 @@ class Models:
         """Return the meaning of images, (n, 384), rows of length 1, and what else was seen."""
         seen = self.vision.see(images, sights, batch=self.batch)
         # Not by `@`, whose threads would wait in a loop: see `colours`.
-        return units(np.einsum("nc,cd->nd", seen.posteriors, self.names)), seen
+        return units(np.einsum("ij,jk->ik", seen.posteriors, self.names)), seen
 
     def texture_of(self, patterns: Sequence[str]) -> NDArray[np.float32]:
         """Return the texture of the named patterns, (112,), length 1."""
