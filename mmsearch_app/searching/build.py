@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from io import TextIOBase
 from typing import Any
 
@@ -169,12 +168,24 @@ def _named_by(key: Any) -> Iterator[tuple[type[Model], Any]]:
     label, _, pk = str(key).partition(":")
     wanted = [(models[label], pk)] if label in models else [(m, key) for m in models.values()]
     for model, value in wanted:
-        field = model._meta.pk
-        with suppress(ValidationError, ValueError, TypeError, OverflowError):
-            found = field.to_python(value)
-            if isinstance(found, int):
-                field.run_validators(found)  # whether it fits the column
+        found = _as_key(model, value)
+        if found is not None:
             yield model, found
+
+
+def _as_key(model: type[Model], value: Any) -> Any:
+    """Return the value as a primary key of the model, or None if it can be none."""
+    field: Any = model._meta.pk
+    while field.remote_field:  # of a model that inherits from another one
+        field = field.target_field
+    try:
+        found = field.to_python(value)
+        if isinstance(found, int):
+            field.run_validators(found)  # whether it fits the column
+        text = str(found).encode()
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        return None
+    return None if b"\0" in text else found  # PostgreSQL refuses such texts
 
 
 def _by_key(model: type[Model], pk: Any) -> Model | None:
