@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from PIL import Image
 
-from .items import Item, items
+from .items import Item, items, write_title
 from .kinds import DRAWINGS
 from .leopard import draw_leopard
 from .palette import COLOURS, rgb
 from .patterns import PATTERNS, Cloth
 
-__all__ = ["COLOURS", "PATTERNS", "VIEWS", "Item", "draw", "draw_leopard", "items", "rgb"]
+__all__ = [
+    "COLOURS",
+    "PATTERNS",
+    "VIEWS",
+    "Cloth",
+    "Item",
+    "draw",
+    "draw_leopard",
+    "items",
+    "rgb",
+    "write_title",
+]
 
 VIEWS = 2
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from .goods import GOODS, Good
 from .looks import OTHER_COLOURS, OTHER_PRINTS, SERIES, USUAL_COLOURS, USUAL_PRINTS
+from .patterns import Cloth
 
 _SEED = "catalogue 1"
 _PLAIN_EACH = 9
@@ -48,6 +49,12 @@ class Item:
 def items() -> list[Item]:
     """All products, grouped by kind; the same in every call and in every process."""
     return [item for good in GOODS for item in _items_of(good)]
+
+
+def write_title(draw: random.Random, kind: str, cloth: Cloth) -> str:
+    """A title as the shop's listings have them, for a product that need not be in the list."""
+    good = next(good for good in GOODS if good.kind == kind)
+    return _title(good, draw, cloth.pattern, cloth.colour, cloth.accent, set())[0]
 
 
 def _items_of(good: Good) -> list[Item]:
