@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from example_shop.llvm.batches import Batch, Exercise, Writer, collate
-from example_shop.llvm.lessons import Lesson, teach
+from example_shop.llvm.lessons import Lesson
 
 POOL = 16
 """Batches whose exercises are sorted by length, so that little of a batch is padding."""
@@ -65,6 +65,3 @@ def _cut(pool: Sequence[Exercise], size: int) -> Iterator[list[Exercise]]:
             part = []
         part.append(exercise)
     yield part
-
-
-__all__ = ["Reader", "batches", "loss_of", "teach"]

@@ -12,7 +12,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -46,6 +46,9 @@ from example_shop.llvm.tokens import build_tokenizer
 
 EASY, MIDDLING = 0.1, 0.25
 """Up to these shares of the steps there are one candidate and at most four."""
+
+LOUDNESS = 0.5
+"""The root of the mean square of a picture's tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,17 +205,26 @@ def learn_to_judge(
 
 @torch.no_grad()
 def look_at(network: Any, pictures: Pictures, folder: Path) -> Tensor:
-    """The tokens of all pictures, (pictures, tokens, width), float16."""
+    """The tokens of all pictures, (pictures, tokens, width), float16, of mean square LOUDNESS².
+
+    Scales the connector to that: the heads that trained it ignore how large its tokens are, but a
+    text model can hardly write beside what is far larger than its own words.
+    """
     name = folder / "seen.pt"
+    projection = network.model.connector.modality_projection.proj
     if name.exists():
-        return torch.load(name)  # type: ignore[no-any-return]
+        kept = torch.load(name)
+        projection.weight.mul_(kept["scale"])
+        return kept["tokens"]  # type: ignore[no-any-return]
     rows = []
     for start in tqdm(range(0, len(pictures.pixels), 128), unit="batch", desc="looking"):
         images = normalise(np.array(pictures.pixels[start : start + 128]))
-        rows.append(see(network, images).half())
-    seen = torch.cat(rows)
-    torch.save(seen, name)
-    return seen
+        rows.append(see(network, images))
+    tokens = torch.cat(rows)
+    scale = LOUDNESS * tokens.square().mean().rsqrt()
+    projection.weight.mul_(scale)
+    keep(name, {"tokens": (tokens * scale).half(), "scale": scale})
+    return (tokens * scale).half()
 
 
 class Check:
@@ -289,8 +301,6 @@ def keep(file: Path, state: dict[str, Any]) -> None:
     torch.save(state, unfinished)
     unfinished.replace(file)
 
-
-__all__: Sequence[str] = ("Plan", "train")
 
 if __name__ == "__main__":
     main()
