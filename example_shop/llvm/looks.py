@@ -18,6 +18,10 @@ PRINTS = ("plain", *sorted(set(PATTERNS) - {"plain"}))
 TRIMMED = ("dress", "baseball cap", "running shoes", "socks", "cushion", "table lamp", "notebook")
 """Kinds that show the second colour even if they are plain."""
 PLAIN_SHARE = 0.16
+EVEN = ("striped", "checked")
+"""Patterns in which both colours have the same share."""
+GREYISH = 12
+"""Chroma (0 to 255) up to which a colour is black, grey or white."""
 CONTRAST = 95
 """The least distance in sRGB (0 to 255) of a pattern's two colours: less is hard to see."""
 
@@ -75,6 +79,23 @@ def _draw_look(chance: random.Random) -> Look:
         return Look(kind=kind, colour=colour, accent=trim, pattern="plain")
     accent = chance.choice([other for other in SHADES if contrast(colour, other) >= CONTRAST])
     return Look(kind=kind, colour=colour, accent=accent, pattern=chance.choice(PRINTS[1:]))
+
+
+def is_named_so(look: Look) -> bool:
+    """Whether the colour, rather than the accent, is what the shop calls the look by.
+
+    In stripes and checks both colours have the same share: blue and white is the same picture as
+    white and blue. The shop names the more colourful one, and of black and white the lighter one.
+    """
+    if look.accent is None or look.pattern not in EVEN:
+        return True
+    return _strength(look.colour) > _strength(look.accent)
+
+
+def _strength(colour: str) -> tuple[int, float]:
+    values = [round(float(value) * 255) for value in rgb(colour)]
+    chroma = max(values) - min(values)
+    return (chroma if chroma > GREYISH else 0), sum(values)
 
 
 def contrast(one: str, other: str) -> float:

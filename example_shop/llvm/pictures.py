@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from example_shop.catalogue import VIEWS
 from example_shop.catalogue.kinds import DRAWINGS
-from example_shop.llvm.looks import Look, looks_to_learn
+from example_shop.llvm.looks import Look, is_named_so, looks_to_learn
 
 SIDE = 128
 """Pixels: how the model sees a picture."""
@@ -36,7 +36,10 @@ class Pictures:
 
 
 def load_pictures(folder: Path, *, count: int, seed: int, jobs: int) -> Pictures:
-    """Return `count` pictures to learn from, drawn if the folder does not have them yet."""
+    """Return pictures to learn from, drawn if the folder does not have them yet.
+
+    Of the `count` that are drawn, those are left out whose look the shop would name otherwise.
+    """
     looks = tuple(islice(looks_to_learn(seed), count))
     name = folder / f"pictures-{SIDE}-{seed}-{count}.npy"
     if not name.exists():
@@ -47,7 +50,9 @@ def load_pictures(folder: Path, *, count: int, seed: int, jobs: int) -> Pictures
         unfinished.rename(name)
         described = [asdict(look) for look in looks]
         name.with_suffix(".json").write_text(json.dumps(described), encoding="utf-8")
-    return Pictures(pixels=np.load(name, mmap_mode="r"), looks=looks)
+    named = [number for number, look in enumerate(looks) if is_named_so(look)]
+    pixels = np.load(name, mmap_mode="r")[named]
+    return Pictures(pixels=pixels, looks=tuple(looks[number] for number in named))
 
 
 def draw_looks(looks: Sequence[Look], *, jobs: int = 1) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from example_shop.llvm import train
 from example_shop.llvm.batches import Writer, collate
 from example_shop.llvm.judging import Reader
 from example_shop.llvm.lessons import Lesson, Shelf, find_candidates, list_prompts, teach
-from example_shop.llvm.looks import Look, held_out, looks_to_learn, sold
+from example_shop.llvm.looks import Look, held_out, is_named_so, looks_to_learn, sold
 from example_shop.llvm.network import Size, build_network, build_processor, save_checkpoint
 from example_shop.llvm.seeing import see
 from example_shop.llvm.wishes import (
@@ -71,6 +71,15 @@ def test_nothing_that_is_held_out_is_learned(shelf: Shelf) -> None:
     assert not {look.triple for look in shelf.looks} & held_out()
     assert not set(shelf.looks) & sold()
     assert set(forms_to_learn()) == set(FORMS) - set(HELD_OUT_FORMS)
+
+
+def test_stripes_are_named_by_the_stronger_colour() -> None:
+    assert is_named_so(BLUE)
+    assert not is_named_so(replace(BLUE, colour="white", accent="blue"))
+    assert is_named_so(replace(BLUE, colour="white", accent="blue", pattern="floral"))
+    striped = [look for look in sold() if look.pattern == "striped"]
+    assert striped
+    assert all(map(is_named_so, striped))
 
 
 def test_a_grade_keeps_what_the_words_do_not_change() -> None:
