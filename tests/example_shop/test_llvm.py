@@ -62,6 +62,13 @@ def folder(processor: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+def load(folder: Path) -> Any:
+    """The production code's model of a checkpoint."""
+    return load_local(
+        folder, device="cpu", dtype="float32", attention=None, processing={}, temperature=0.0
+    )
+
+
 def lessons_of(task: str, shelf: Shelf, count: int) -> list[Lesson]:
     return list(islice(teach(shelf, random.Random(4), shares={task: 1}), count))
 
@@ -152,7 +159,7 @@ def test_the_odds_of_letters_follow_the_grades(shelf: Shelf) -> None:
 def test_lessons_are_the_tokens_of_the_production_code(
     task: str, shelf: Shelf, processor: Any, folder: Path
 ) -> None:
-    model = load_local(folder, device="cpu", dtype="float32", attention=None, processing={})
+    model = load(folder)
     for lesson in lessons_of(task, shelf, 6):
         exercise = Writer(processor, TINY).write(lesson)
         assert len(exercise.pictures) == len(lesson.prompt.images)
@@ -214,7 +221,7 @@ def test_a_batch_learns_replies_and_nothing_else(shelf: Shelf, processor: Any) -
 def test_what_is_trained_apart_is_what_the_whole_network_computes(
     shelf: Shelf, processor: Any, folder: Path
 ) -> None:
-    model = load_local(folder, device="cpu", dtype="float32", attention=None, processing={})
+    model = load(folder)
     writer, tokenizer = Writer(processor, TINY), processor.tokenizer
     lesson = lessons_of("pairs", shelf, 1)[0]
     batch = collate([writer.write(lesson)], pad=tokenizer.pad_token_id, vocabulary=len(tokenizer))
