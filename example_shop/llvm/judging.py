@@ -33,14 +33,16 @@ class Reader(nn.Module):
         inputs = words.masked_scatter(where, seen.to(words.dtype))
         hidden = self.text(inputs_embeds=inputs, attention_mask=batch.mask, use_cache=False)
         chosen = hidden.last_hidden_state.flatten(0, 1)[batch.places]
-        return chosen @ table.T
+        logits: Tensor = chosen @ table.T
+        return logits
 
 
 def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross entropy with targets that are distributions, less what cannot be learned."""
     log_odds = logits.float().log_softmax(dim=-1)
     unsure = torch.special.entr(targets).sum(dim=-1)
-    return (-(targets * log_odds).sum(dim=-1) - unsure).mean()
+    loss: Tensor = (-(targets * log_odds).sum(dim=-1) - unsure).mean()
+    return loss
 
 
 def batches(

@@ -120,8 +120,8 @@ def accuracies(
     network: Any, heads: Heads, images: Tensor, looks: Sequence[Look]
 ) -> dict[str, float]:
     """The share of pictures whose attributes the heads name rightly from the mean token."""
-    found = {name: [] for name in SIZES}  # type: dict[str, list[Tensor]]
-    for part in images.split(128):
+    found: dict[str, list[Tensor]] = {name: [] for name in SIZES}
+    for part in torch.split(images, 128):
         logits = heads(see(network, part).float())
         for name, row in logits.items():
             found[name].append(row[:, -1].argmax(dim=-1))
@@ -137,4 +137,4 @@ def shuffled(count: int, size: int, chance: torch.Generator) -> Iterator[Tensor]
     """Batches of numbers below `count`, epoch after epoch."""
     while True:
         order = torch.randperm(count, generator=chance)
-        yield from (part for part in order.split(size) if len(part) == size)
+        yield from (part for part in torch.split(order, size) if len(part) == size)

@@ -236,7 +236,7 @@ class Check:
         self.reader = reader
         looks, images = load_goods(folder)
         with torch.no_grad():
-            self.seen = torch.cat([see(network, part) for part in images.split(128)])
+            self.seen = torch.cat([see(network, part) for part in torch.split(images, 128)])
         shelf, chance = Shelf(looks), random.Random(9)  # noqa: S311 - no secret
         self.given = {}
         for task in SHARES:

@@ -169,9 +169,8 @@ def _pattern(shown: Look, chance: random.Random) -> Question:
 
 def _kind(shown: Look, chance: random.Random) -> Question:
     kind = _other(KINDS, shown.kind, chance)
-    plain = shown.pattern == "plain"
-    weights = {"colour_weight": 3, "pattern_weight": 1} if plain else {"colour_weight": 1}
-    wish = replace(_like(shown), kind=kind, **({"pattern_weight": 3} | weights))
+    colour, pattern = (3, 1) if shown.pattern == "plain" else (1, 3)
+    wish = replace(_like(shown), kind=kind, colour_weight=colour, pattern_weight=pattern)
     ways = ("a {kind} with this", "{a_kind} with this", "{a_kind} like this", "this as {a_kind}")
     return _ask("a mug with this", shown, wish, chance, *ways, "{kind}", "{kind} in this look")
 
