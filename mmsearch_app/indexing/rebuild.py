@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from django.db import IntegrityError, router, transaction
 from django.utils import timezone
@@ -42,9 +42,6 @@ from mmsearch_app.indexing.lanes import Lane
 from mmsearch_app.indexing.overlap import Job, Step, call_model, overlap
 from mmsearch_app.indexing.reconcile import find_drift
 from mmsearch_app.models import Entry, Rebuild, State
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
