@@ -135,8 +135,8 @@ def read_bytes(source: Source, *, max_bytes: int) -> bytes:
             raise _too_large(max_bytes)
         with _from_start(source) as file:
             # Python provides all the memory that a read may need: more takes 0.1 ms a file.
-            data = file.read(size + 1) if size else b""
-            if not size or len(data) != size:
+            data = file.read((size or max_bytes) + 1)
+            if len(data) != size:
                 data += file.read(max_bytes + 1 - len(data))
     if len(data) > max_bytes:
         raise _too_large(max_bytes)

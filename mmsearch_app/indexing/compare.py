@@ -163,10 +163,8 @@ def _find_entries(ids: Sequence[str]) -> dict[str, LedgerRow]:
     found: dict[str, LedgerRow] = {}
     for source, keys in pks.items():
         rows = Entry.objects.filter(source=source, object_pk__in=keys)
-        found |= {
-            entry_key(source, row[2]): LedgerRow(*row)
-            for row in rows.values_list(*LedgerRow._fields)
-        }
+        entries = [LedgerRow(*row) for row in rows.values_list(*LedgerRow._fields)]
+        found |= {entry.key: entry for entry in entries}
     return found
 
 
